@@ -1,0 +1,42 @@
+"""Files written whole or not at all: temporary name in the same folder, fsync, rename."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from uuid import uuid4
+
+
+@contextmanager
+def write_whole(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is synced and renamed to `path`, on any error removed.
+
+    The temporary name keeps the suffix of `path`, because writers such as pandas choose a format by it.
+
+    Raises:
+        Whatever the caller's block raises, after the temporary file is gone. `path` is then as it was before.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{uuid4().hex[:8]}{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write `text` as UTF-8, whole or not at all."""
+    with write_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write `value` as indented JSON. NaN and infinities are refused: an undefined number is `None` with a reason."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
