@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -12,6 +13,9 @@ PACKAGES = ["audit", "cohort", "metrics", "models", "phantom", "preprocess", "tr
 
 sys.path.insert(0, str(ROOT))
 install_import_hook(PACKAGES, "beartype.beartype")
+# A slow machine is no failure: benchmarks measure time, tests do not.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 def _folder(name: str) -> Path:

@@ -1,0 +1,67 @@
+"""The archive that the settings name, as a cohort table in row order, with its flow."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from cohort import Flow
+from cohort.sources.mimic import find_mimic, how_to_get_mimic, layout_at, read_mimic
+from cohort.sources.table import read_mapping, read_table
+from preprocess.chexpert_test import list_chexpert_test
+from preprocess.config import PreprocessConfig
+
+
+def read_archive(config: PreprocessConfig) -> tuple[pd.DataFrame, Flow]:
+    """Return one row per image, sorted by path, and the flow of what the reader left out.
+
+    Beyond the cohort's columns there is `report_path` (mimic) or `report` (csv).
+
+    Raises:
+        FileNotFoundError: No archive, folder or table where the settings say; the message says how to get one.
+        ValueError: A table that is empty or lacks columns.
+    """
+    if config.dataset_type == "chexpert-test" and config.chest_x_ray_path is not None:
+        return list_chexpert_test(config.chest_x_ray_path, any_count=config.allow_count)
+    if config.dataset_type == "csv" and config.csv_path is not None:
+        frame, flow = _read_csv(config.csv_path, config)
+    else:
+        frame, flow = _read_mimic(config)
+    # By parts of the path, as folders are listed: all images of a patient, then of a study, follow each other.
+    order = frame["path"].map(lambda path: Path(path).parts).sort_values(kind="stable").index
+    return frame.loc[order].reset_index(drop=True), flow
+
+
+def _read_mimic(config: PreprocessConfig) -> tuple[pd.DataFrame, Flow]:
+    if config.chest_x_ray_path is None:
+        layout = find_mimic(config.archive_root)
+        if layout is None:
+            raise FileNotFoundError(how_to_get_mimic(config.archive_root))
+    else:
+        layout = layout_at(
+            config.chest_x_ray_path,
+            radiology_reports_path=config.radiology_reports_path,
+            mimiciv_path=config.mimiciv_path,
+        )
+    if layout.reports_dir is None:
+        raise FileNotFoundError(
+            f"MIMIC-CXR: the images are in {layout.images_dir}, but no reports (p10/p10000032/s50414267.txt and the "
+            "like) were found. They are a download of their own, MIMIC-CXR; name its folder files as "
+            "--radiology_reports_path."
+        )
+    # Files are looked for later, one by one, so that each one missing keeps its line in the cohort table.
+    return read_mimic(layout, check_files=False)
+
+
+def _read_csv(csv_path: Path, config: PreprocessConfig) -> tuple[pd.DataFrame, Flow]:
+    mapping = config.columns if config.csv_mapping is None else read_mapping(config.csv_mapping)
+    frame, flow = read_table(
+        csv_path, mapping=mapping, image_root=config.chest_x_ray_path or csv_path.parent, check_files=False
+    )
+    if "report" not in frame:
+        if config.require_text:
+            raise ValueError(
+                f"{csv_path}: wanted a column with reports or captions, found no {mapping.report!r}. Name it with "
+                "--columns.report, or pack images without texts with --no_require_text."
+            )
+        frame = frame.assign(report="")
+    return frame, flow

@@ -1,0 +1,125 @@
+"""The settings of preprocessing: CheXzero's flags with its default files, and ours."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from cohort.sources.mapping import ColumnMapping
+
+MAX_RESOLUTION = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """The files that a run writes."""
+
+    images: Path
+    """The image store."""
+    paths: Path
+    """Paths of the images, in row order."""
+    texts: Path
+    """Texts of the images, in row order; not written for images without texts (chexpert-test)."""
+    cohort: Path
+    """Every image with its row, or why it has none."""
+    flow: Path
+    """What each exclusion cost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreprocessConfig:
+    """An archive of chest X-rays and reports -> one HDF5 file of images, and tables that say what each row is."""
+
+    dataset_type: Literal["mimic", "chexpert-test", "csv"] = "mimic"
+    """mimic: MIMIC-CXR-JPG with MIMIC-CXR reports. chexpert-test: the 500 test studies, images only. csv: your own
+    images and texts, listed in a table."""
+    archive_root: Path = Path("data")
+    """mimic: folder below which the PhysioNet downloads (or data/phantom) are looked for."""
+    chest_x_ray_path: Path | None = None
+    """Folder of the images: files/ of MIMIC-CXR-JPG, or CheXpert's test folder. Default for mimic: found below
+    archive_root. csv: paths of the table are relative to it (default: to the table)."""
+    radiology_reports_path: Path | None = None
+    """mimic: folder files/ of the MIMIC-CXR reports. Default: found below archive_root."""
+    mimiciv_path: Path | None = None
+    """mimic: folder of MIMIC-IV, for age, sex, race and insurance. Default: found below archive_root."""
+
+    csv_path: Path | None = None
+    """csv: the table, one row per image."""
+    csv_mapping: Path | None = None
+    """csv: YAML file that says which column is which, with all the settings of cohort/sources/mapping.py."""
+    columns: ColumnMapping = field(default_factory=ColumnMapping)
+    """csv: the same as flags."""
+
+    out_dir: Path = Path("data")
+    """Folder of all outputs whose own flag is not given."""
+    cxr_out_path: Path | None = None
+    """Images. Default: OUT_DIR/cxr.h5."""
+    csv_out_path: Path | None = None
+    """Paths of the images, in row order. Default: OUT_DIR/cxr_paths.csv."""
+    mimic_impressions_path: Path | None = None
+    """Texts of the images, in row order. Default: OUT_DIR/mimic_impressions.csv."""
+    cohort_out_path: Path | None = None
+    """Every image of the archive with its row, or why it has none. Default: OUT_DIR/cohort.csv."""
+    flow_out_path: Path | None = None
+    """How many images each exclusion cost. Default: OUT_DIR/flow.csv."""
+
+    resolution: int = 320
+    """Side of the stored images, pixels."""
+    dtype: Literal["uint8", "float32"] = "uint8"
+    """How grey levels 0..255 are stored. float32 takes four times the space; CheXzero's own training needs it."""
+    views: Literal["frontal", "all"] = "frontal"
+    """frontal keeps PA, AP and AP supine; all keeps laterals and images of unknown view too."""
+    text_rule: Literal["official", "chexzero"] = "official"
+    """official: the section rule of MIMIC-CXR. chexzero: its word scan after "IMPRESSION:"."""
+    section: Literal["impression", "findings", "both"] = "impression"
+    """Preferred section under the official rule. Where it is missing: impression, findings, last paragraph; which one
+    was used is noted per image."""
+    require_text: bool = True
+    """Leave out images without usable text. --no_require_text packs them with an empty one: to score, not to train."""
+    compat: Literal["none", "chexzero"] = "none"
+    """chexzero reproduces its files row for row: all views, float32, no ids, two columns, the caption NO IMPRESSION,
+    16-bit images cut to the upper byte. It overrides views, dtype and text_rule."""
+    max_failed_share: float = 0.05
+    """Largest share of the images, 0..1, that may turn out unreadable; above it the job stops and leaves nothing."""
+    allow_count: bool = False
+    """chexpert-test: accept another number of images than 500."""
+    workers: int | Literal["auto"] = "auto"
+    """Processes that decode; auto is one per core."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.resolution <= MAX_RESOLUTION:
+            raise ValueError(f"--resolution: wanted 1 to {MAX_RESOLUTION} pixels, found {self.resolution}.")
+        if not 0.0 <= self.max_failed_share <= 1.0:
+            raise ValueError(f"--max_failed_share: wanted a share from 0 to 1, found {self.max_failed_share}.")
+        if self.workers != "auto" and self.workers < 1:
+            raise ValueError(f"--workers: wanted auto, or 1 or more, found {self.workers}.")
+        if self.dataset_type == "csv" and self.csv_path is None:
+            raise ValueError("--dataset_type csv: wanted the table as --csv_path, found none.")
+        if self.dataset_type == "chexpert-test" and self.chest_x_ray_path is None:
+            raise ValueError("--dataset_type chexpert-test: wanted its folder as --chest_x_ray_path, found none.")
+        if self.csv_mapping is not None and self.columns != ColumnMapping():
+            raise ValueError("--dataset_type csv: wanted --csv_mapping or --columns.* flags, found both.")
+        extra = self.radiology_reports_path or self.mimiciv_path
+        if self.dataset_type == "mimic" and extra is not None and self.chest_x_ray_path is None:
+            raise ValueError(f"--dataset_type mimic: wanted --chest_x_ray_path together with {extra}, found none.")
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether the archive comes with texts."""
+        return self.dataset_type != "chexpert-test"
+
+    @property
+    def outputs(self) -> Outputs:
+        """The files that a run writes, with the defaults filled in."""
+        return Outputs(
+            images=self.cxr_out_path or self.out_dir / "cxr.h5",
+            paths=self.csv_out_path or self.out_dir / "cxr_paths.csv",
+            texts=self.mimic_impressions_path or self.out_dir / "mimic_impressions.csv",
+            cohort=self.cohort_out_path or self.out_dir / "cohort.csv",
+            flow=self.flow_out_path or self.out_dir / "flow.csv",
+        )
+
+    def resolved(self) -> "PreprocessConfig":
+        """Return the settings with the overrides of `compat` applied."""
+        if self.compat == "chexzero":
+            return replace(self, views="all", dtype="float32", text_rule="chexzero")
+        return self
