@@ -1,0 +1,139 @@
+"""MIMIC-CXR-JPG with the reports of MIMIC-CXR and the demographics of MIMIC-IV."""
+
+import os
+from typing import Literal
+
+import pandas as pd
+
+from cohort._csv import read_strings, refuse_repeated
+from cohort.flow import Flow
+from cohort.labels import to_labels
+from cohort.names import FINDINGS
+from cohort.sources.mimic_iv import add_demographics
+from cohort.sources.mimic_layout import MimicLayout, find_mimic, how_to_get_mimic, layout_at
+from cohort.table import listed
+from cohort.value_tables import read_value_table
+
+__all__ = ["MimicLayout", "find_mimic", "how_to_get_mimic", "layout_at", "read_mimic"]
+
+ADVICE = "Download the file again."
+_METADATA_COLUMNS = ("dicom_id", "subject_id", "study_id", "ViewPosition", "StudyDate", "StudyTime")
+
+
+def read_mimic(
+    layout: MimicLayout, *, labeller: Literal["chexpert", "negbio"] = "chexpert", check_files: bool = True
+) -> tuple[pd.DataFrame, Flow]:
+    """Return the cohort table of MIMIC-CXR, one row per image sorted by patient, study and image, and its flow.
+
+    Joins: metadata with split on dicom_id; with labels on (subject_id, study_id), as labels are per study; with
+    MIMIC-IV patients on subject_id (`cohort.ages`), its admissions' race on subject_id (`cohort.race`) and their
+    insurance by time (`cohort.insurance`).
+
+    Beyond the cohort's columns come `report_path`, "" where there is no report; `split_official`; `age_reason`, why an
+    age is missing; `age_top_coded`; `insurance_link`, how the admission was found; and the archive's own words in
+    `raw_view`, `raw_sex`, `raw_race` and `raw_insurance`.
+
+    Only images whose file is missing are left out. Those without report, labels or demographics stay, and the flow
+    notes how many they are. A part of the archive that is absent altogether is noted too.
+
+    Args:
+        layout: Where the parts are: `find_mimic` or `layout_at`.
+        labeller: Whose labels; both were made from the same reports by software.
+        check_files: Look whether each image and report exists. Without it all are taken to exist.
+
+    Raises:
+        FileNotFoundError: The folder of images is not there, or holds none of the images listed.
+        ValueError: A table lacks a column, has an id twice, or a label that is none of 1, 0, -1, blank.
+
+    Source:
+        Johnson et al., MIMIC-CXR-JPG, arXiv 1901.07042.
+    """
+    if not layout.images_dir.is_dir():
+        raise FileNotFoundError(
+            f"MIMIC-CXR-JPG: wanted images in {layout.images_dir}, found no such folder, though {layout.metadata} is "
+            "there. Were the images downloaded?"
+        )
+    flow = Flow()
+    frame = _read_images(layout)
+    flow.start(frame, f"listed in {layout.metadata.name}")
+    if check_files:
+        frame = flow.keep(frame, _exists(frame["path"]), "image file not in the archive")
+        if frame.empty:
+            raise FileNotFoundError(
+                f"MIMIC-CXR-JPG: {layout.images_dir} holds none of the {flow.steps[0].images} images that "
+                f"{layout.metadata} lists. Do the two belong together?"
+            )
+    frame = _add_views(frame, flow)
+    frame = _add_reports(frame, layout, flow, check_files=check_files)
+    frame = _add_split(frame, layout, flow)
+    frame = _add_labels(frame, layout, flow, labeller=labeller)
+    frame = add_demographics(frame, layout, flow)
+    frame = listed(frame.drop(columns=["StudyDate", "StudyTime"]), dataset="mimic-cxr-jpg", source=layout.source)
+    return frame, flow
+
+
+def _read_images(layout: MimicLayout) -> pd.DataFrame:
+    frame = read_strings(layout.metadata, columns=_METADATA_COLUMNS, only=True, what="MIMIC-CXR-JPG metadata")
+    refuse_repeated(frame["dicom_id"], what=f"{layout.metadata}, dicom_id", advice=ADVICE)
+    frame = frame.rename(columns={"dicom_id": "image_id", "ViewPosition": "raw_view"})
+    frame = frame.sort_values(["subject_id", "study_id", "image_id"], ignore_index=True)
+    folder = "" if layout.flat else _study_folder(frame) + "/"
+    frame["path"] = f"{layout.images_dir}{os.sep}" + folder + frame["image_id"] + ".jpg"
+    return frame
+
+
+def _study_folder(frame: pd.DataFrame) -> pd.Series:
+    """Return "p10/p10000032/s50414267" for every image."""
+    subject = frame["subject_id"]
+    return "p" + subject.str[:2] + "/p" + subject + "/s" + frame["study_id"]
+
+
+def _exists(paths: pd.Series) -> "pd.Series[bool]":
+    return paths.map({path: os.path.isfile(path) for path in paths.unique()}).astype(bool)  # noqa: PTH113
+
+
+def _add_views(frame: pd.DataFrame, flow: Flow) -> pd.DataFrame:
+    table = read_value_table("view.csv")
+    view = table.translate(frame["raw_view"], unlisted="OTHER")
+    for word, count in table.unlisted(frame["raw_view"]).items():
+        flow.note(frame, f"view {str(word)!r} is not in {table.name}: OTHER", rows=int(count))
+    return frame.assign(view=view)
+
+
+def _add_reports(frame: pd.DataFrame, layout: MimicLayout, flow: Flow, *, check_files: bool) -> pd.DataFrame:
+    if layout.reports_dir is None:
+        flow.note(frame, "no folder of MIMIC-CXR reports was found: no image has a text", rows=len(frame))
+        return frame.assign(report_path="")
+    paths = f"{layout.reports_dir}{os.sep}" + _study_folder(frame) + ".txt"
+    if not check_files:
+        return frame.assign(report_path=paths)
+    there = _exists(paths)
+    flow.note(frame, "no report file", rows=int((~there).sum()))
+    return frame.assign(report_path=paths.where(there, ""))
+
+
+def _add_split(frame: pd.DataFrame, layout: MimicLayout, flow: Flow) -> pd.DataFrame:
+    path = layout.beside("split")
+    if path is None:
+        flow.note(frame, f"no split table beside {layout.metadata.name}: no official split", rows=len(frame))
+        return frame.assign(split="", split_official="")
+    splits = read_strings(path, columns=["dicom_id", "split"], only=True, what="MIMIC-CXR-JPG split")
+    refuse_repeated(splits["dicom_id"], what=f"{path}, dicom_id", advice=ADVICE)
+    official = frame["image_id"].map(splits.set_index("dicom_id")["split"]).fillna("")
+    flow.note(frame, f"not in {path.name}: no official split", rows=int(official.eq("").sum()))
+    return frame.assign(split=official, split_official=official)
+
+
+def _add_labels(frame: pd.DataFrame, layout: MimicLayout, flow: Flow, *, labeller: str) -> pd.DataFrame:
+    path = layout.beside(labeller)
+    if path is None:
+        flow.note(frame, f"no {labeller} table beside {layout.metadata.name}: no labels", rows=len(frame))
+        return frame.assign(**dict.fromkeys(FINDINGS, float("nan")))
+    key = ["subject_id", "study_id"]
+    table = read_strings(path, columns=[*key, *FINDINGS], only=True, what=f"MIMIC-CXR-JPG {labeller} labels")
+    refuse_repeated(table["subject_id"] + "/" + table["study_id"], what=f"{path}, subject/study", advice=ADVICE)
+    for finding in FINDINGS:
+        table[finding] = to_labels(table[finding], what=f"{path}, {finding}")
+    joined = frame.merge(table, on=key, how="left", validate="many_to_one", indicator="labelled")
+    flow.note(joined, f"study not in {path.name}: no labels", rows=int(joined["labelled"].eq("left_only").sum()))
+    return joined.drop(columns="labelled")
