@@ -1,0 +1,39 @@
+"""Arrays in, numbers out: AUROC, decisions at thresholds, intervals from patients resampled by weights. No torch."""
+
+from metrics.auroc import PairWins, auroc, auroc_matrix, auroc_replicates, one_class_reason, pair_wins
+from metrics.rates import Confusion, confusion, decide
+from metrics.resampling import (
+    Interval,
+    ReplicateWeights,
+    SimultaneousIntervals,
+    image_weights,
+    patient_weights,
+    percentile_interval,
+    simultaneous_intervals,
+    unit_weights,
+)
+from metrics.thresholds import roc_points, threshold_at_fpr, threshold_at_tpr, youden_threshold
+
+__all__ = [
+    "Confusion",
+    "Interval",
+    "PairWins",
+    "ReplicateWeights",
+    "SimultaneousIntervals",
+    "auroc",
+    "auroc_matrix",
+    "auroc_replicates",
+    "confusion",
+    "decide",
+    "image_weights",
+    "one_class_reason",
+    "pair_wins",
+    "patient_weights",
+    "percentile_interval",
+    "roc_points",
+    "simultaneous_intervals",
+    "threshold_at_fpr",
+    "threshold_at_tpr",
+    "unit_weights",
+    "youden_threshold",
+]

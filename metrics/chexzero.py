@@ -1,0 +1,117 @@
+"""The tables of CheXzero's `eval.py`: same columns, same resamples, same interval convention.
+
+For comparison with numbers published that way. Rows are resampled as if independent and intervals are order statistics
+with undefined replicates sorted last; for intervals of your own use `patient_weights` and `percentile_interval`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Shaped
+
+from metrics.auroc import auroc, auroc_replicates
+from metrics.resampling import image_weights
+
+MIN_REPLICATES = 40
+"""Below this the reference's rule takes element -1, the largest, as the lower end."""
+
+
+def evaluate(
+    y_pred: Shaped[np.ndarray, "n c"],
+    y_true: Shaped[np.ndarray, "n l"],
+    labels: Sequence[str],
+    label_idx_map: Mapping[str, int] | None = None,
+) -> pd.DataFrame:
+    """Return one row of AUROCs with columns `{label}_auc`; NaN for a label of one class.
+
+    Args:
+        y_pred: scores, one column per label.
+        y_true: 0/1 labels, columns as `labels`, or as `label_idx_map` says.
+        labels: names of the score columns.
+        label_idx_map: for alternative labels, the column of `y_true` that belongs to each name in `labels`.
+
+    Raises:
+        ValueError: the shapes, names and columns do not fit each other, a label is not 0 or 1, a score is NaN.
+    """
+    columns = _true_columns(y_pred, y_true, labels, label_idx_map)
+    row = {f"{name}_auc": auroc(y, s) for name, y, s in zip(labels, columns, y_pred.T, strict=True)}
+    return pd.DataFrame([row])
+
+
+def bootstrap(
+    y_pred: Shaped[np.ndarray, "n c"],
+    y_true: Shaped[np.ndarray, "n l"],
+    labels: Sequence[str],
+    n_samples: int = 1000,
+    label_idx_map: Mapping[str, int] | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the AUROCs on `n_samples` resamples of the rows, and their interval table (see `compute_cis`).
+
+    Resample i draws rows by `RandomState(i).randint(0, n, n)`, the same for all labels. The draws become counts and the
+    AUROCs are computed with weights: no table is copied.
+
+    Raises:
+        ValueError: as `evaluate`; or fewer than 40 samples were asked for.
+
+    Source: rajpurkarlab/CheXzero, eval.py, `bootstrap`.
+    """
+    columns = _true_columns(y_pred, y_true, labels, label_idx_map)
+    n = len(y_pred)
+    counts = np.empty((n_samples, n), dtype=np.uint16)
+    for seed, row in enumerate(counts):
+        # The legacy generator is the point: its streams are what the reference's resamples are made of.
+        row[:] = np.bincount(np.random.RandomState(seed).randint(0, n, n), minlength=n)
+    weights = image_weights(counts)
+    table = pd.DataFrame(
+        {f"{name}_auc": auroc_replicates(y, s, weights) for name, y, s in zip(labels, columns, y_pred.T, strict=True)}
+    )
+    return table, compute_cis(table)
+
+
+def compute_cis(df: pd.DataFrame, confidence_level: float = 0.05) -> pd.DataFrame:
+    """Return rows `mean`, `lower`, `upper`, rounded to 4 digits.
+
+    With a column sorted ascending, NaN last, lower is element int(a/2 · r) - 1 and upper is element
+    int((1 - a/2) · r) - 1 (24 and 974 of 1000); mean leaves NaN out.
+
+    Raises:
+        ValueError: fewer than 40 replicates, for which the lower index would be negative.
+
+    Source: rajpurkarlab/CheXzero, eval.py, `compute_cis`.
+    """
+    r = len(df)
+    lower, upper = int(confidence_level / 2 * r) - 1, int((1 - confidence_level / 2) * r) - 1
+    if r < MIN_REPLICATES or lower < 0:
+        raise ValueError(f"{r} replicates are too few for a {1 - confidence_level:.0%} interval by order statistics")
+    ascending = np.sort(df.to_numpy(dtype=np.float64), axis=0)
+    rows = np.stack([_mean(ascending), ascending[lower], ascending[upper]])
+    return pd.DataFrame(rows, index=["mean", "lower", "upper"], columns=df.columns).round(4)
+
+
+def _mean(values: Float[np.ndarray, "r c"]) -> Float[np.ndarray, "c"]:
+    """Return column means without NaN; NaN for a column of nothing else."""
+    defined = ~np.isnan(values)
+    counts = defined.sum(axis=0)
+    means: Float[np.ndarray, "c"] = np.full(counts.shape, np.nan)
+    np.divide(np.where(defined, values, 0.0).sum(axis=0), counts, out=means, where=counts > 0)
+    return means
+
+
+def _true_columns(
+    y_pred: Shaped[np.ndarray, "n c"],
+    y_true: Shaped[np.ndarray, "n l"],
+    labels: Sequence[str],
+    label_idx_map: Mapping[str, int] | None,
+) -> list[Shaped[np.ndarray, "n"]]:
+    """Return the column of true labels for every score column."""
+    if y_pred.shape[1] != len(labels) or len(y_pred) != len(y_true):
+        raise ValueError(f"{len(labels)} labels do not fit scores {y_pred.shape} and true labels {y_true.shape}")
+    if label_idx_map is None:
+        if y_true.shape[1] != len(labels):
+            raise ValueError(f"{y_true.shape[1]} columns of true labels for {len(labels)} labels: give label_idx_map")
+        return list(y_true.T)
+    unknown = [name for name in labels if name not in label_idx_map]
+    if unknown:
+        raise ValueError(f"label_idx_map has no column for {', '.join(unknown[:3])}")
+    return [y_true[:, label_idx_map[name]] for name in labels]

@@ -1,0 +1,104 @@
+"""Decisions at a threshold, counted by group and replicate. A decision is positive when s >= t, never s > t."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Real, Shaped
+
+from metrics.auroc import check_groups, checked
+from metrics.resampling import ReplicateWeights
+
+FLOATS = 2_000_000
+"""Counts turned into floats at a time, so that a large archive's matrix is never held twice."""
+
+
+def decide(s: Real[np.ndarray, "n"], threshold: float) -> Bool[np.ndarray, "n"]:
+    """Return s >= threshold.
+
+    Raises:
+        ValueError: the threshold is NaN; every decision would silently be negative.
+    """
+    if np.isnan(threshold):
+        raise ValueError("the threshold is NaN: it was undefined where it was fitted")
+    return np.asarray(s) >= threshold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confusion:
+    """Weighted counts of right and wrong decisions, by replicate and group."""
+
+    true_positives: Float[np.ndarray, "r g"]
+    false_negatives: Float[np.ndarray, "r g"]
+    false_positives: Float[np.ndarray, "r g"]
+    true_negatives: Float[np.ndarray, "r g"]
+
+    def tpr(self) -> Float[np.ndarray, "r g"]:
+        """Return TP / (TP + FN), NaN without positives. FNR is 1 - TPR."""
+        return _share(self.true_positives, self.false_negatives)
+
+    def fpr(self) -> Float[np.ndarray, "r g"]:
+        """Return FP / (FP + TN), NaN without negatives. TNR is 1 - FPR."""
+        return _share(self.false_positives, self.true_negatives)
+
+    def overall(self) -> "Confusion":
+        """Return the counts over all groups, as one group."""
+        return self._mixed(np.ones((self.true_positives.shape[1], 1)))
+
+    def rest(self) -> "Confusion":
+        """Return, in place of every group, the counts over everybody else."""
+        return self._mixed(1.0 - np.eye(self.true_positives.shape[1]))
+
+    def _mixed(self, mixture: Float[np.ndarray, "g h"]) -> "Confusion":
+        return Confusion(
+            true_positives=self.true_positives @ mixture,
+            false_negatives=self.false_negatives @ mixture,
+            false_positives=self.false_positives @ mixture,
+            true_negatives=self.true_negatives @ mixture,
+        )
+
+
+def confusion(
+    y: Shaped[np.ndarray, "n"],
+    decisions: Bool[np.ndarray, "n"],
+    groups: Int[np.ndarray, "n"],
+    n_groups: int,
+    weights: ReplicateWeights,
+) -> Confusion:
+    """Count decisions for disjoint groups and all replicates.
+
+    Images are first counted per patient; the replicates are then one matrix product with the drawn counts.
+
+    Args:
+        y: labels, 0 or 1.
+        decisions: positive decisions (see `decide`).
+        groups: group number 0..n_groups-1 of every image; -1 leaves the image out.
+        n_groups: number of groups g.
+        weights: weights of the same n images.
+
+    Raises:
+        ValueError: a label is neither 0 nor 1, or lengths differ.
+    """
+    positive = checked(y, decisions)
+    check_groups(len(y), groups, n_groups, weights)
+    inside = groups >= 0
+    n_units, n_cells = weights.counts.shape[1], 4 * n_groups
+    cell = (positive * 2 + decisions)[inside] * n_groups + groups[inside]
+    per_unit = np.bincount(weights.unit[inside] * n_cells + cell, minlength=n_units * n_cells)
+    per_unit = per_unit.reshape(n_units, n_cells).astype(np.float64)
+    totals = np.zeros((weights.n_replicates, n_cells))
+    rows = max(1, FLOATS // n_units)
+    for begin in range(0, weights.n_replicates, rows):
+        totals[begin : begin + rows] = weights.counts[begin : begin + rows].astype(np.float64) @ per_unit
+    negative_no, negative_yes, positive_no, positive_yes = np.split(totals, 4, axis=1)
+    return Confusion(
+        true_positives=positive_yes,
+        false_negatives=positive_no,
+        false_positives=negative_yes,
+        true_negatives=negative_no,
+    )
+
+
+def _share(part: Float[np.ndarray, "r g"], remainder: Float[np.ndarray, "r g"]) -> Float[np.ndarray, "r g"]:
+    whole = part + remainder
+    share: Float[np.ndarray, "r g"] = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    return share

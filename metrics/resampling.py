@@ -1,0 +1,159 @@
+"""Patients resampled by weights: one matrix of counts drives every interval, finding, group and model.
+
+The sampling unit is the patient, because the images of one patient are alike. A replicate is never a copied table: it
+is a row of counts, how often each patient was drawn, and a metric is computed with these counts as weights. Sharing
+the matrix makes differences between groups or models paired for free.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, Real, Shaped
+
+SPARSE_SHARE = 0.01
+"""An interval is withheld when the metric is undefined in more than this share of the replicates."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicateWeights:
+    """Counts per sampling unit (patient) and replicate, and which unit every image belongs to."""
+
+    counts: Real[np.ndarray, "r p"]
+    """How often each unit was drawn in each replicate."""
+    unit: Int[np.ndarray, "n"]
+    """Column of `counts` for every image."""
+
+    @property
+    def n_replicates(self) -> int:
+        """Number of replicates."""
+        return int(self.counts.shape[0])
+
+    @property
+    def n_images(self) -> int:
+        """Number of images that the weights are for."""
+        return int(self.unit.shape[0])
+
+    def rows(self, images: Shaped[np.ndarray, "k"]) -> "ReplicateWeights":
+        """Return the same replicates for a selection of the images (indices or a mask): the draw stays paired."""
+        return ReplicateWeights(counts=self.counts, unit=self.unit[images])
+
+    def take(self, replicates: slice, images: Int[np.ndarray, "k"]) -> Real[np.ndarray, "b k"]:
+        """Return the weights of `images` in a slice of the replicates."""
+        taken: Real[np.ndarray, "b k"] = np.take(self.counts[replicates], self.unit[images], axis=1)
+        return taken
+
+
+def patient_weights(
+    subject_ids: Sequence[Any] | np.ndarray, n_replicates: int, rng: np.random.Generator
+) -> ReplicateWeights:
+    """Return multinomial weights: in every replicate as many patients are drawn as there are, with replacement.
+
+    Patients are taken in sorted order, so that the draw depends on who is there and not on the order of the rows.
+
+    Args:
+        subject_ids: the patient of every image, `(n,)`.
+        n_replicates: number of replicates r; 1000 for an interval, 2000 for a simultaneous one.
+        rng: source of randomness, the only one.
+
+    Raises:
+        ValueError: there are no images, or a subject id is missing.
+
+    Source: Field & Welsh, Bootstrapping clustered data, JRSS-B 2007 (the cluster bootstrap).
+    """
+    ids = np.asarray(subject_ids)
+    if ids.size == 0:
+        raise ValueError("patient_weights wants the patient of every image; the list is empty")
+    missing = [row for row, value in enumerate(ids.tolist()) if value is None or str(value) in {"", "nan", "<NA>"}]
+    if missing:
+        raise ValueError(f"{len(missing)} images have no subject_id (first at row {missing[0]}): nobody to resample")
+    patients, unit = np.unique(ids.astype(str), return_inverse=True)
+    p = len(patients)
+    counts = np.empty((n_replicates, p), dtype=np.uint16)
+    for row in counts:
+        row[:] = np.bincount(rng.integers(0, p, size=p), minlength=p)
+    return ReplicateWeights(counts=counts, unit=unit.astype(np.int64))
+
+
+def unit_weights(n_images: int) -> ReplicateWeights:
+    """Return one replicate with weight 1 for every image: the point estimate by the code of the replicates."""
+    return ReplicateWeights(counts=np.ones((1, 1), dtype=np.uint16), unit=np.zeros(n_images, dtype=np.int64))
+
+
+def image_weights(weights: Real[np.ndarray, "r n"]) -> ReplicateWeights:
+    """Wrap any `(r, n)` matrix of non-negative weights per image.
+
+    Raises:
+        ValueError: a weight is negative or not finite.
+    """
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise ValueError("weights must be finite and not negative")
+    return ReplicateWeights(counts=weights, unit=np.arange(weights.shape[1]))
+
+
+class Interval(NamedTuple):
+    """A confidence interval; both ends NaN and a reason where there is none."""
+
+    low: float
+    high: float
+    undefined: int
+    """Number of replicates in which the metric was undefined."""
+    reason: str
+
+
+def percentile_interval(
+    replicates: Float[np.ndarray, "r"], *, level: float = 0.95, max_undefined: float = SPARSE_SHARE
+) -> Interval:
+    """Return the percentile interval of a metric's replicates (linear interpolation).
+
+    Undefined (NaN) replicates are counted. If they are more than `max_undefined` of all, the interval is NaN with a
+    reason that begins with "sparse": quantiles of what is left would describe easier samples than the one at hand.
+    """
+    defined = replicates[~np.isnan(replicates)]
+    undefined = replicates.size - defined.size
+    if defined.size == 0 or undefined > max_undefined * replicates.size:
+        reason = f"sparse: undefined in {undefined} of {replicates.size} replicates"
+        return Interval(np.nan, np.nan, undefined, reason)
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high), undefined, "")
+
+
+class SimultaneousIntervals(NamedTuple):
+    """Intervals that hold together for a whole family of k estimates."""
+
+    low: Float[np.ndarray, "k"]
+    high: Float[np.ndarray, "k"]
+    critical: float
+    """The multiple of the standard error that covers the family; about 1.96 when k = 1."""
+
+
+def simultaneous_intervals(
+    estimates: Float[np.ndarray, "k"],
+    replicates: Float[np.ndarray, "r k"],
+    *,
+    level: float = 0.95,
+    max_undefined: float = SPARSE_SHARE,
+) -> SimultaneousIntervals:
+    """Return max-T intervals: estimate ± c·SE with one c for the family.
+
+    SE_k is the standard deviation of the replicates of estimate k; c is the `level` quantile over replicates of
+    max_k |d*_k - d_k| / SE_k. A member that is undefined, or undefined in more than `max_undefined` of its replicates,
+    gets NaN and leaves the family. A member that never varies has an interval of width 0.
+
+    Source: Westfall & Young, Resampling-Based Multiple Testing, 1993, algorithm 2.5 (single-step maxT).
+    """
+    low, high = np.full(estimates.shape, np.nan), np.full(estimates.shape, np.nan)
+    usable = ~np.isnan(estimates) & (np.isnan(replicates).mean(axis=0) <= max_undefined)
+    if not usable.any():
+        return SimultaneousIntervals(low, high, np.nan)
+    d, draws = estimates[usable], replicates[:, usable]
+    error = np.nanstd(draws, axis=0, ddof=1)
+    varies = error > 0
+    critical = 0.0
+    if varies.any():
+        deviations = np.abs(draws[:, varies] - d[varies]) / error[varies]
+        # A replicate undefined for one member still speaks for the others.
+        critical = float(np.quantile(np.fmax.reduce(np.nan_to_num(deviations, nan=0.0), axis=1), level))
+    low[usable], high[usable] = d - critical * error, d + critical * error
+    return SimultaneousIntervals(low, high, critical)

@@ -1,0 +1,60 @@
+"""Score X-rays by prompts and judge the scores: predictions, metrics, subgroups and flow (CSV), and spec.json.
+
+python run_zero_shot.py --checkpoints runs/phantom --truth_filepath data/phantom/truth.csv --name phantom
+python run_zero_shot.py --checkpoints a.pt b.pt --prompts chexzero --scoring chexzero --groups sex "age:0,18,65,+"
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from zero_shot.config import ZeroShotConfig
+
+if TYPE_CHECKING:
+    from zero_shot.results import Results
+
+
+def main(config: ZeroShotConfig) -> Results:
+    """Score, evaluate overall and by group, write the four files, and return the tables."""
+    from audit import disaggregate  # noqa: PLC0415  (pandas and torch, which -h does not need)
+    from cohort import group_table, parse_groups  # noqa: PLC0415
+    from zero_shot.results import run, write  # noqa: PLC0415
+
+    results = run(config)
+    groups = group_table(results.cohort, [parse_groups(text) for text in config.groups])
+    subgroups = disaggregate(
+        results.predictions,
+        results.truth,
+        groups,
+        findings=results.findings,
+        n_replicates=config.n_replicates,
+        seed=config.seed,
+    )
+    write(results, subgroups, config.folder)
+    print(results.flow)
+    table = results.metrics.drop(columns="reason").astype("object")
+    print(table.where(table.notna(), "").to_string(index=False, float_format="{:.3f}".format))
+    for row in results.metrics.loc[results.metrics["reason"] != ""].itertuples():
+        print(f"{row.finding}: {row.reason}")
+    print(f"results in {config.folder}")
+    return results
+
+
+def cli() -> int:
+    """Run from the command line; 2 for a request that cannot be understood, 1 for a job that failed."""
+    import tyro  # noqa: PLC0415
+
+    try:
+        main(tyro.cli(ZeroShotConfig, description=__doc__, use_underscores=True))
+    except (FileNotFoundError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (RuntimeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cli())

@@ -1,0 +1,122 @@
+"""Patient weights and intervals: laws of the draw, coverage, and what sparse replicates do."""
+
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+
+from metrics import (
+    auroc_replicates,
+    patient_weights,
+    percentile_interval,
+    simultaneous_intervals,
+)
+
+
+def test_every_replicate_draws_as_many_patients_as_there_are():
+    weights = patient_weights(["b", "a", "b", "c"], 50, np.random.default_rng(0))
+    assert weights.counts.shape == (50, 3)
+    assert (weights.counts.sum(axis=1) == 3).all()
+
+
+def test_counts_have_the_moments_of_a_multinomial():
+    counts = patient_weights(np.arange(40), 20_000, np.random.default_rng(1)).counts.astype(float)
+    assert counts.mean(axis=0) == pytest.approx(np.ones(40), abs=0.05)
+    assert counts.var() == pytest.approx(1 - 1 / 40, abs=0.01)
+    assert np.cov(counts[:, 0], counts[:, 1])[0, 1] == pytest.approx(-1 / 40, abs=0.03)
+
+
+def test_images_of_one_patient_share_one_weight():
+    subjects = np.array(["x", "y", "x", "z", "y", "x"])
+    weights = patient_weights(subjects, 30, np.random.default_rng(2))
+    images = weights.take(slice(0, 30), np.arange(6))
+    for name in "xyz":
+        columns = images[:, subjects == name]
+        assert (columns == columns[:, :1]).all()
+
+
+def test_a_selection_of_rows_keeps_the_draw():
+    weights = patient_weights(np.arange(10) // 2, 5, np.random.default_rng(3))
+    some = np.array([7, 1, 2])
+    np.testing.assert_array_equal(weights.rows(some).take(slice(0, 5), np.arange(3)), weights.take(slice(0, 5), some))
+
+
+def test_the_same_seed_gives_the_same_draw_and_another_gives_another():
+    draws = [patient_weights(np.arange(50), 4, np.random.default_rng(seed)).counts for seed in (5, 5, 6)]
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert (draws[0] != draws[2]).any()
+
+
+@pytest.mark.parametrize("ids", [["a", None], ["a", float("nan")], ["a", ""]])
+def test_an_image_without_a_patient_is_refused(ids):
+    with pytest.raises(ValueError, match=r"1 images have no subject_id \(first at row 1\)"):
+        patient_weights(ids, 10, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="the list is empty"):
+        patient_weights([], 10, np.random.default_rng(0))
+
+
+def test_percentile_interval_is_numpys_quantile():
+    values = np.random.default_rng(4).normal(size=1000)
+    interval = percentile_interval(values)
+    assert (interval.low, interval.high) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])))
+    assert (interval.undefined, interval.reason) == (0, "")
+
+
+def test_more_than_one_percent_undefined_replicates_withhold_the_interval():
+    values = np.random.default_rng(5).normal(size=1000)
+    values[:10] = np.nan
+    assert percentile_interval(values).low == pytest.approx(np.percentile(values[10:], 2.5))
+    values[10] = np.nan
+    interval = percentile_interval(values)
+    assert np.isnan(interval.low)
+    assert np.isnan(interval.high)
+    assert interval.reason == "sparse: undefined in 11 of 1000 replicates"
+
+
+def test_simultaneous_intervals_of_one_estimate_are_normal_and_of_many_are_wider():
+    draws = np.random.default_rng(6).normal(size=(20_000, 10)) * np.arange(1, 11)
+    alone = simultaneous_intervals(np.zeros(1), draws[:, :1])
+    family = simultaneous_intervals(np.zeros(10), draws)
+    assert alone.critical == pytest.approx(1.960, abs=0.03)
+    assert family.critical == pytest.approx(2.800, abs=0.04)  # two-sided normal quantile at 1 - (1 - .95^(1/10))
+    np.testing.assert_allclose(family.high, family.critical * np.arange(1, 11), rtol=0.03)
+
+
+def test_undefined_members_leave_the_family_and_constant_ones_have_width_zero():
+    draws = np.random.default_rng(7).normal(size=(2000, 4))
+    draws[:100, 1] = np.nan
+    draws[:, 2] = 0.5
+    estimates = np.array([0.0, 0.0, 0.5, np.nan])
+    result = simultaneous_intervals(estimates, draws)
+    assert result.critical == simultaneous_intervals(estimates[:1], draws[:, :1]).critical
+    assert np.isnan(result.low[[1, 3]]).all()
+    assert (result.low[2], result.high[2]) == (0.5, 0.5)
+    assert np.isnan(simultaneous_intervals(np.array([np.nan]), draws[:, :1]).critical)
+
+
+TRUE_AUROC = NormalDist().cdf(1 / np.sqrt(2 * (1 + 0.3**2)))
+"""Of the simulation below: P(1 + difference of two patients' noises > 0)."""
+
+
+def coverage(n_simulations, by_patient, n_patients=80):
+    """Share of intervals that hold the true AUROC when six images of a patient lean the same way."""
+    rng = np.random.default_rng(8)
+    hits = 0
+    for _ in range(n_simulations):
+        patient = np.repeat(np.arange(n_patients), 6)
+        y = np.repeat(rng.random(n_patients) < 0.4, 6)
+        s = y + np.repeat(rng.normal(size=n_patients), 6) + 0.3 * rng.normal(size=6 * n_patients)
+        units = patient if by_patient else np.arange(6 * n_patients)
+        interval = percentile_interval(auroc_replicates(y, s, patient_weights(units, 200, rng)))
+        hits += interval.low <= TRUE_AUROC <= interval.high
+    return hits / n_simulations
+
+
+def test_patient_intervals_cover_and_image_intervals_do_not():
+    assert coverage(200, by_patient=True) > 0.89
+    assert coverage(100, by_patient=False) < 0.75
+
+
+@pytest.mark.slow
+def test_patient_intervals_cover_at_their_nominal_rate():
+    assert 0.93 <= coverage(1000, by_patient=True, n_patients=300) <= 0.97

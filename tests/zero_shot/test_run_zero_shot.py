@@ -1,0 +1,163 @@
+"""The command: files, exit codes and the words of its errors."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import run_zero_shot
+from cohort import FINDINGS
+from zero_shot import ZeroShotConfig
+
+ROOT = Path(run_zero_shot.__file__).parent
+
+
+@pytest.fixture
+def options(archive, checkpoint, tmp_path):
+    return {
+        "checkpoints": (str(checkpoint),),
+        "cxr_filepath": archive.cxr,
+        "cohort_filepath": archive.cohort,
+        "out_dir": tmp_path / "out",
+        "n_replicates": 50,
+        "device": "cpu",
+    }
+
+
+def test_the_tables_and_the_specification_are_written_and_agree(options, archive):
+    run_zero_shot.main(ZeroShotConfig(**options))
+    out = options["out_dir"]
+    names = ["flow.csv", "metrics.csv", "predictions.csv", "spec.json", "subgroups.csv"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    predictions = pd.read_csv(out / "predictions.csv")
+    assert predictions.columns.tolist() == ["image_id", *FINDINGS]
+    wanted = archive.frame[(archive.frame["split"] == "test") & (archive.frame["view"] == "PA")]
+    assert predictions["image_id"].tolist() == sorted(wanted["image_id"])
+    assert predictions[list(FINDINGS)].apply(lambda column: column.between(0, 1)).all(axis=None)
+    table = pd.read_csv(out / "metrics.csv")
+    assert table["finding"].tolist() == [*FINDINGS, "mean"]
+    subgroups = pd.read_csv(out / "subgroups.csv")
+    assert {"sex", "age", "race"} <= set(subgroups["attribute"])
+    flow = pd.read_csv(out / "flow.csv")
+    assert flow["images"].iloc[0] == len(archive.frame)
+    assert flow["images"].iloc[-1] == len(predictions)
+    spec = json.loads((out / "spec.json").read_text())
+    assert spec["evaluation"]["images"]["n"] == len(predictions)
+
+
+def test_the_overall_rows_of_both_tables_are_the_same_numbers(options):
+    run_zero_shot.main(ZeroShotConfig(**options))
+    table = pd.read_csv(options["out_dir"] / "metrics.csv").set_index("finding")
+    subgroups = pd.read_csv(options["out_dir"] / "subgroups.csv")
+    overall = subgroups[(subgroups["group"] == "overall") & (subgroups["metric"] == "auroc")].set_index("finding")
+    both = [finding for finding in FINDINGS if finding in overall.index]
+    assert both
+    np.testing.assert_allclose(overall.loc[both, "value"], table.loc[both, "auroc"], rtol=0, atol=1e-12)
+
+
+def test_two_runs_give_the_same_bytes_whatever_the_order_of_the_cohort_table(options, archive, tmp_path):
+    run_zero_shot.main(ZeroShotConfig(**options))
+    table = pd.read_csv(archive.cohort, dtype=str, keep_default_na=False)
+    table.sample(frac=1, random_state=1).to_csv(tmp_path / "shuffled.csv", index=False)
+    again = options | {"cohort_filepath": tmp_path / "shuffled.csv", "out_dir": tmp_path / "again"}
+    run_zero_shot.main(ZeroShotConfig(**again))
+    for name in ("predictions.csv", "metrics.csv", "subgroups.csv", "spec.json"):
+        assert (options["out_dir"] / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_several_checkpoints_are_averaged(options, other_checkpoint, tmp_path):
+    paths = [options["checkpoints"][0], str(other_checkpoint)]
+    frames = [
+        run_zero_shot.main(
+            ZeroShotConfig(**options | {"checkpoints": chosen, "out_dir": tmp_path / str(k)})
+        ).predictions
+        for k, chosen in enumerate([tuple(paths[:1]), tuple(paths[1:]), tuple(paths)])
+    ]
+    values = [frame[list(FINDINGS)].to_numpy() for frame in frames]
+    np.testing.assert_allclose(values[2], (values[0] + values[1]) / 2, rtol=0, atol=1e-6)
+
+
+def test_a_perfect_truth_file_scores_one_and_its_constant_column_is_not_evaluable(options, tmp_path):
+    first = run_zero_shot.main(ZeroShotConfig(**options)).predictions
+    truth = first[["image_id"]].copy()
+    truth["Edema"] = (first["Edema"] > first["Edema"].median()).astype(int)
+    truth["Fracture"] = 0
+    truth.to_csv(tmp_path / "truth.csv", index=False)
+    chosen = {"findings": ("Edema", "Fracture"), "truth_filepath": tmp_path / "truth.csv"}
+    table = run_zero_shot.main(ZeroShotConfig(**options | chosen)).metrics.set_index("finding")
+    assert table.loc["Edema", "auroc"] == 1.0
+    assert table.loc["Fracture", "reason"] == "not evaluable: no positives"
+
+
+def flags(options, **changes):
+    line = []
+    for name, value in (options | changes).items():
+        line += [f"--{name}", *(value if isinstance(value, tuple) else (value,))]
+    return line
+
+
+def run(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr(sys, "argv", ["run_zero_shot.py", *map(str, arguments)])
+    code = run_zero_shot.cli()
+    return code, capsys.readouterr().err
+
+
+def test_the_command_takes_flags_with_underscores(options, monkeypatch, capsys):
+    code, errors = run(monkeypatch, capsys, *flags(options, groups=("sex", "age:0,25,+")))
+    assert code == 0, errors
+    assert (options["out_dir"] / "spec.json").is_file()
+
+
+def test_help_comes_without_loading_torch():
+    check = (
+        "import sys, run_zero_shot; sys.argv = ['run_zero_shot.py', '-h']\n"
+        "try: run_zero_shot.cli()\n"
+        "except SystemExit: print('heavy:', {'torch', 'pandas', 'cv2'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "--cxr_filepath" in done.stdout
+    assert done.stdout.endswith("heavy: set()\n")
+
+
+def test_bad_input_is_an_error_with_words_and_leaves_no_files(options, archive, monkeypatch, capsys, tmp_path):
+    torch.save({"layer1.0.conv1.weight": torch.zeros(3, 3)}, tmp_path / "resnet.pt")
+    (tmp_path / "truth.csv").write_text("image_id,Edema\nx,1\n")
+    cases = [
+        ({"checkpoints": (tmp_path / "resnet.pt",)}, "wanted a CLIP vision transformer"),
+        ({"checkpoints": (tmp_path / "nothing",)}, "no model at"),
+        ({"cxr_filepath": tmp_path / "no.h5"}, "no.h5"),
+        ({"cohort_filepath": tmp_path / "no.csv"}, "no.csv"),
+        ({"split": "validate"}, "the cohort's splits are: test, train"),
+        ({"truth_filepath": tmp_path / "truth.csv"}, "has no column for 'Atelectasis'"),
+        ({"findings": ("Pneumonnia",)}, "no prompts for Pneumonnia"),
+        ({"prompts": "poetry"}, "no prompt set 'poetry'"),
+        ({"groups": ("age",)}, "age needs edges"),
+    ]
+    for changes, words in cases:
+        code, errors = run(monkeypatch, capsys, *flags(options, **changes))
+        assert code == 2, changes
+        assert errors.startswith("error: "), errors
+        assert words in errors
+        assert not options["out_dir"].exists()
+
+
+def test_all_zero_images_are_refused_by_id(options, archive, monkeypatch, capsys):
+    row = int(np.flatnonzero((archive.frame["split"] == "test") & (archive.frame["view"] == "PA"))[0])
+    with h5py.File(archive.cxr, "r+") as file:
+        file["cxr"][row] = 0
+    code, errors = run(monkeypatch, capsys, *flags(options))
+    assert code == 2
+    assert f"1 images are all zero, first {archive.frame['image_id'][row]}" in errors
+
+
+def test_wrong_numbers_are_refused_before_anything_is_read(options):
+    with pytest.raises(ValueError, match="--checkpoints wants at least one path"):
+        ZeroShotConfig(**options | {"checkpoints": ()})
+    with pytest.raises(ValueError, match="--n_replicates must be at least 40; found 10"):
+        ZeroShotConfig(**options | {"n_replicates": 10})

@@ -1,0 +1,65 @@
+"""Findings scored by prompt similarity, without labels. Names are imported on first use, so that `-h` stays fast."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zero_shot.config import ZeroShotConfig
+    from zero_shot.ensemble import average, ensemble_models, score_checkpoints
+    from zero_shot.evaluate import metrics_table
+    from zero_shot.features import image_features, prompt_features
+    from zero_shot.images import Images, as_images
+    from zero_shot.prompts import PromptPair, PromptSet, from_templates, load_prompts
+    from zero_shot.scoring import probabilities, score, score_features
+    from zero_shot.select import choose_labels, select_images
+    from zero_shot.spec import build_spec
+
+_HOME = {
+    "Images": "images",
+    "PromptPair": "prompts",
+    "PromptSet": "prompts",
+    "ZeroShotConfig": "config",
+    "as_images": "images",
+    "average": "ensemble",
+    "build_spec": "spec",
+    "choose_labels": "select",
+    "ensemble_models": "ensemble",
+    "from_templates": "prompts",
+    "image_features": "features",
+    "load_prompts": "prompts",
+    "metrics_table": "evaluate",
+    "probabilities": "scoring",
+    "prompt_features": "features",
+    "score": "scoring",
+    "score_checkpoints": "ensemble",
+    "score_features": "scoring",
+    "select_images": "select",
+}
+
+__all__ = [
+    "Images",
+    "PromptPair",
+    "PromptSet",
+    "ZeroShotConfig",
+    "as_images",
+    "average",
+    "build_spec",
+    "choose_labels",
+    "ensemble_models",
+    "from_templates",
+    "image_features",
+    "load_prompts",
+    "metrics_table",
+    "probabilities",
+    "prompt_features",
+    "score",
+    "score_checkpoints",
+    "score_features",
+    "select_images",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

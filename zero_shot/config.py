@@ -1,0 +1,59 @@
+"""What `run_zero_shot.py` can be told. Imports nothing heavy, so that `-h` is quick."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZeroShotConfig:
+    """Score chest X-rays with a contrastively trained model and prompts; no labels are used but to judge the scores."""
+
+    checkpoints: tuple[str, ...]
+    """run folders, checkpoint folders, CheXzero .pt files or open_clip NAME:TAG; several are averaged"""
+    cxr_filepath: Path = Path("data/cxr.h5")
+    """images, as preprocess_train_data.py writes them"""
+    cohort_filepath: Path = Path("data/cohort.csv")
+    """cohort table written with them"""
+    truth_filepath: Path | None = None
+    """CSV with image_id and 0/1 columns by name; the cohort's own labels when absent"""
+    prompts: str = "radiologist"
+    """shipped prompt set (radiologist, chexzero) or a JSON file"""
+    findings: tuple[str, ...] = ()
+    """findings to score, by name; all of the prompt set when empty"""
+    scoring: Literal["temperature", "chexzero", "single"] = "temperature"
+    """temperature: with the learned logit scale; chexzero: without; single: positive prompts only"""
+    split: str = "test"
+    """cohort split to score, or "all\""""
+    views: Literal["frontal", "all"] = "frontal"
+    """frontal: PA and AP"""
+    uncertainty_policy: Literal["U-ignore", "U-zeros", "U-ones", "U-mixed"] = "U-ignore"
+    """what an uncertain label (-1) becomes: left out, 0, 1, or 1 for Atelectasis and Edema and 0 else"""
+    blank_is_zero: bool | None = None
+    """take a blank label for absent; by default yes for the cohort's labels and no for a truth file"""
+    groups: tuple[str, ...] = ("sex", "age:0,18,40,60,80,+", "race")
+    """attributes for the subgroup table: columns, bins ("age:0,18,+") or crossings ("race*sex")"""
+    n_replicates: int = 1000
+    """bootstrap resamples of patients"""
+    seed: int = 0
+    """of the bootstrap"""
+    batch_size: int = 64
+    """images per forward pass"""
+    device: str = "auto"
+    """cpu, cuda, or auto"""
+    name: str = "zero_shot"
+    """result folder inside predictions/"""
+    out_dir: Path | None = None
+    """result folder; predictions/NAME when absent"""
+
+    def __post_init__(self) -> None:
+        if not self.checkpoints:
+            raise ValueError("--checkpoints wants at least one path")
+        for flag, value, least in (("n_replicates", self.n_replicates, 40), ("batch_size", self.batch_size, 1)):
+            if value < least:
+                raise ValueError(f"--{flag} must be at least {least}; found {value}")
+
+    @property
+    def folder(self) -> Path:
+        """Where results are written."""
+        return self.out_dir or Path("predictions") / self.name

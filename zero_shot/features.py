@@ -1,0 +1,83 @@
+"""Features of images and prompts. Every image and every distinct phrase goes through its tower once per model."""
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import normalize
+
+import models
+from zero_shot.images import Images
+
+TEXT_BATCH = 256
+
+
+def pick_device(name: str = "auto") -> str:
+    """Return `name`, or for "auto" the GPU where there is one and the CPU where not."""
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def image_features(
+    bundle: models.Bundle,
+    images: Images,
+    *,
+    batch_size: int = 64,
+    progress: Callable[[int], object] | None = None,
+) -> Float[Tensor, "n d"]:
+    """Return L2-normalised float32 features of all images, on the CPU, whatever the number of findings and prompts.
+
+    Args:
+        bundle: the model, on the device where the work is to be done.
+        images: the images, in scoring order.
+        batch_size: images per forward pass; it changes results by rounding only.
+        progress: called with the number of images after every batch.
+
+    Raises:
+        ValueError: an all-zero image, or features that are not finite (a diverged checkpoint).
+    """
+    blocks = []
+    for pixels in images.batches(batch_size):
+        blocks.append(models.encode_images(bundle, torch.from_numpy(pixels)).cpu())
+        if progress is not None:
+            progress(len(pixels))
+    features = torch.cat(blocks)
+    _refuse_not_finite(features, bundle, "images")
+    return features
+
+
+def prompt_features(bundle: models.Bundle, prompts: Sequence[Sequence[str]]) -> Float[Tensor, "c d"]:
+    """Return one feature per finding: its phrases' features normalised, averaged and normalised again.
+
+    Args:
+        bundle: the model.
+        prompts: for each of c findings its phrases, of one polarity.
+
+    Raises:
+        ValueError: a phrase longer than the model's context, named; features that are not finite.
+
+    Source: rajpurkarlab/CheXzero zero_shot.py, `zeroshot_classifier`; Radford et al. 2021, section 3.1.4.
+    """
+    distinct = list(dict.fromkeys(chain.from_iterable(prompts)))
+    tokens = models.tokenize(distinct, bundle.tokenizer, context_length=bundle.context_length, on_overflow="error")
+    encoded = torch.cat([models.encode_texts(bundle, batch).cpu() for batch in torch.split(tokens, TEXT_BATCH)])
+    _refuse_not_finite(encoded, bundle, "prompts")
+    place = {phrase: row for row, phrase in enumerate(distinct)}
+    means = [encoded[[place[phrase] for phrase in phrases]].mean(dim=0) for phrases in prompts]
+    return normalize(torch.stack(means), dim=-1)
+
+
+def logit_scale(bundle: models.Bundle) -> float:
+    """Return the learned factor on cosines, exp(`logit_scale`): the inverse of the softmax temperature."""
+    return float(bundle.model.logit_scale.detach().float().exp())  # type: ignore[operator]
+
+
+def _refuse_not_finite(features: Float[Tensor, "k d"], bundle: models.Bundle, what: str) -> None:
+    wrong = int((~torch.isfinite(features)).any(dim=1).sum())
+    if wrong:
+        raise ValueError(
+            f"{bundle.name}: features of {wrong} of {len(features)} {what} are not finite; did it diverge?"
+        )

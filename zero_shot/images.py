@@ -1,0 +1,97 @@
+"""The images to be scored: rows of a store, in scoring order, read in batches and checked on the way."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """What is needed of an image store: `cohort.open_images` returns one."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        ...
+
+    def read(self, rows: Int[np.ndarray, "k"]) -> UInt8[np.ndarray, "k h w"]:
+        """Return the images of `rows`, grey levels 0..255."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayReader:
+    """An array of images as a store."""
+
+    pixels: UInt8[np.ndarray, "n h w"]
+    """Grey levels 0..255."""
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def read(self, rows: Int[np.ndarray, "k"]) -> UInt8[np.ndarray, "k h w"]:
+        """Return the images of `rows`."""
+        taken: UInt8[np.ndarray, "k h w"] = self.pixels[rows]
+        return taken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Images:
+    """Images in scoring order, with the names they have in tables and in errors."""
+
+    reader: Reader
+    """Where the pixels are."""
+    rows: Int[np.ndarray, "n"]
+    """Row of every image in the reader."""
+    ids: tuple[str, ...]
+    """Name of every image."""
+
+    def __post_init__(self) -> None:
+        if len(self.rows) == 0:
+            raise ValueError("there is no image to score")
+        if len(self.rows) != len(self.ids):
+            raise ValueError(f"{len(self.rows)} rows but {len(self.ids)} image ids")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batches(self, batch_size: int) -> Iterator[UInt8[np.ndarray, "b h w"]]:
+        """Yield the pixels in order.
+
+        Raises:
+            ValueError: an image is black from edge to edge, which is what a failed decode leaves behind; it would be
+                scored like any other.
+        """
+        for begin in range(0, len(self), batch_size):
+            pixels = self.reader.read(self.rows[begin : begin + batch_size])
+            black = np.flatnonzero(~pixels.any(axis=(1, 2)))
+            if black.size:
+                names = ", ".join(self.ids[begin + k] for k in black[:5])
+                raise ValueError(
+                    f"{black.size} images are all zero, first {names}: they were never decoded. "
+                    "Preprocess them again, or leave them out by their status"
+                )
+            yield pixels
+
+    def fingerprint(self, batch_size: int = 256) -> str:
+        """Return the SHA-256 of all pixels and ids in order. Reading costs little beside encoding; names can lie."""
+        digest = hashlib.sha256("\n".join(self.ids).encode())
+        for pixels in self.batches(batch_size):
+            digest.update(f"{pixels.shape[1:]}".encode())
+            digest.update(pixels.tobytes())
+        return digest.hexdigest()
+
+
+def as_images(images: "Images | Reader | UInt8[np.ndarray, 'n h w']") -> Images:
+    """Return `images` as `Images`; an array or a whole store is taken in its own order.
+
+    Images of a store with ids keep them; others are named by their row, "row 0".
+    """
+    if isinstance(images, Images):
+        return images
+    reader: Reader = ArrayReader(pixels=images) if isinstance(images, np.ndarray) else images
+    ids = getattr(reader, "image_ids", None) or [f"row {row}" for row in range(len(reader))]
+    return Images(reader=reader, rows=np.arange(len(reader)), ids=tuple(ids))

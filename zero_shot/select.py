@@ -1,0 +1,113 @@
+"""Which images are scored, and against which labels."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cohort import FINDINGS, FRONTAL_VIEWS, Flow, ImageStore, apply_uncertainty, read_labels
+from zero_shot.images import Images
+
+NOT_PACKED = ("excluded", "failed")
+"""Values of the cohort's `status` for images without pixels in the store."""
+
+
+def select_images(
+    cohort: pd.DataFrame, store: ImageStore, *, split: str, views: str = "frontal"
+) -> tuple[pd.DataFrame, Images, Flow]:
+    """Return the cohort rows to be scored, sorted by image id, their images, and the count of rows left out.
+
+    Args:
+        cohort: the cohort table.
+        store: the image store, joined by id; a file of CheXzero has none and is joined by the column `h5_row`.
+        split: value of the column `split`; "all" takes every row.
+        views: "frontal" (PA and AP) or "all".
+
+    Raises:
+        ValueError: the store holds ids that the cohort does not know, an image is not in the store, no row is left.
+    """
+    _refuse_strangers(cohort, store)
+    flow = Flow()
+    flow.start(cohort, "in the cohort table")
+    chosen = cohort.sort_values("image_id", kind="stable", ignore_index=True)
+    if split != "all":
+        chosen = flow.keep(chosen, chosen["split"].eq(split).to_numpy(bool), f"not in the split {split!r}")
+    if views == "frontal":
+        chosen = flow.keep(chosen, chosen["view"].isin(FRONTAL_VIEWS).to_numpy(bool), "not a frontal view")
+    packed = chosen["h5_row"].notna() & ~chosen["status"].isin(NOT_PACKED)
+    chosen = flow.keep(chosen, packed.to_numpy(bool), "not packed (see status_reason)")
+    if chosen.empty:
+        splits = ", ".join(sorted(set(cohort["split"]) - {""})) or "none"
+        raise ValueError(
+            f"no image is left to score; the cohort's splits are: {splits}. Rows were left out as follows "
+            f"(--split all and --views all lift the first two rules):\n{flow}"
+        )
+    ids = chosen["image_id"].tolist()
+    rows = chosen["h5_row"].to_numpy(np.int64) if store.image_ids is None else store.rows(ids)
+    return chosen, Images(reader=store, rows=rows, ids=tuple(ids)), flow
+
+
+def _refuse_strangers(cohort: pd.DataFrame, store: ImageStore) -> None:
+    """Refuse a store and a cohort table that were not made together."""
+    if store.image_ids is None:
+        beyond = cohort["image_id"][cohort["h5_row"].fillna(0).ge(len(store)).to_numpy(bool)]
+        if len(beyond):
+            raise ValueError(
+                f"{store.path} has {len(store)} rows, but the cohort's h5_row goes beyond for {len(beyond)} images, "
+                f"first {beyond.iloc[0]}: give the cohort.csv that was written with it"
+            )
+        return
+    unknown = sorted(set(store.image_ids) - set(cohort["image_id"]))
+    if unknown:
+        raise ValueError(
+            f"{len(unknown)} of {len(store)} image ids in {store.path} are not in the cohort table, "
+            f"first {', '.join(unknown[:3])}: give the cohort.csv that was written with it"
+        )
+
+
+def choose_labels(
+    chosen: pd.DataFrame,
+    findings: Sequence[str],
+    *,
+    truth_filepath: Path | str | None = None,
+    uncertainty_policy: str = "U-ignore",
+    blank_is_zero: bool | None = None,
+) -> pd.DataFrame:
+    """Return image_id and one column per finding in {1, 0, NaN}, in the order of `chosen`; NaN leaves an image out.
+
+    Args:
+        chosen: rows of the cohort table.
+        findings: columns wanted.
+        truth_filepath: CSV with image_id and 0/1 columns, read by name; the cohort's own labels when absent.
+        uncertainty_policy: what -1 becomes, see `cohort.apply_uncertainty`.
+        blank_is_zero: take a blank for absent. By default so for the cohort's labels, which are blank when a report
+            does not mention a finding, and not for a truth file. An image with no label at all, and a finding that
+            nobody labelled, stay blank either way.
+
+    Raises:
+        ValueError: a finding without a column, an image without a row in the truth file, -1 left by the policy.
+    """
+    if uncertainty_policy == "U-keep":
+        raise ValueError("U-keep leaves -1 in the labels, which cannot be scored: choose U-ignore, U-zeros or U-ones")
+    ids = chosen["image_id"].tolist()
+    if truth_filepath is None:
+        unknown = [finding for finding in findings if finding not in FINDINGS]
+        if unknown:
+            raise ValueError(f"the cohort table has no labels for {', '.join(unknown)}: give --truth_filepath")
+        labels = chosen.set_index("image_id")[list(FINDINGS)]
+    else:
+        labels = read_labels(truth_filepath, findings)
+        missing = [image_id for image_id in ids if image_id not in labels.index]
+        if missing:
+            raise ValueError(
+                f"{truth_filepath} has no row for {len(missing)} of {len(ids)} images, first {', '.join(missing[:3])}"
+            )
+        labels = labels.loc[ids]
+    if blank_is_zero is None:
+        blank_is_zero = truth_filepath is None
+    labelled_rows, labelled_columns = labels.notna().any(axis=1), labels.notna().any(axis=0)
+    decided = apply_uncertainty(labels, uncertainty_policy, blank_is_zero=blank_is_zero)
+    decided = decided.where(labelled_rows, np.nan, axis=0).loc[:, list(findings)]
+    decided.loc[:, [finding for finding in findings if not labelled_columns[finding]]] = np.nan
+    return decided.reset_index(names="image_id")
