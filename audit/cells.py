@@ -1,0 +1,273 @@
+"""One cell of an audit: its evidence, whether that is enough, its value, and the mean over findings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+import metrics
+from audit import contrasts
+from audit.replicates import METRICS, Measured
+from audit.tables import OVERALL, Attribute, AuditTable
+
+MEAN = "mean"
+# Absence of the others: its positives are the healthy, so averaging it with them would cancel what it shows.
+NOT_IN_MEAN = frozenset({"No Finding"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How much evidence one cell holds. Images are rows; patients are the sampling unit."""
+
+    n: int
+    n_pos: int
+    n_neg: int
+    patients: int
+    patients_pos: int
+    patients_neg: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What there is of one finding in a group, in everybody else, and in all."""
+
+    inside: Counts
+    outside: Counts
+    overall: Counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceRule:
+    """How much evidence a cell needs. It applies to the metric's denominator.
+
+    The denominator of TPR is the positives, of FPR the negatives, and AUROC needs enough of both.
+    """
+
+    min_n: int
+    """Images in the denominator below which a cell is `small`."""
+    min_patients: int
+    """Patients in the denominator below which a cell is `small`, and in all below which it is `suppressed`."""
+
+    def judge(self, counts: Counts, metric: str) -> tuple[str, str]:
+        """Return (status, reason) of one cell from its counts.
+
+        suppressed           too few patients: the value is withheld
+        undefined:<reason>   the denominator is empty: the value is NaN
+        small                too little in the denominator: the value is shown, but not tested
+        ok                   otherwise, with an empty reason
+        """
+        if counts.patients < self.min_patients:
+            return "suppressed", f"{counts.patients} patients, fewer than {self.min_patients}"
+        positives = ("positive", counts.n_pos, counts.patients_pos)
+        negatives = ("negative", counts.n_neg, counts.patients_neg)
+        sides = {"auroc": [positives, negatives], "tpr": [positives], "fpr": [negatives]}[metric]
+        for kind, images, _ in sides:
+            if images == 0:
+                return f"undefined:no {kind}s", f"no {kind} image among {counts.n}"
+        for kind, images, patients in sides:
+            if images < self.min_n:
+                return "small", f"{images} {kind} images, fewer than {self.min_n}"
+            if patients < self.min_patients:
+                return "small", f"{patients} patients with a {kind} image, fewer than {self.min_patients}"
+        return "ok", ""
+
+    def allows_in_mean(self, evidence: Evidence, metric: str) -> bool:
+        """Return whether a finding may enter a group's mean: enough of it overall, and enough patients on both sides.
+
+        The mean pools evidence over findings, so that `min_n` images are asked of the pool and not of each of them.
+        """
+        sides = replace(self, min_n=0)
+        statuses = {
+            self.judge(evidence.overall, metric)[0],
+            sides.judge(evidence.inside, metric)[0],
+            sides.judge(evidence.outside, metric)[0],
+        }
+        return statuses == {"ok"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One row of the result with its r replicates, before families are tested."""
+
+    finding: str
+    attribute: str
+    group: str
+    metric: str
+    counts: Counts
+    n_findings: int
+    value: float
+    rest: float
+    draws: Float[np.ndarray, " r"]
+    rest_draws: Float[np.ndarray, " r"]
+    floor: float
+    status: str
+    reason: str
+    testable: bool
+    in_mean: bool
+
+
+def count_cell(table: AuditTable, finding: int, members: Bool[np.ndarray, " n"]) -> Counts:
+    """Count images and patients, by class, among the labelled images of `members`."""
+    labels = table.truth[:, finding]
+    positive, negative = members & (labels == 1), members & (labels == 0)
+    return Counts(
+        n=int((positive | negative).sum()),
+        n_pos=int(positive.sum()),
+        n_neg=int(negative.sum()),
+        patients=_count_patients(table, positive | negative),
+        patients_pos=_count_patients(table, positive),
+        patients_neg=_count_patients(table, negative),
+    )
+
+
+def _count_patients(table: AuditTable, images: Bool[np.ndarray, " n"]) -> int:
+    """Return how many different patients the images belong to."""
+    return len(np.unique(table.subjects[images]))
+
+
+def cells_of_group(
+    table: AuditTable,
+    attribute: Attribute,
+    g: int,
+    *,
+    estimate: Measured,
+    resampled: Measured,
+    metric_names: Sequence[str],
+    rule: EvidenceRule,
+) -> list[Cell]:
+    """Return the cells of one group, metric by metric: each finding, then their mean."""
+    members = attribute.codes == g
+    everybody = np.ones_like(members)
+    evidence = [
+        Evidence(
+            inside=count_cell(table, c, members),
+            # Beside everybody there is nobody: the overall group is compared with itself, and never tested.
+            outside=count_cell(table, c, everybody if attribute.name == OVERALL else ~members),
+            overall=count_cell(table, c, everybody),
+        )
+        for c in range(len(table.findings))
+    ]
+    cells = []
+    for metric in metric_names:
+        m = METRICS.index(metric)
+        single = [
+            _single(
+                table,
+                attribute,
+                (c, g, m),
+                evidence=evidence[c],
+                estimate=estimate.at(c, g, m),
+                draws=resampled.at(c, g, m),
+                rule=rule,
+            )
+            for c in range(len(table.findings))
+        ]
+        cells += [*single, _mean(table, attribute, g, single, rule)]
+    return cells
+
+
+def _single(
+    table: AuditTable,
+    attribute: Attribute,
+    at: tuple[int, int, int],
+    *,
+    evidence: Evidence,
+    estimate: tuple[Float[np.ndarray, " 1"], Float[np.ndarray, " 1"]],
+    draws: tuple[Float[np.ndarray, " r"], Float[np.ndarray, " r"]],
+    rule: EvidenceRule,
+) -> Cell:
+    """Return the cell of one finding; `estimate` and `draws` are pairs of the group's values and the rest's."""
+    c, g, m = at
+    value, rest = float(estimate[0][0]), float(estimate[1][0])
+    status, reason = _judge(rule, evidence.inside, METRICS[m], value)
+    rest_status, rest_reason = rule.judge(evidence.outside, METRICS[m])
+    nothing = np.full_like(draws[0], np.nan)
+    # With two groups the rest is the other group; and a difference gives away the value it was taken from.
+    hidden_rest = "suppressed" in {status, rest_status}
+    value, rest = (np.nan if status == "suppressed" else value), (np.nan if hidden_rest else rest)
+    own_draws, rest_draws = nothing if status == "suppressed" else draws[0], nothing if hidden_rest else draws[1]
+    if status == "ok" and rest_status != "ok":
+        reason = f"no test, because outside the group: {rest_reason}"
+    if not np.isnan(value):
+        reason = "; ".join(filter(None, [reason, metrics.percentile_interval(own_draws).reason]))
+    return Cell(
+        finding=table.findings[c],
+        attribute=attribute.name,
+        group=attribute.groups[g],
+        metric=METRICS[m],
+        counts=evidence.inside,
+        n_findings=1,
+        value=value,
+        rest=rest,
+        draws=own_draws,
+        rest_draws=rest_draws,
+        floor=float(np.hypot(_floor(METRICS[m], value, evidence.inside), _floor(METRICS[m], rest, evidence.outside))),
+        status=status,
+        reason=reason,
+        testable=status == rest_status == "ok" and attribute.name != OVERALL,
+        in_mean=(
+            table.findings[c] not in NOT_IN_MEAN and not np.isnan(value) and rule.allows_in_mean(evidence, METRICS[m])
+        ),
+    )
+
+
+def _judge(rule: EvidenceRule, counts: Counts, metric: str, value: float) -> tuple[str, str]:
+    status, reason = rule.judge(counts, metric)
+    if np.isnan(value) and status in {"ok", "small"}:
+        return "undefined:no threshold", "the threshold was fitted on rows of one class"
+    return status, reason
+
+
+def _floor(metric: str, value: float, counts: Counts) -> float:
+    """Return the least standard error that the cell's patients allow; see `contrasts.simultaneous`."""
+    if np.isnan(value):
+        return float("nan")
+    if metric == "auroc":
+        return contrasts.auroc_floor(value, counts.patients_pos, counts.patients_neg)
+    return contrasts.rate_floor(value, counts.patients_pos if metric == "tpr" else counts.patients_neg)
+
+
+def _mean(table: AuditTable, attribute: Attribute, g: int, cells: Sequence[Cell], rule: EvidenceRule) -> Cell:
+    """Average the findings of which there is enough in the group and outside it.
+
+    Where there is none, the row counts what there was in all of them.
+    """
+    candidates = [cell for cell in cells if cell.finding not in NOT_IN_MEAN]
+    used = [cell for cell in candidates if cell.in_mean]
+    counts = _pooled_counts(table, attribute.codes == g, used or candidates)
+    status, reason = rule.judge(counts, cells[0].metric)
+    if not used and status != "suppressed":
+        status, reason = "undefined:no finding", "too few patients per finding"
+    undefined = np.full_like(cells[0].draws, np.nan)
+    return Cell(
+        finding=MEAN,
+        attribute=attribute.name,
+        group=attribute.groups[g],
+        metric=cells[0].metric,
+        counts=counts,
+        n_findings=len(used),
+        value=float(np.mean([cell.value for cell in used])) if used else np.nan,
+        rest=float(np.mean([cell.rest for cell in used])) if used else np.nan,
+        draws=np.mean([cell.draws for cell in used], axis=0) if used else undefined,
+        rest_draws=np.mean([cell.rest_draws for cell in used], axis=0) if used else undefined,
+        # As if findings were independent, which is the least that the error of their mean can be.
+        floor=float(np.sqrt(np.sum([cell.floor**2 for cell in used])) / max(len(used), 1)),
+        status=status,
+        reason=reason,
+        testable=status == "ok" and attribute.name != OVERALL,
+        in_mean=False,
+    )
+
+
+def _pooled_counts(table: AuditTable, members: Bool[np.ndarray, " n"], cells: Sequence[Cell]) -> Counts:
+    """Count image-finding pairs over several findings; a patient can have both kinds."""
+    labels = table.truth[:, [table.findings.index(cell.finding) for cell in cells]]
+    return Counts(
+        n=int(members.sum()),
+        n_pos=sum(cell.counts.n_pos for cell in cells),
+        n_neg=sum(cell.counts.n_neg for cell in cells),
+        patients=_count_patients(table, members),
+        patients_pos=_count_patients(table, members & (labels == 1).any(axis=1)),
+        patients_neg=_count_patients(table, members & (labels == 0).any(axis=1)),
+    )

@@ -1,0 +1,56 @@
+"""Differences between a group and everybody else, with intervals that hold for a whole family of them at once."""
+
+import math
+
+import numpy as np
+from jaxtyping import Float
+
+
+def simultaneous(
+    difference: Float[np.ndarray, " k"],
+    replicates: Float[np.ndarray, "r k"],
+    floor: Float[np.ndarray, " k"],
+    *,
+    alpha: float = 0.05,
+) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    """Return max-T intervals `d ± c SE`: all k of them cover together with probability 1 - alpha.
+
+        SE_k = max(sd over replicates of d*_k, floor_k)
+        c    = (1 - alpha) quantile over replicates of max_k |d*_k - d_k| / SE_k
+
+    The floor matters where a cell sits at 0 or 1: every resample then repeats it, the bootstrap's standard error is
+    zero, and the difference would look certain. `rate_floor` and `auroc_floor` give it.
+
+    Source: Westfall & Young, Resampling-Based Multiple Testing, 1993 (single-step max-T).
+    """
+    if difference.size == 0:
+        return difference.copy(), difference.copy()
+    error = np.maximum(np.nanstd(replicates, axis=0, ddof=1), floor)
+    largest = np.nanmax(np.abs(replicates - difference) / error, axis=1)
+    critical = float(np.quantile(largest, 1 - alpha))
+    return difference - critical * error, difference + critical * error
+
+
+def rate_floor(rate: float, n: int) -> float:
+    """Return the standard error of a rate over n patients with two successes and two failures added.
+
+    Source: Agresti & Coull, Am. Stat. 1998.
+    """
+    moved = (rate * n + 2) / (n + 4)
+    return math.sqrt(moved * (1 - moved) / (n + 4))
+
+
+def auroc_floor(auroc: float, n_pos: int, n_neg: int) -> float:
+    """Return Hanley and McNeil's standard error of an AUROC A, after moving A a little towards 1/2.
+
+        A   <- (A k + 1) / (k + 2)                 with k = min(m, n), so that A = 1 does not mean certainty
+        var = [A(1-A) + (m-1)(A/(2-A) - A²) + (n-1)(2A²/(1+A) - A²)] / (mn)
+
+    An AUROC below 1/2 has the error of its mirror image.
+
+    Source: Hanley & McNeil, Radiology 1982.
+    """
+    k = min(n_pos, n_neg)
+    a = (max(auroc, 1 - auroc) * k + 1) / (k + 2)
+    spread = (n_pos - 1) * (a / (2 - a) - a**2) + (n_neg - 1) * (2 * a**2 / (1 + a) - a**2)
+    return math.sqrt((a * (1 - a) + spread) / (n_pos * n_neg))

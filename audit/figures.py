@@ -1,0 +1,184 @@
+"""Figures of the report as SVG text. Colours are the page's own variables, so one drawing serves light and dark."""
+
+import html
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from audit.cells import MEAN
+
+# What matplotlib draws with, and what the page makes of it; the fallback is for an SVG opened by itself.
+INK, MUTED, LINE, ACCENT, SECOND, PAGE = "#101011", "#101012", "#101013", "#101014", "#101015", "#101016"
+PAGE_COLOURS = {
+    INK: "var(--ink, #1c2430)",
+    MUTED: "var(--muted, #667085)",
+    LINE: "var(--line, #d5dae1)",
+    ACCENT: "var(--accent, #0b6bcb)",
+    SECOND: "var(--second, #b4540a)",
+    PAGE: "var(--page, #ffffff)",
+}
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "font.size": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": MUTED,
+    "xtick.color": LINE,
+    "xtick.labelcolor": MUTED,
+    "ytick.color": LINE,
+    "ytick.labelcolor": INK,
+    "text.color": INK,
+    "axes.grid": True,
+    "axes.grid.axis": "x",
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "figure.constrained_layout.use": True,
+}
+WIDTH = 3.9  # inches: readable on a phone without shrinking, and two or three abreast on a desktop
+METRIC_NAMES = {"auroc": "AUROC", "tpr": "TPR", "fpr": "FPR"}
+
+
+def score_figure(scores: pd.DataFrame, ceiling: pd.DataFrame | None = None) -> str:
+    """Return AUROC with its interval per finding, best first, and the supervised ceiling's beside it.
+
+    Args:
+        scores: columns finding, auroc, low, high, status; the mean's row comes on top.
+        ceiling: the same columns for the supervised classifier.
+    """
+    rows = scores.dropna(subset=["auroc"])
+    rows = rows.sort_values("auroc", ascending=False)
+    rows = pd.concat([rows[rows["finding"] == MEAN], rows[rows["finding"] != MEAN]], ignore_index=True)
+    above = {} if ceiling is None else dict(zip(ceiling["finding"], ceiling["auroc"], strict=True))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.7 + 0.27 * len(rows)))
+        axes = figure.subplots()
+        for y, row in enumerate(rows.to_dict("records")):
+            enough, name = row["status"] == "ok", row["finding"]
+            axes.plot([row["low"], row["high"]], [y, y], color=ACCENT if enough else MUTED, linewidth=1.8)
+            axes.plot(row["auroc"], y, "o", color=ACCENT, markersize=6 if name == MEAN else 5, **_fill(enough))
+            if not math.isnan(above.get(name, math.nan)):
+                axes.plot(above[name], y, "D", color=SECOND, markersize=4.5, markerfacecolor="none")
+        axes.axvline(0.5, color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)))
+        _label_rows(axes, [str(name) for name in rows["finding"]])
+        _limit(axes, [0.5, 1.0, *rows["auroc"], *rows["low"], *rows["high"], *above.values()])
+        axes.set_xlabel("AUROC (dashed: chance)")
+        return _svg(figure, "AUROC per finding with 95 % intervals")
+
+
+def forest_figure(table: pd.DataFrame, attribute: str, metric: str, *, finding: str = MEAN, label: str = "") -> str:
+    """Return the difference of each group to everybody else: thick pointwise, thin simultaneous interval.
+
+    Args:
+        table: of `disaggregate` or `report_sensitivity`.
+        attribute: whose groups to draw.
+        metric: auroc, tpr or fpr.
+        finding: a finding or the mean.
+        label: of the metric; by default its own name.
+    """
+    label = label or METRIC_NAMES[metric]
+    chosen = (table["attribute"] == attribute) & (table["metric"] == metric) & (table["finding"] == finding)
+    rows = table[chosen].reset_index(drop=True)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.75 + 0.3 * len(rows)))
+        axes = figure.subplots()
+        axes.axvline(0, color=MUTED, linewidth=0.9)
+        ends = rows[["difference_low", "difference_high", "pointwise_low", "pointwise_high"]].to_numpy(float).ravel()
+        _limit(axes, [-0.05, 0.05, *ends])
+        for y, row in enumerate(rows.to_dict("records")):
+            colour = SECOND if row["flagged"] else ACCENT
+            if math.isnan(row["difference_low"]):
+                beside_axis = axes.get_yaxis_transform()
+                # Its box hides the line of zero behind the words.
+                box = {"facecolor": PAGE, "edgecolor": "none", "pad": 1.5}
+                axes.text(0.02, y, _why(row), color=MUTED, va="center", fontsize=8.5, transform=beside_axis, bbox=box)
+                continue
+            axes.plot([row["difference_low"], row["difference_high"]], [y, y], color=colour, linewidth=0.9)
+            axes.plot([row["pointwise_low"], row["pointwise_high"]], [y, y], color=colour, linewidth=3)
+            axes.plot(row["difference"], y, "o", color=colour, markersize=5.5)
+        _label_rows(axes, [str(name) for name in rows["group"]])
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
+        right = axes.secondary_yaxis("right")
+        right.set_yticks(range(len(rows)), [_number(value) for value in rows["value"]])
+        right.tick_params(length=0, labelcolor=INK)
+        right.spines["right"].set_visible(False)
+        axes.set_xlabel(f"{label}: difference to everybody else")
+        return _svg(figure, f"{label} by {attribute}, difference to everybody else")
+
+
+def curve_figure(curves: Mapping[str, pd.DataFrame], column: str, label: str, *, chance: float | None = None) -> str:
+    """Return one line per run of a column of its metrics over training steps; blanks in a column are skipped.
+
+    Args:
+        curves: name of the run -> its metrics, with a column `step`.
+        column: what to draw.
+        label: of the vertical axis.
+        chance: where to draw the dashed line.
+    """
+    with mpl.rc_context({**STYLE, "axes.grid.axis": "y", "axes.spines.left": True, "ytick.labelcolor": MUTED}):
+        figure = Figure(figsize=(WIDTH, 2.7))
+        axes = figure.subplots()
+        for (name, frame), colour in zip(curves.items(), _cycle(len(curves)), strict=True):
+            if column in frame:
+                points = frame[["step", column]].dropna()
+                marker = "o" if len(points) < 40 else ""
+                axes.plot(points["step"], points[column], color=colour, label=name, marker=marker, markersize=3.5)
+        if chance is not None:
+            axes.axhline(chance, color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)))
+        axes.set(xlabel="step", ylabel=label)
+        if len(axes.lines) > (chance is not None):
+            axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
+        return _svg(figure, f"{label} during training")
+
+
+def _fill(enough: Any) -> dict[str, Any]:
+    return {} if enough else {"markerfacecolor": "none", "markeredgecolor": MUTED}
+
+
+def _why(row: Mapping[Any, Any]) -> str:
+    status = str(row["status"])
+    reason = str(row["reason"]) or status
+    return f"not evaluable: {reason if len(reason) <= 34 else status.removeprefix('undefined:')}"
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.3f}"
+
+
+def _cycle(n: int) -> list[str]:
+    return [(ACCENT, SECOND, MUTED)[i % 3] for i in range(n)]
+
+
+def _label_rows(axes: Axes, names: Sequence[str]) -> None:
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+
+
+def _limit(axes: Axes, values: Sequence[float]) -> None:
+    """Set the horizontal range to the values, ignoring the undefined, with a little air."""
+    finite = [float(value) for value in values if not math.isnan(value)]
+    low, high = min(finite), max(finite)
+    air = 0.04 * (high - low)
+    axes.set_xlim(low - air, high + air)
+
+
+def _svg(figure: Figure, title: str) -> str:
+    """Return the drawing as an <svg> element that can stand in a page, the same bytes for the same data."""
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": title, "svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Title": title})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    for drawn, variable in PAGE_COLOURS.items():
+        text = text.replace(drawn, variable)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(title)}" ', 1)

@@ -1,0 +1,51 @@
+"""Every metric of every cell, on the table itself and on resamples of its patients."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+import metrics
+from audit.tables import Attribute, AuditTable
+
+METRICS = ("auroc", "tpr", "fpr")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One attribute under r weightings, by finding c, group g and metric m (order of METRICS). NaN where undefined."""
+
+    group: Float[np.ndarray, "r c g m"]
+    rest: Float[np.ndarray, "r c g m"]
+    """The same metric over everybody outside the group."""
+
+    def at(self, c: int, g: int, m: int) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, " r"]]:
+        """Return one cell's values inside and outside the group."""
+        return self.group[:, c, g, m], self.rest[:, c, g, m]
+
+
+def measure(
+    table: AuditTable, attribute: Attribute, thresholds: Mapping[str, float], weights: metrics.ReplicateWeights
+) -> Measured:
+    """Return AUROC, TPR and FPR of an attribute's groups, and of everybody outside each, in every replicate.
+
+    With `metrics.unit_weights` the one replicate is the estimate itself. With `metrics.patient_weights` one matrix
+    drives every finding, group, metric and attribute, so that their differences and means are paired for free.
+    """
+    shape = (weights.n_replicates, len(table.findings), len(attribute.groups), len(METRICS))
+    group, rest = np.full(shape, np.nan), np.full(shape, np.nan)
+    for c, finding in enumerate(table.findings):
+        known = ~np.isnan(table.truth[:, c])
+        if not known.any():
+            continue
+        y, s, codes = table.truth[known, c], table.scores[known, c], attribute.codes[known]
+        drawn, n_groups = weights.rows(known), len(attribute.groups)
+        wins = metrics.pair_wins(y, s, codes, n_groups, drawn)
+        group[:, c, :, 0], rest[:, c, :, 0] = wins.within(), wins.rest()
+        if not np.isnan(thresholds[finding]):
+            counts = metrics.confusion(y, metrics.decide(s, thresholds[finding]), codes, n_groups, drawn)
+            others = counts.rest()
+            group[:, c, :, 1], rest[:, c, :, 1] = counts.tpr(), others.tpr()
+            group[:, c, :, 2], rest[:, c, :, 2] = counts.fpr(), others.fpr()
+    return Measured(group=group, rest=rest)

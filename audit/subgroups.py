@@ -1,0 +1,181 @@
+"""The subgroup table: every finding, group and metric with its evidence, interval and difference to the rest."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+import metrics
+from audit import contrasts
+from audit.cells import MEAN, Cell, EvidenceRule, cells_of_group
+from audit.replicates import METRICS, measure
+from audit.tables import AuditTable, join_tables
+from audit.thresholds import Thresholds, fit_thresholds
+
+COLUMNS = (
+    *("finding", "attribute", "group", "metric"),
+    *("n", "n_pos", "n_neg", "patients", "patients_pos", "patients_neg", "n_findings"),
+    *("value", "low", "high", "rest", "difference", "difference_low", "difference_high"),
+    *("pointwise_low", "pointwise_high", "ratio", "ratio_low", "ratio_high", "family", "flagged"),
+    *("status", "reason", "threshold", "threshold_policy"),
+)
+
+
+def disaggregate(
+    predictions: pd.DataFrame,
+    truth: pd.DataFrame,
+    groups: pd.DataFrame,
+    *,
+    findings: Sequence[str],
+    thresholds: Thresholds | Mapping[str, float] | None = None,
+    metric_names: Sequence[str] = METRICS,
+    n_replicates: int = 1000,
+    seed: int = 0,
+    min_n: int = 30,
+    min_patients: int = 10,
+) -> pd.DataFrame:
+    """Return one row per finding x attribute x group x metric, and a "mean" over findings for each of them.
+
+    A row's `value` has a 95 % percentile interval from the patient bootstrap. Its `difference` is to everybody outside
+    the group (`rest`), with a pointwise interval and a simultaneous max-T interval (`difference_low`,
+    `difference_high`) over its family; `flagged` says that the simultaneous interval excludes zero; `ratio` is
+    value / rest. There are two
+    families, each with a 5 % chance of any false flag in the whole table: "confirmatory" holds the means over findings,
+    "exploratory" the single findings. A max-min gap is not given: it is biased upwards, and its percentile interval
+    excludes zero where nothing differs.
+
+    The mean of a group runs over the findings that are evaluable overall and have `min_patients` patients in the
+    denominator both in the group and outside it (`n_findings` of them, without "No Finding"), so value, rest and
+    difference speak of the same findings. Its n_pos and n_neg count image-finding pairs; `min_n` of them are needed.
+
+    Args:
+        predictions: image_id and one score column per finding, higher is more likely present.
+        truth: image_id and the findings as 1, 0 or blank.
+        groups: image_id, subject_id, and one column of group names per attribute; blank becomes "unknown".
+        findings: columns to audit.
+        thresholds: per finding for TPR and FPR (`score >= threshold`); by default Youden's on the audited rows, which
+            is marked `fitted-on-test`. Intervals take thresholds as given.
+        metric_names: some of auroc, tpr, fpr.
+        n_replicates: bootstrap resamples of patients.
+        seed: of the resampling.
+        min_n: images in a metric's denominator below which a cell is `small`.
+        min_patients: patients below which a denominator is `small` and a whole cell `suppressed`.
+
+    Returns:
+        A frame with the columns of COLUMNS. An undefined number is NaN, and its row says why in `status` and `reason`.
+
+    Raises:
+        ValueError: see `join_tables`; or an unknown metric, too few replicates, or a missing threshold.
+
+    Source: Field & Welsh, JRSS-B 2007 (cluster bootstrap); Westfall & Young 1993 (max-T).
+    """
+    unknown = [name for name in metric_names if name not in METRICS]
+    if unknown or not metric_names:
+        raise ValueError(f"metric_names: wanted some of {METRICS}, found {list(metric_names)}")
+    if n_replicates < 40:
+        raise ValueError(f"n_replicates: wanted at least 40 for a 95 % interval, found {n_replicates}")
+    table = join_tables(predictions, truth, groups, findings=findings)
+    chosen = _resolve(thresholds, table)
+    weights = metrics.patient_weights(table.subjects, n_replicates, np.random.default_rng(seed))
+    cells: list[Cell] = []
+    for attribute in table.attributes:
+        estimate = measure(table, attribute, chosen.by_finding, metrics.unit_weights(len(table.subjects)))
+        resampled = measure(table, attribute, chosen.by_finding, weights)
+        for g in range(len(attribute.groups)):
+            cells += cells_of_group(
+                table,
+                attribute,
+                g,
+                estimate=estimate,
+                resampled=resampled,
+                metric_names=metric_names,
+                rule=EvidenceRule(min_n=min_n, min_patients=min_patients),
+            )
+    return _to_frame(cells, chosen)
+
+
+def read_subgroups(path: Path | str) -> pd.DataFrame:
+    """Return a table of `disaggregate` that was saved as CSV: words stay words, blanks become NaN in numbers only.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a column is missing.
+    """
+    words = {"finding", "attribute", "group", "metric", "family", "status", "reason", "threshold_policy"}
+    blanks = {name: [""] for name in COLUMNS if name not in words}
+    frame = pd.read_csv(path, dtype=dict.fromkeys(words, str), keep_default_na=False, na_values=blanks)
+    missing = [name for name in COLUMNS if name not in frame.columns]
+    if missing:
+        raise ValueError(f"{path}: wanted the columns of a subgroup table, found none of {missing[:5]}")
+    return frame
+
+
+def _resolve(thresholds: Thresholds | Mapping[str, float] | None, table: AuditTable) -> Thresholds:
+    if thresholds is None:
+        return fit_thresholds(table.scores, table.truth, findings=table.findings, fitted_on="test")
+    if not isinstance(thresholds, Thresholds):
+        thresholds = Thresholds(by_finding=thresholds, policy="declared", fitted_on="other-rows")
+    missing = [finding for finding in table.findings if finding not in thresholds.by_finding]
+    if missing:
+        raise ValueError(f"thresholds: wanted one for every finding, found none for {missing[:5]}")
+    return thresholds
+
+
+def _to_frame(cells: Sequence[Cell], thresholds: Thresholds) -> pd.DataFrame:
+    frame = pd.DataFrame([_describe(cell, thresholds) for cell in cells])
+    frame["difference"] = frame["value"] - frame["rest"]
+    differences = np.stack([cell.draws - cell.rest_draws for cell in cells], axis=1)
+    floors = np.array([cell.floor for cell in cells])
+    frame[["difference_low", "difference_high"]] = np.nan
+    for family in ("confirmatory", "exploratory"):
+        rows = np.flatnonzero(frame["family"] == family)
+        low, high = contrasts.simultaneous(frame["difference"].to_numpy()[rows], differences[:, rows], floors[rows])
+        frame.loc[rows, "difference_low"], frame.loc[rows, "difference_high"] = low, high
+    frame["flagged"] = (frame["difference_low"] > 0) | (frame["difference_high"] < 0)
+    return frame[list(COLUMNS)]
+
+
+def _describe(cell: Cell, thresholds: Thresholds) -> dict[str, object]:
+    counts, uses_threshold = cell.counts, cell.metric != "auroc"
+    interval, pointwise = (
+        metrics.percentile_interval(cell.draws),
+        metrics.percentile_interval(cell.draws - cell.rest_draws),
+    )
+    ratio = metrics.percentile_interval(_ratio(cell.draws, cell.rest_draws))
+    family = "confirmatory" if cell.finding == MEAN else "exploratory"
+    return {
+        "finding": cell.finding,
+        "attribute": cell.attribute,
+        "group": cell.group,
+        "metric": cell.metric,
+        "n": counts.n,
+        "n_pos": counts.n_pos,
+        "n_neg": counts.n_neg,
+        "patients": counts.patients,
+        "patients_pos": counts.patients_pos,
+        "patients_neg": counts.patients_neg,
+        "n_findings": cell.n_findings,
+        "value": cell.value,
+        "low": interval.low,
+        "high": interval.high,
+        "rest": cell.rest,
+        "pointwise_low": pointwise.low,
+        "pointwise_high": pointwise.high,
+        "ratio": float(_ratio(np.array([cell.value]), np.array([cell.rest]))[0]),
+        "ratio_low": ratio.low,
+        "ratio_high": ratio.high,
+        "family": family if cell.testable else "",
+        "status": cell.status,
+        "reason": cell.reason,
+        "threshold": thresholds.by_finding.get(cell.finding, np.nan) if uses_threshold else np.nan,
+        "threshold_policy": thresholds.label if uses_threshold else "",
+    }
+
+
+def _ratio(values: Float[np.ndarray, " r"], rests: Float[np.ndarray, " r"]) -> Float[np.ndarray, " r"]:
+    """Divide, NaN where the rest is zero: a rate of zero has no multiple."""
+    ratio = np.full_like(values, np.nan)
+    np.divide(values, rests, out=ratio, where=rests > 0)
+    return ratio

@@ -1,0 +1,67 @@
+"""Makes a simulated chest X-ray archive in the layout of MIMIC-CXR, with planted and known disparities.
+
+    python make_phantom.py --out_dir data/phantom --n_patients 1200 --seed 0 --scenario default --image_size 512
+
+1,200 patients are about 2,100 studies and 3,000 films. Everything that was planted stands in scenario.json, everything
+that the films show in truth.csv.
+"""
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+if TYPE_CHECKING:
+    from phantom import Archive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhantomConfig:
+    """The archive to make."""
+
+    out_dir: Path = Path("data/phantom")
+    """A new or empty folder."""
+    n_patients: int = 1200
+    """How many patients."""
+    seed: int = 0
+    """The same seed gives the same bytes."""
+    scenario: Literal["default", "null", "underdiagnosis", "few_children"] = "default"
+    """What is planted; null is the negative control, without any disparity."""
+    image_size: int = 512
+    """Longest side of the films, pixels."""
+    workers: int | None = None
+    """Processes that draw; left out, one per CPU core."""
+
+
+def main(config: PhantomConfig) -> "Archive":
+    """Write the archive and say what to do with it."""
+    from phantom import PRESETS, write_archive  # noqa: PLC0415 - OpenCV and pandas would slow -h
+
+    started = time.perf_counter()
+    archive = write_archive(
+        config.out_dir,
+        scenario=PRESETS[config.scenario](),
+        n_patients=config.n_patients,
+        seed=config.seed,
+        image_size=config.image_size,
+        workers=config.workers,
+    )
+    counts = f"{archive.n_patients} patients, {archive.n_studies} studies, {archive.n_images} films"
+    if archive.reused:
+        print(f"{archive.root} already holds this archive ({counts}): nothing to do")
+    else:
+        print(f"wrote {archive.root} ({counts}) in {time.perf_counter() - started:.0f} s")
+    print(f"planted: {archive.root / 'scenario.json'}   in the pictures: {archive.root / 'truth.csv'}")
+    print(f"next: python preprocess_train_data.py --archive_root {archive.root}")
+    return archive
+
+
+if __name__ == "__main__":
+    try:
+        main(tyro.cli(PhantomConfig, description=__doc__, use_underscores=True))
+    except (ValueError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,119 @@
+"""A model with what it needs to be used rightly: tokenizer, preprocessing, configuration."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from open_clip.hf_model import HFTextEncoder
+from open_clip.transformer import TextTransformer
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.functional import normalize
+
+from models.preprocessing import Preprocessing, to_network_input
+from models.tokens import pad_id, trim_padding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """An image-text model and everything that belongs to it."""
+
+    model: nn.Module
+    """open_clip `CustomTextCLIP`: towers `.visual` and `.text`, parameter `.logit_scale` (log of the scale)"""
+    tokenizer: Any
+    """open_clip tokenizer: texts to ids"""
+    preprocessing: Preprocessing
+    """what the image tower reads"""
+    name: str
+    """where it came from: architecture, tag or path"""
+    context_length: int
+    """most tokens of a text, start and end mark included"""
+    config: dict[str, Any]
+    """open_clip `model_cfg`: builds the same architecture again"""
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return next(self.model.parameters()).device
+
+    @property
+    def trims_text(self) -> bool:
+        """Whether the text tower's features cannot depend on padding, so that cutting it is exact.
+
+        True for causal transformers read at their end mark and for Hugging Face towers with a padding mask; False for
+        bidirectional towers without one (SigLIP) and where a class token follows the padding (CoCa).
+        """
+        text = self.model.text
+        if isinstance(text, TextTransformer):
+            return text.attn_mask is not None and text.cls_emb is None and text.pool_type in ("argmax", "eos")
+        return isinstance(text, HFTextEncoder)
+
+
+def image_features(bundle: Bundle, network_input: Float[Tensor, "n 3 r r"]) -> Float[Tensor, "n d"]:
+    """Return the image tower's output, float32 and L2-normalised, with gradients and in the model's current mode."""
+    features: Tensor = bundle.model.encode_image(network_input)  # type: ignore[operator]
+    return normalize(features.float(), dim=-1)
+
+
+def text_features(bundle: Bundle, tokens: Int[Tensor, "k t"]) -> Float[Tensor, "k d"]:
+    """Return the text tower's output, float32 and L2-normalised, with gradients and in the model's current mode.
+
+    Rows may be shorter than the context length where `bundle.trims_text`. open_clip's tower keeps its causal mask at
+    full size, so the call hands it the corner that fits.
+    """
+    text = bundle.model.text
+    width = tokens.shape[1]
+    if isinstance(text, TextTransformer) and bundle.trims_text and width < bundle.context_length:
+        features = functional_call(text, {"attn_mask": text.attn_mask[:width, :width]}, (tokens,))
+    else:
+        features = bundle.model.encode_text(tokens)  # type: ignore[operator]
+    return normalize(features.float(), dim=-1)
+
+
+@contextmanager
+def _judging(model: nn.Module, *, bf16: bool) -> Iterator[None]:
+    """Evaluation mode without gradients; the former mode comes back afterwards."""
+    was_training = model.training
+    device = next(model.parameters()).device.type
+    model.eval()
+    try:
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=bf16):
+            yield
+    finally:
+        model.train(was_training)
+
+
+def encode_images(bundle: Bundle, images: UInt8[Tensor, "n h w"], *, bf16: bool = False) -> Float[Tensor, "n d"]:
+    """Return float32 L2-normalised image features, computed in evaluation mode on the model's device.
+
+    Args:
+        bundle: the model.
+        images: grey levels 0..255 as stored; one batch, the caller chooses its size.
+        bf16: compute in bfloat16 autocast (features differ by about 1e-2).
+    """
+    with _judging(bundle.model, bf16=bf16):
+        return image_features(bundle, to_network_input(images.to(bundle.device), bundle.preprocessing))
+
+
+def encode_texts(bundle: Bundle, tokens: Int[Tensor, "k t"], *, bf16: bool = False) -> Float[Tensor, "k d"]:
+    """Return float32 L2-normalised text features, computed in evaluation mode on the model's device.
+
+    Padding is cut to the longest row where that is exact.
+    """
+    if bundle.trims_text:
+        tokens = trim_padding(tokens, padding=pad_id(bundle.tokenizer))
+    with _judging(bundle.model, bf16=bf16):
+        return text_features(bundle, tokens.to(bundle.device))
+
+
+def fingerprint(bundle: Bundle) -> str:
+    """Return the SHA-256 over all names, types, shapes and values of the weights (64 hexadecimal digits)."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(bundle.model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

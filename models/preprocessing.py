@@ -1,0 +1,80 @@
+"""From stored grey levels to what an image tower reads, in one go on whatever device the images are."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocessing:
+    """What a model was trained to read. Saved beside the weights, because a wrong value is silent."""
+
+    image_size: int
+    """side of the network's square input, pixels"""
+    mean: tuple[float, ...] = (101.48761,)
+    """grey level that becomes 0, on the 0..255 scale: one for all three channels, or three"""
+    std: tuple[float, ...] = (83.43944,)
+    """grey levels that become 1, on the 0..255 scale: one for all three channels, or three"""
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    """kernel of the resize"""
+    antialias: bool = True
+    """widen the kernel when shrinking; CheXzero's weights saw it False"""
+
+    def __post_init__(self) -> None:
+        if self.image_size < 1:
+            raise ValueError(f"image_size must be at least 1 pixel, found {self.image_size}")
+        if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean):
+            raise ValueError(f"mean and std need 1 or 3 values each, found mean={self.mean} std={self.std}")
+        if min(self.std) <= 0:
+            raise ValueError(f"std must be above 0, found {self.std}")
+
+
+CHEXZERO = Preprocessing(image_size=224, antialias=False)
+"""CheXzero's input: statistics of MIMIC-CXR on 0..255, bicubic, no antialiasing (torchvision 0.11's tensor resize)."""
+
+
+def to_network_input(images: UInt8[Tensor, "n h w"], preprocessing: Preprocessing) -> Float[Tensor, "n 3 r r"]:
+    """Return float32 network input of side r = `image_size`: `normalise(resize(images))`.
+
+    Both steps are linear and the kernel's weights sum to 1, so resizing first gives what CheXzero's
+    normalise-then-resize gives (to 1e-6) and touches fewer pixels.
+
+    Args:
+        images: grey levels 0..255, square, as `data/cxr.h5` holds them, on any device.
+        preprocessing: the model's own.
+
+    Raises:
+        ValueError: if the images are not square.
+
+    Source: rajpurkarlab/CheXzero train.py:24-65 for the constants; parity to 1e-5 is tested against its outputs.
+    """
+    return normalise(resize(images, preprocessing), preprocessing)
+
+
+def resize(images: UInt8[Tensor, "n h w"], preprocessing: Preprocessing) -> Float[Tensor, "n 1 r r"]:
+    """Return the images as float32 grey levels at the network's size; bicubic may overshoot 0..255 a little.
+
+    Raises:
+        ValueError: if the images are not square.
+    """
+    height, width = images.shape[1:]
+    if height != width:
+        raise ValueError(f"images must be square as preprocess_train_data.py writes them, found {height} x {width}")
+    grey = images.unsqueeze(1).to(torch.float32)
+    size = preprocessing.image_size
+    if height == size:
+        return grey
+    antialias = preprocessing.antialias and size < height
+    return interpolate(grey, (size, size), mode=preprocessing.interpolation, antialias=antialias)
+
+
+def normalise(grey: Float[Tensor, "n 1 r r"], preprocessing: Preprocessing) -> Float[Tensor, "n 3 r r"]:
+    """Return `(grey - mean) / std` as three channels; a view (`expand`) where all three are equal."""
+    shape = (1, len(preprocessing.mean), 1, 1)
+    mean = torch.tensor(preprocessing.mean, device=grey.device).view(shape)
+    std = torch.tensor(preprocessing.std, device=grey.device).view(shape)
+    return ((grey - mean) / std).expand(-1, 3, -1, -1)

@@ -1,0 +1,58 @@
+"""Texts to token ids, with CLIP's rules for what does not fit."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+
+def pad_id(tokenizer: Any) -> int:
+    """Return the id a tokenizer fills rows with: the Hugging Face tokenizer's own, 0 for CLIP's."""
+    inner = getattr(tokenizer, "tokenizer", None)
+    return 0 if inner is None or inner.pad_token_id is None else int(inner.pad_token_id)
+
+
+def tokenize(
+    texts: Sequence[str],
+    tokenizer: Any,
+    *,
+    context_length: int,
+    on_overflow: Literal["truncate", "error"] = "truncate",
+) -> Int[Tensor, "k t"]:
+    """Return one row of `context_length` ids per text: start, word pieces, end, padding.
+
+    `"truncate"` cuts a long text and keeps the end mark last, as CheXzero's training does; `"error"` refuses it, as
+    its zero-shot path does, because a prompt cut in the middle means something else.
+
+    Args:
+        texts: k strings.
+        tokenizer: an open_clip tokenizer, `bundle.tokenizer`.
+        context_length: row length t.
+        on_overflow: what to do with a text of more than t tokens.
+
+    Raises:
+        ValueError: with `on_overflow="error"`, naming the first text that is too long.
+    """
+    if not texts:
+        return torch.zeros((0, context_length), dtype=torch.int64)
+    if on_overflow == "error":
+        wider: Tensor = tokenizer(list(texts), context_length=context_length + 1)
+        too_long = (wider[:, -1] != pad_id(tokenizer)).nonzero().flatten().tolist()
+        if too_long:
+            raise ValueError(
+                f"prompt {texts[too_long[0]]!r} does not fit into {context_length} tokens"
+                f" ({len(too_long)} of {len(texts)} prompts are too long): shorten it"
+            )
+    tokens: Tensor = tokenizer(list(texts), context_length=context_length)
+    return tokens
+
+
+def trim_padding(tokens: Int[Tensor, "k t"], *, padding: int = 0) -> Int[Tensor, "k u"]:
+    """Cut the columns after the longest row's last token; at least one column stays.
+
+    Exact for towers that never look at what follows the end mark: see `Bundle.trims_text`.
+    """
+    used = (tokens != padding).any(dim=0).nonzero()
+    return tokens[:, : int(used[-1]) + 1] if len(used) else tokens[:, :1]

@@ -1,0 +1,51 @@
+"""Tensors from a file that somebody else made: nothing in it is ever run."""
+
+import pickle
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+
+
+def read_state_dict(path: Path | str) -> dict[str, Tensor]:
+    """Return the tensors of a `.safetensors` or `.pt` file by name, as stored, on the CPU.
+
+    A dictionary that holds the tensors under "state_dict", "model_state_dict" or "model" is unwrapped.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a git-lfs pointer, a file that would run code on loading, a damaged file, or one without tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"weights file {path} does not exist")
+    with path.open("rb") as handle:
+        head = handle.read(64)
+    if head.startswith(b"version https://git-lfs"):
+        raise ValueError(
+            f"{path} is a git-lfs pointer of {path.stat().st_size} bytes, not the weights: run `git lfs pull`"
+        )
+    try:
+        loaded = load_file(path) if path.suffix == ".safetensors" else _load_tensors(path)
+    except (SafetensorError, EOFError, OSError, RuntimeError) as error:
+        raise ValueError(f"{path} is damaged or no weights file: {error}") from error
+    for wrapper in WRAPPERS:
+        if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
+            loaded = loaded[wrapper]
+    if not isinstance(loaded, dict) or not loaded or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise ValueError(f"{path} holds no table of tensors by name, but {type(loaded).__name__}: not a state dict")
+    return {str(name).removeprefix("module."): tensor for name, tensor in loaded.items()}
+
+
+def _load_tensors(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path} holds more than tensors, and loading it could run code: refused. Ask its maker for a state dict"
+            f" or safetensors file ({str(error).splitlines()[0]})"
+        ) from error

@@ -1,0 +1,179 @@
+"""The radiologist's vocabulary: phrases.csv, one way of putting something per row, and the words that fill its gaps.
+
+Columns of phrases.csv: `role` (stock: a normal impression; positive and hedged: a finding in the impression;
+described: the same in the findings section; absent and normal: its absence in the impression and in the findings
+section), `findings` joined by "+", `when` (tags that must all hold), `also` (what else a labeller reads in it: 1 or
+-1; "nothing": not even its own findings, as in "the lungs are clear"), `weight` (how often it is chosen) and `text`
+with gaps in braces.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from phantom.body import FINDINGS, Lesion
+
+POSITIVE, NEGATIVE, UNCERTAIN = 1.0, 0.0, -1.0
+"""What a labeller writes down: MIMIC's codes."""
+
+_VALUES = {
+    "stock": NEGATIVE,
+    "positive": POSITIVE,
+    "hedged": UNCERTAIN,
+    "described": POSITIVE,
+    "absent": NEGATIVE,
+    "normal": NEGATIVE,
+}
+ROLES = tuple(_VALUES)
+_RIBS = ("fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
+_DEVICE_TAGS: Mapping[str, str] = MappingProxyType(
+    {
+        "endotracheal tube": "endotracheal",
+        "nasogastric tube": "nasogastric",
+        "central line": "central",
+        "picc line": "picc",
+        "chest tube": "chest-tube",
+        "pacemaker": "pacemaker",
+        "sternal wires": "wires",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """One way of saying something."""
+
+    role: str
+    """One of ROLES."""
+    findings: tuple[str, ...]
+    """What it is about, in the order of its numbered gaps."""
+    when: frozenset[str]
+    """Tags that must hold for the lesions."""
+    claims: Mapping[str, float]
+    """Finding -> what a labeller reads: 1, 0 or -1."""
+    weight: float
+    """Relative frequency."""
+    text: str
+    """A template of `str.format`."""
+
+    @property
+    def extras(self) -> frozenset[str]:
+        """Findings that it brings up beside its own."""
+        return frozenset(self.claims).difference(self.findings)
+
+    def fill(self, gaps: Sequence[Mapping[str, str]] = ()) -> str:
+        """Return the sentence, `gaps[i]` being the words for `findings[i]`."""
+        text = self.text.format(*gaps, **(gaps[0] if gaps else {}))
+        return text[0].upper() + text[1:]
+
+
+def read_phrases(path: Path) -> tuple[Phrase, ...]:
+    """Return the rows of a phrase table.
+
+    Raises:
+        ValueError: a role or finding is unknown.
+    """
+    with path.open(encoding="utf-8", newline="") as handle:
+        return tuple(_phrase(row, number, path) for number, row in enumerate(csv.DictReader(handle), start=2))
+
+
+def _phrase(row: Mapping[str, str], number: int, path: Path) -> Phrase:
+    role, findings = row["role"], tuple(filter(None, row["findings"].split("+")))
+    silent = row["also"] == "nothing"
+    entries = [] if silent else [entry.partition("=") for entry in row["also"].split(";") if entry]
+    also = {name: float(value) for name, _, value in entries}
+    for found, known in ((role, ROLES), *((finding, FINDINGS) for finding in (*findings, *also))):
+        if found not in known:
+            raise ValueError(f"{path.name} line {number}: {found!r} is unknown; known are {', '.join(known)}")
+    return Phrase(
+        role=role,
+        findings=findings,
+        when=frozenset(row["when"].split()),
+        claims=MappingProxyType({} if silent else dict.fromkeys(findings, _VALUES[role]) | also),
+        weight=float(row["weight"]),
+        text=row["text"],
+    )
+
+
+@cache
+def phrases(role: str) -> tuple[Phrase, ...]:
+    """Return the project's phrases of one role."""
+    return tuple(phrase for phrase in _table() if phrase.role == role)
+
+
+@cache
+def _table() -> tuple[Phrase, ...]:
+    return read_phrases(Path(__file__).with_name("phrases.csv"))
+
+
+def choose(candidates: Sequence[Phrase], rng: np.random.Generator) -> Phrase:
+    """Return one of `candidates`, by weight.
+
+    Raises:
+        ValueError: there is none to choose from.
+    """
+    if not candidates:
+        raise ValueError("no phrase fits: phrases.csv lacks a row without conditions for this finding")
+    weights = np.array([phrase.weight for phrase in candidates])
+    return candidates[int(rng.choice(len(candidates), p=weights / weights.sum()))]
+
+
+def tags(lesion: Lesion) -> frozenset[str]:
+    """Return the conditions that hold for `lesion`."""
+    severity = _grade(lesion.severity)
+    side = {"both": "both", "": "midline"}.get(lesion.side, "one")
+    found = {severity, side, lesion.zone or "everywhere"}
+    if lesion.finding == "Lung Lesion":
+        found.add("mass" if _millimetres(lesion.severity) > 30 else "nodule")
+    if lesion.kind:
+        found.add(_DEVICE_TAGS[lesion.kind])
+    return frozenset(found)
+
+
+def gaps(lesion: Lesion, *, seed: int) -> dict[str, str]:
+    """Return the words for the gaps of `lesion`'s phrases; numbers are fixed by the patient's seed and the severity."""
+    one = {"left": "left", "right": "right"}.get(lesion.side, "bilateral")
+    severity = _grade(lesion.severity)
+    millimetres = _millimetres(lesion.severity)
+    lobe, in_lobe = _lobe(lesion.side, lesion.zone)
+    lower = lesion.zone == "lower"
+    return {
+        "severity": severity,
+        "severely": {"mild": "mildly", "moderate": "moderately", "severe": "severely"}[severity],
+        "size": {"mild": "small", "moderate": "moderate", "severe": "large"}[severity],
+        "side": one,
+        "lobe": lobe,
+        "in_lobe": in_lobe,
+        "base": "lung bases" if lesion.side == "both" else f"{one} lung base",
+        "basal": ("bibasilar" if lesion.side == "both" else f"{one} basilar") if lower else lobe,
+        "effusion": f"{one} pleural effusion{'s' if lesion.side == 'both' else ''}",
+        "rib": _RIBS[seed % len(_RIBS)],
+        "mm": f"{millimetres}",
+        "cm": f"{millimetres / 10:.1f}",
+        "tip": f"{3 + seed % 5 / 2:g}",
+    }
+
+
+def _grade(severity: float) -> str:
+    return "mild" if severity < 0.55 else "moderate" if severity < 0.8 else "severe"
+
+
+def _millimetres(severity: float) -> int:
+    """Return the diameter of a nodule or mass: 8 mm for the mildest, 40 mm for the worst."""
+    return round(8 + 32 * max(0.0, severity - 0.3) / 0.7)
+
+
+def _lobe(side: str, zone: str) -> tuple[str, str]:
+    """Return where in the lungs as an adjective and as a noun."""
+    if side == "both":
+        lobes = {"upper": "upper lobe", "mid": "mid lung", "lower": "lower lobe"}.get(zone, "lung")
+        return f"bilateral {lobes}", f"both {lobes}s"
+    if zone == "mid":
+        return ("right middle lobe", "the right middle lobe") if side == "right" else ("lingular", "the lingula")
+    lobe = f"{side} {zone} lobe" if zone else f"{side} lung"
+    return lobe, f"the {lobe}"

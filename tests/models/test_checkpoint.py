@@ -1,0 +1,137 @@
+"""Saving and loading our own layout, which open_clip reads too."""
+
+import json
+from dataclasses import replace
+
+import open_clip
+import pytest
+import torch
+
+import models
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    bundle = models.build("toy", seed=0)
+    # running statistics that differ from a fresh network's must survive, too
+    bundle.model.train()
+    models.image_features(bundle, torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    bundle.model.eval()
+    return replace(bundle, preprocessing=models.Preprocessing(image_size=32, mean=(90.5,), antialias=False))
+
+
+@pytest.fixture(scope="module")
+def saved(bundle, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved") / "step_000010"
+    models.save(bundle, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def batch(bundle):
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (5, 40, 40), dtype=torch.uint8, generator=generator)
+    tokens = models.tokenize(["edema", "no edema", "left chest tube"], bundle.tokenizer, context_length=24)
+    return images, tokens
+
+
+def logits(bundle, batch):
+    return models.encode_images(bundle, batch[0]) @ models.encode_texts(bundle, batch[1]).T
+
+
+def test_a_round_trip_keeps_logits_bit_equal_and_everything_beside_the_weights(bundle, saved, batch):
+    loaded = models.load(saved)
+    assert torch.equal(logits(loaded, batch), logits(bundle, batch))
+    assert loaded.preprocessing == bundle.preprocessing
+    assert loaded.context_length == bundle.context_length
+    assert loaded.name == "toy"
+    assert models.fingerprint(loaded) == models.fingerprint(bundle)
+    assert loaded.config == bundle.config
+
+
+def test_open_clip_loads_the_folder_by_itself(bundle, saved, batch):
+    model = open_clip.create_model(f"local-dir:{saved}")
+    model.eval()
+    with torch.no_grad():
+        theirs = model.encode_text(batch[1], normalize=True)
+        pictures = model.encode_image(models.to_network_input(batch[0], bundle.preprocessing), normalize=True)
+    torch.testing.assert_close(pictures @ theirs.T, logits(bundle, batch), atol=1e-6, rtol=0)
+    attached = open_clip.get_model_preprocess_cfg(model)
+    assert attached["mean"] == pytest.approx([90.5 / 255] * 3)
+    assert open_clip.get_tokenizer(f"local-dir:{saved}").context_length == 24
+
+
+@pytest.mark.golden
+def test_a_chexzero_checkpoint_survives_our_layout(golden, tmp_path, batch):
+    original = models.load(golden / "model" / "tiny_clip.pt")
+    models.save(original, tmp_path)
+    again = models.load(tmp_path)
+    wide = (batch[0], models.tokenize(["edema", "no edema"], original.tokenizer, context_length=77))
+    assert torch.equal(logits(again, wide), logits(original, wide))
+    assert again.preprocessing == models.CHEXZERO
+
+
+def test_a_run_folder_loads_the_checkpoint_that_latest_names(bundle, tmp_path):
+    models.save(bundle, tmp_path / "checkpoints" / "step_000010")
+    other = models.build("toy", seed=9)
+    models.save(other, tmp_path / "checkpoints" / "step_000020")
+    (tmp_path / "latest").write_text("checkpoints/step_000010\n")
+    assert models.fingerprint(models.load(tmp_path)) == models.fingerprint(bundle)
+
+
+def test_the_weights_file_of_a_checkpoint_folder_loads_the_folder(bundle, saved):
+    assert models.fingerprint(models.load(saved / "model.safetensors")) == models.fingerprint(bundle)
+
+
+def test_weights_that_do_not_fit_the_configuration_are_an_error(saved, tmp_path):
+    for path in saved.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    config = json.loads((tmp_path / "open_clip_config.json").read_text())
+    config["model_cfg"]["embed_dim"] = 20
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"the weights do not fit the architecture of open_clip_config.json"):
+        models.load(tmp_path)
+
+
+def test_preprocessing_of_another_version_is_refused(saved, tmp_path):
+    for path in saved.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "preprocess.json").write_text(json.dumps({"version": 99, "name": "x", "image_size": 32}))
+    with pytest.raises(ValueError, match=r"version 99, this program reads 1"):
+        models.load(tmp_path)
+
+
+def test_without_our_preprocess_json_open_clips_own_settings_count(saved, tmp_path):
+    for path in saved.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "preprocess.json").unlink()
+    found = models.load(tmp_path).preprocessing
+    assert found.mean == pytest.approx((90.5, 90.5, 90.5))
+    assert found.image_size == 32
+
+
+@pytest.mark.parametrize("name", ["nowhere/at/all", "ViT-B-32"])
+def test_nothing_there_is_an_error_that_lists_what_can_be_given(name):
+    with pytest.raises(FileNotFoundError, match=r"no model at .*run folder.*CheXzero .pt.*NAME:TAG"):
+        models.load(name)
+
+
+def test_a_folder_without_a_model_is_an_error_that_says_what_is_in_it(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(FileNotFoundError, match=r"is no checkpoint: wanted open_clip_config.json.*found notes.txt"):
+        models.load(tmp_path)
+
+
+def test_encoding_leaves_the_mode_of_the_model_as_it_was(bundle, batch):
+    bundle.model.train()
+    statistics = bundle.model.visual.trunk.bn1.running_mean.clone()
+    logits(bundle, batch)
+    assert bundle.model.training
+    assert torch.equal(bundle.model.visual.trunk.bn1.running_mean, statistics)
+    bundle.model.eval()
+
+
+def test_bf16_features_stay_close(bundle, batch):
+    exact, fast = (models.encode_images(bundle, batch[0], bf16=bf16) for bf16 in (False, True))
+    assert fast.dtype == torch.float32
+    torch.testing.assert_close(fast, exact, atol=3e-2, rtol=0)

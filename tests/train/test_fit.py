@@ -1,0 +1,294 @@
+"""Training as a whole: it learns, it writes its run, it meets the reference's steps, it refuses bad input."""
+
+import itertools
+import json
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import models
+from train.clock import Clock
+from train.config import Augmentation, TrainConfig
+from train.contrastive import contrastive_loss, fit, prepare
+from train.optimise import make_optimizer, optimise
+from train.pairs import ArrayImages, Pairs
+from train.supervised import fit_supervised, label_targets, masked_cross_entropy, predict_supervised
+
+SENTENCES = {  # finding -> present, absent
+    "disc": ("There is a round opacity.", "No round opacity."),
+    "band": ("Linear band across the base.", "No linear band."),
+}
+
+
+PROMPTS = (
+    ("there is a round opacity", "no round opacity"),
+    ("linear band across the base", "no linear band"),
+)
+
+
+def draw(present, rng):
+    image = rng.integers(40, 80, (32, 32)).astype(np.uint8)
+    if present[0]:
+        image[6:13, 6:13] = 170
+    if present[1]:
+        image[24:27, :] = 170
+    return image
+
+
+@pytest.fixture(scope="module")
+def toy():
+    """240 films with two findings, and reports that mention each finding's presence or absence in random order."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (240, 2))
+    images = np.stack([draw(present, rng) for present in labels])
+    texts = []
+    for present in labels:
+        parts = [SENTENCES[name][1 - value] for name, value in zip(SENTENCES, present, strict=True)]
+        texts.append(" ".join(parts[:: rng.choice([-1, 1])]))
+    return images, texts, labels
+
+
+@pytest.fixture(scope="module")
+def pairs(toy):
+    return Pairs(images=ArrayImages(toy[0][:200]), rows=np.arange(200), texts=toy[1][:200])
+
+
+def config(tmp_path, **fields):
+    usual = {
+        "out_dir": tmp_path / "run",
+        "pretrained": None,
+        "model": "toy",
+        "batch_size": 40,
+        "epochs": 12,
+        "lr": 1e-2,
+        "init_scale": 10.0,
+        "positive_weight": 2.0,
+        "device": "cpu",
+        "log_interval": 4,
+        "augment": Augmentation(shift=0.03, brightness=0.1),
+    }
+    return TrainConfig(**{**usual, **fields})
+
+
+def held_out_auroc(bundle, toy):
+    """Area under the ROC curve of prompt against negated prompt, by counting pairs."""
+    images = models.encode_images(bundle, torch.from_numpy(toy[0][200:]))
+    areas = []
+    for column, (present, absent) in enumerate(PROMPTS):
+        texts = models.tokenize([present, absent], bundle.tokenizer, context_length=bundle.context_length)
+        cosines = images @ models.encode_texts(bundle, texts).T
+        score, truth = (cosines[:, 0] - cosines[:, 1]).numpy(), toy[2][200:, column]
+        differences = score[truth == 1][:, None] - score[truth == 0][None, :]
+        areas.append(float((np.sign(differences) + 1).mean() / 2))
+    return {"mean_auroc": float(np.mean(areas))}
+
+
+@pytest.mark.parametrize("fields", [{"form": "sigmoid"}, {"form": "softmax", "precision": "fp32"}])
+def test_both_sentence_forms_learn_to_score_unseen_films_by_prompts(pairs, toy, tmp_path, fields):
+    bundle = models.build("toy", seed=0)
+    summary = fit(bundle, pairs, config(tmp_path, **fields), evaluate=lambda one: held_out_auroc(one, toy))
+    assert summary.metrics["mean_auroc"] > 0.95
+    assert (summary.steps, summary.epochs) == (60, 12.0)
+
+
+def test_shuffled_reports_cannot_be_learnt_and_the_run_says_that_they_are(pairs, tmp_path):
+    true = fit(models.build("toy", seed=0), pairs, config(tmp_path / "true", epochs=6))
+    summary = fit(models.build("toy", seed=0), pairs, config(tmp_path, epochs=6, shuffle_reports=True))
+    assert summary.loss > 1.5 * true.loss
+    notes = json.loads((summary.folder / "environment.json").read_text())["notes"]
+    assert notes == ["texts are shuffled"]
+
+
+def test_infonce_on_whole_reports_runs_and_its_loss_falls(pairs, tmp_path):
+    fit(models.build("toy", seed=0), pairs, config(tmp_path, objective="infonce", epochs=4, log_interval=1))
+    losses = [line["loss"] for line in metric_lines(tmp_path / "run") if "loss" in line]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+
+
+def metric_lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def finished(pairs, tmp_path_factory):
+    calls = []
+
+    def evaluate(bundle):
+        # batch norm counts the batches that it saw in training mode
+        calls.append((bundle.model.training, int(bundle.model.visual.trunk.bn1.num_batches_tracked)))
+        return {"mean_auroc": 0.5, "undefined": float("nan")}
+
+    settings = config(tmp_path_factory.mktemp("finished"), epochs=2, save_interval=3, eval_interval=4, keep=2)
+    bundle = models.build("toy", seed=0)
+    return fit(bundle, pairs, settings, evaluate=evaluate), bundle, calls
+
+
+def test_a_run_writes_its_folder(finished):
+    summary, bundle, _ = finished
+    names = {path.name for path in summary.folder.iterdir()}
+    assert names == {"config.json", "environment.json", "metrics.jsonl", "tensorboard", "checkpoints", "latest"}
+    assert json.loads((summary.folder / "config.json").read_text())["batch_size"] == 40
+    environment = json.loads((summary.folder / "environment.json").read_text())
+    assert environment["n_pairs"] == 200
+    assert torch.__version__.startswith(environment["versions"]["torch"])
+    assert models.fingerprint(models.load(summary.folder)) == models.fingerprint(bundle)
+    assert list((summary.folder / "tensorboard").iterdir())
+
+
+def test_checkpoints_follow_the_interval_and_only_the_newest_are_kept(finished):
+    summary = finished[0]
+    kept = sorted(path.name for path in (summary.folder / "checkpoints").iterdir())
+    assert kept == ["step_000009", "step_000010"]
+    assert summary.checkpoint.name == "step_000010"
+
+
+def test_metrics_are_one_finite_json_line_per_interval_with_the_validation_among_them(finished):
+    lines = metric_lines(finished[0].folder)
+    assert [line["step"] for line in lines if "loss" in line] == [3, 4, 6, 8, 9, 10]
+    assert [line["step"] for line in lines if "mean_auroc" in line] == [4, 8, 10]
+    assert not any("undefined" in line for line in lines)
+    assert {"epoch", "seconds", "lr", "logit_scale", "logit_bias", "gradient_norm", "pairs_per_second"} <= set(lines[0])
+
+
+def test_validation_sees_evaluation_mode_and_training_goes_on_afterwards(finished):
+    assert finished[2] == [(False, 4), (False, 8), (False, 10)]
+
+
+def test_the_learned_bias_is_saved_with_the_model(finished):
+    loaded = models.load(finished[0].folder)
+    assert loaded.model.logit_bias.item() == finished[1].model.logit_bias.item() != -5.0
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(pairs, tmp_path):
+    def weights(name, seed):
+        settings = config(tmp_path / name, epochs=1, seed=seed)
+        bundle = models.build("toy", seed=0)
+        fit(bundle, pairs, settings)
+        return models.fingerprint(bundle)
+
+    assert weights("a", 1) == weights("b", 1) != weights("c", 2)
+
+
+def test_a_run_bounded_by_minutes_stops_and_its_rate_ends_near_zero(pairs, tmp_path, monkeypatch):
+    ticks = itertools.count()
+    # a clock of its own, a hundredth of a second per look, so that a busy machine changes nothing
+    monkeypatch.setattr(time, "perf_counter", lambda: next(ticks) / 100)
+    settings = config(tmp_path, max_minutes=0.01, epochs=1, log_interval=1)
+    summary = fit(models.build("toy", seed=0), pairs, settings)
+    assert 0.6 <= summary.seconds < 0.7
+    assert summary.steps > 5
+    rates = [line["lr"] for line in metric_lines(tmp_path / "run")]
+    assert rates[-1] < 0.2 * max(rates)
+
+
+def test_the_logit_scale_is_kept_at_100_or_below(pairs, tmp_path):
+    bundle = models.build("toy", seed=0)
+    fit(bundle, pairs, config(tmp_path, epochs=1, init_scale=99.9, objective="infonce", lr=0.5))
+    assert bundle.model.logit_scale.exp().item() <= 100.001
+    torch.nn.init.constant_(bundle.model.logit_scale, 5.0)
+    optimizer = make_optimizer(bundle.model, config(tmp_path))
+    assert not optimizer.state
+
+
+@pytest.mark.golden
+def test_six_steps_of_sgd_are_those_of_the_reference(golden):
+    expected = np.load(golden / "model" / "expected.npz", allow_pickle=False)
+    images = np.load(golden / "model" / "images.npz", allow_pickle=False)["images"]
+    settings = TrainConfig(
+        objective="infonce", optimizer="sgd", lr=1e-4, weight_decay=0.0, warmup=0.0, schedule="constant",
+        grad_clip=None, clamp_scale=False, precision="fp32", batch_size=16, epochs=6, device="cpu",
+    )  # fmt: skip
+    texts = [str(text) for text in expected["pair_texts"]]
+    pairs = Pairs(images=ArrayImages(images), rows=np.arange(16), texts=texts)
+    bundle = models.load(golden / "model" / "tiny_clip.pt")
+    prepare(bundle, settings)
+    loss_of = contrastive_loss(bundle, pairs, settings)
+    steps = optimise(
+        make_optimizer(bundle.model, settings), loss_of, settings, n_items=16,
+        clock=Clock(settings, steps_per_epoch=1), rng=np.random.default_rng(0),
+    )  # fmt: skip
+    losses = [float(step.loss) for step in steps]
+    np.testing.assert_allclose(losses, expected["sgd_losses"], atol=1e-3, rtol=0)
+    with torch.no_grad():
+        after = bundle.model.encode_image(models.to_network_input(torch.from_numpy(images), bundle.preprocessing))
+    np.testing.assert_allclose(after.numpy(), expected["image_features_after_sgd"], atol=5e-3, rtol=0)
+
+
+def test_only_matrices_decay():
+    bundle = models.build("toy", seed=0)
+    optimizer = make_optimizer(bundle.model, TrainConfig(weight_decay=0.1))
+    names = {id(parameter): name for name, parameter in bundle.model.named_parameters()}
+    decayed, free = ([names[id(p)] for p in group["params"]] for group in optimizer.param_groups)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
+    assert {"logit_scale", "text.positional_embedding", "text.ln_final.weight", "visual.trunk.bn1.bias"} <= set(free)
+    assert {"text.text_projection", "visual.head.proj.weight", "text.token_embedding.weight"} <= set(decayed)
+    assert len(decayed) + len(free) == len(names)
+
+
+def test_a_run_is_not_overwritten_unasked(pairs, tmp_path):
+    settings = config(tmp_path, epochs=1)
+    fit(models.build("toy", seed=0), pairs, settings)
+    with pytest.raises(ValueError, match=r"already holds a run .*--overwrite"):
+        fit(models.build("toy", seed=0), pairs, settings)
+    stranger = tmp_path / "run" / "notes.txt"
+    stranger.write_text("mine")
+    fit(models.build("toy", seed=0), pairs, replace(settings, overwrite=True))
+    assert stranger.read_text() == "mine"
+
+
+def test_a_loss_that_is_no_number_stops_the_run_before_it_is_saved(pairs, tmp_path):
+    bundle = models.build("toy", seed=0)
+    torch.nn.init.constant_(bundle.model.visual.head.proj.weight, float("nan"))
+    with pytest.raises(ValueError, match=r"the loss is nan by step 4: lower --lr"):
+        fit(bundle, pairs, config(tmp_path, save_interval=4, log_interval=100))
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    assert metric_lines(tmp_path / "run") == []
+
+
+def test_a_batch_larger_than_the_data_is_refused_before_anything_is_written(pairs, tmp_path):
+    with pytest.raises(ValueError, match=r"batch_size 500 is larger than the data: 200"):
+        fit(models.build("toy", seed=0), pairs, config(tmp_path, batch_size=500))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_supervised_ceiling_learns_from_labels_and_leaves_the_bundle_alone(toy, tmp_path):
+    images, _, labels = toy
+    bundle = models.build("toy", seed=0)
+    before = models.fingerprint(bundle)
+    reported = labels.astype(np.float64)
+    reported[reported == 0] = np.where(np.arange((reported == 0).sum()) % 2, 0.0, np.nan)
+    reported[:5, 1] = -1.0
+    classifier = fit_supervised(bundle, images, reported[:200], config(tmp_path, epochs=8), rows=np.arange(200))
+    scores = predict_supervised(classifier, images, rows=np.arange(200, 240), batch_size=16)
+    assert scores.shape == (40, 2)
+    assert scores.dtype == np.float32
+    assert scores == pytest.approx(predict_supervised(classifier, images[200:]), abs=1e-5)
+    assert ((scores > 0.5) == labels[200:]).mean() > 0.95
+    assert models.fingerprint(bundle) == before
+
+
+def test_the_label_policy_is_blank_absent_and_uncertain_left_out():
+    labels = np.array([[1.0, 0.0], [-1.0, np.nan]])
+    targets, counts = label_targets(labels)
+    assert targets.tolist() == [[1.0, 0.0], [0.0, 0.0]]
+    assert counts.tolist() == [[True, True], [False, True]]
+    with pytest.raises(ValueError, match=r"labels must be 1, 0, -1 or blank, found 2"):
+        label_targets(np.array([[2.0]]))
+
+
+def test_masked_entries_have_no_part_in_the_cross_entropy():
+    logits = torch.tensor([[0.3, -1.0], [2.0, 0.1]], requires_grad=True)
+    targets, counts = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 1.0], [0.0, 1.0]])
+    loss = masked_cross_entropy(logits, targets, counts)
+    p = 1 / (1 + np.exp(-logits.detach().numpy().astype(np.float64)))
+    assert loss.item() == pytest.approx(-(np.log(p[0, 0]) + np.log(1 - p[0, 1]) + np.log(p[1, 1])) / 3, abs=1e-6)
+    loss.backward()
+    assert logits.grad[1, 0] == 0
+
+
+def test_labels_and_images_of_different_number_are_an_error(toy, tmp_path):
+    with pytest.raises(ValueError, match=r"found 240 images and 10 rows"):
+        fit_supervised(models.build("toy", seed=0), toy[0], np.zeros((10, 2)), config(tmp_path))

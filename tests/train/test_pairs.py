@@ -1,0 +1,135 @@
+"""Images and texts meet by id, and nothing is left out in silence."""
+
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from cohort import COLUMNS, write_cohort
+from train.config import TrainConfig
+from train.pairs import ArrayImages, Pairs, load_pairs
+
+IDS = ["i0", "i1", "i2", "i3", "i4"]
+TEXTS = ["Edema.", "___", "Clear lungs.", "No effusion. NA", "NO IMPRESSION"]
+
+
+def write_store(path, ids, *, dtype=np.uint8):
+    with h5py.File(path, "w") as file:
+        levels = np.arange(len(ids), dtype=dtype)[:, None, None] + 10
+        file["cxr"] = np.broadcast_to(levels, (len(ids), 8, 8)).astype(dtype)
+        if dtype == np.uint8:
+            file["image_id"] = ids
+            file.attrs.update(format_version=1, resolution=8, resize_rule="x", archive_fingerprint="y", complete=True)
+
+
+def write_texts(path, ids, texts, **more):
+    columns = {"filename": [f"s{i}.txt" for i in range(len(texts))], "impression": texts}
+    columns |= {"image_id": ids} if ids else {}
+    pd.DataFrame(columns | more).to_csv(path, index=False)
+
+
+def cohort_table(splits, views):
+    frame = pd.DataFrame({name: [""] * len(IDS) for name in COLUMNS})
+    frame["image_id"], frame["subject_id"] = IDS, [f"p{i}" for i in range(len(IDS))]
+    frame["dataset"], frame["source"], frame["status"] = "test", "phantom", "packed"
+    frame["split"], frame["view"] = splits, views
+    numeric = [name for name in COLUMNS if name in ("age_years", "h5_row") or name[0].isupper()]
+    frame[numeric] = np.nan
+    return frame
+
+
+@pytest.fixture
+def files(tmp_path):
+    write_store(tmp_path / "cxr.h5", IDS)
+    write_texts(tmp_path / "texts.csv", list(reversed(IDS)), list(reversed(TEXTS)))
+    settings = TrainConfig(
+        cxr_filepath=tmp_path / "cxr.h5",
+        txt_filepath=tmp_path / "texts.csv",
+        cohort_filepath=tmp_path / "cohort.csv",
+    )
+    return SimpleNamespace(folder=tmp_path, config=settings)
+
+
+def test_texts_in_another_order_meet_their_own_images(files):
+    pairs = load_pairs(files.config)
+    assert list(pairs.texts) == ["Edema.", "Clear lungs.", "No effusion. NA"]
+    assert pairs.images.read(pairs.rows)[:, 0, 0].tolist() == [10, 12, 13]
+
+
+def test_images_without_text_are_left_out_and_counted_and_the_missing_cohort_is_named(files):
+    pairs = load_pairs(files.config)
+    assert pairs.left_out == {"no text": 2}
+    described = pairs.describe()
+    assert "3 image-text pairs" in described
+    assert "left out, no text: 2" in described
+    assert "no cohort at" in described
+    assert "all images are used" in described
+
+
+def test_only_the_frontal_views_of_the_split_are_trained_on(files):
+    write_cohort(
+        cohort_table(["train", "train", "test", "train", "train"], ["PA"] * 3 + ["LATERAL", "AP"]),
+        files.folder / "cohort.csv",
+    )
+    pairs = load_pairs(files.config)
+    assert list(pairs.texts) == ["Edema."]
+    assert pairs.left_out == {"split is not train": 1, "view is not frontal": 1, "no text": 2}
+    assert pairs.notes == ()
+
+
+def test_a_split_without_images_is_an_error_that_names_the_splits(files):
+    write_cohort(cohort_table(["test"] * 5, ["PA"] * 5), files.folder / "cohort.csv")
+    with pytest.raises(ValueError, match=r"no image of .*cohort.csv is in split 'train'; found 'test'"):
+        load_pairs(files.config)
+
+
+def test_images_that_the_cohort_does_not_know_are_an_error(files):
+    write_cohort(cohort_table(["train"] * 5, ["PA"] * 5).iloc[1:], files.folder / "cohort.csv")
+    with pytest.raises(ValueError, match=r"1 of 5 images of .*cxr.h5 are not in .*cohort.csv: i0"):
+        load_pairs(files.config)
+
+
+def test_an_image_without_a_text_row_is_an_error_that_names_it(files):
+    write_texts(files.folder / "texts.csv", IDS[:4], TEXTS[:4])
+    with pytest.raises(ValueError, match=r"1 of 5 images have no text: .*i4"):
+        load_pairs(files.config)
+
+
+def test_an_empty_csv_is_an_error(files):
+    (files.folder / "texts.csv").write_text("filename,impression,image_id\n")
+    with pytest.raises(ValueError, match=r"texts.csv"):
+        load_pairs(files.config)
+
+
+def test_files_of_chexzero_without_ids_pair_by_row(files):
+    write_store(files.folder / "cxr.h5", IDS, dtype=np.float32)
+    write_texts(files.folder / "texts.csv", None, TEXTS)
+    write_cohort(cohort_table(["test"] * 5, ["PA"] * 5), files.folder / "cohort.csv")
+    pairs = load_pairs(files.config)
+    assert pairs.rows.tolist() == [0, 2, 3]
+    assert "the image store has no ids" in pairs.describe()
+
+
+def test_identical_texts_everywhere_are_refused_and_git_lfs_is_recognised():
+    images = ArrayImages(np.zeros((2, 4, 4), dtype=np.uint8))
+    with pytest.raises(ValueError, match=r"all 2 texts are identical, there is nothing to learn: 'Edema.'"):
+        Pairs(images=images, rows=np.arange(2), texts=["Edema."] * 2)
+    with pytest.raises(ValueError, match=r"git-lfs pointers, run `git lfs pull`"):
+        Pairs(images=images, rows=np.arange(2), texts=["version https://git-lfs.github.com/spec/v1 oid 1"] * 2)
+
+
+def test_no_text_at_all_is_refused(files):
+    write_texts(files.folder / "texts.csv", IDS, ["___", "", "NO IMPRESSION", ".", " "])
+    with pytest.raises(ValueError, match=r"no image-text pairs are left"):
+        load_pairs(files.config)
+
+
+def test_shuffling_deals_the_same_texts_to_other_images():
+    images = ArrayImages(np.zeros((50, 4, 4), dtype=np.uint8))
+    pairs = Pairs(images=images, rows=np.arange(50), texts=[f"text {i}" for i in range(50)])
+    shuffled = pairs.shuffled(np.random.default_rng(0))
+    assert sorted(shuffled.texts) == sorted(pairs.texts)
+    assert sum(a == b for a, b in zip(shuffled.texts, pairs.texts, strict=True)) < 5
+    assert shuffled.rows.tolist() == pairs.rows.tolist()

@@ -1,0 +1,69 @@
+"""How far a run is, by steps or by minutes, and the learning rate that follows from it."""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from train.config import TrainConfig
+
+
+class Clock:
+    """Progress of a run: counted in steps, or in minutes of training where the configuration sets them."""
+
+    def __init__(self, config: TrainConfig, *, steps_per_epoch: int) -> None:
+        self.budget_seconds = None if config.max_minutes is None else 60 * config.max_minutes
+        self.total_steps = config.epochs * steps_per_epoch
+        self.step = 0
+        self._started = time.perf_counter()
+        self._paused = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far, pauses left out."""
+        return time.perf_counter() - self._started - self._paused
+
+    @property
+    def fraction(self) -> float:
+        """Share of the run at the step to come, 0 to 1; a counted step is placed at its middle."""
+        if self.budget_seconds is not None:
+            return min(1.0, self.seconds / self.budget_seconds)
+        return (self.step + 0.5) / self.total_steps
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no step is left; a run has at least one."""
+        if self.budget_seconds is not None:
+            return self.step > 0 and self.seconds >= self.budget_seconds
+        return self.step >= self.total_steps
+
+    @property
+    def done(self) -> float:
+        """What the progress line shows: seconds of the budget, or steps."""
+        return float(self.step) if self.budget_seconds is None else min(self.seconds, self.budget_seconds)
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Do not count what happens inside: validation and saving."""
+        if torch.cuda.is_available():
+            # queued work belongs to the training before, not to the pause
+            torch.cuda.synchronize()
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._paused += time.perf_counter() - began
+
+
+def rate_factor(fraction: float, config: TrainConfig) -> float:
+    """Return the factor of the highest learning rate: linear warm-up, then half a cosine to 0, or constant.
+
+    With f the share of the run and w that of the warm-up: `f / w` below w, then `(1 + cos(pi (f - w) / (1 - w))) / 2`.
+    """
+    if fraction < config.warmup:
+        return fraction / config.warmup
+    if config.schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (fraction - config.warmup) / (1 - config.warmup)))

@@ -1,0 +1,29 @@
+"""The configuration from the command line: a preset, with flags on top. Light, as train/config.py is."""
+
+import argparse
+from collections.abc import Sequence
+
+import tyro
+
+from train.config import PRESETS, TrainConfig
+
+
+def read_command_line(arguments: Sequence[str], *, about: str) -> TrainConfig:
+    """Return the configuration; `--preset NAME` chooses the defaults that the other flags change.
+
+    Args:
+        arguments: as in `sys.argv[1:]`.
+        about: what the program is for, shown by `-h`.
+
+    Raises:
+        ValueError: a value that cannot be.
+        SystemExit: after `-h` (0), or for flags that do not exist or cannot be read (2).
+    """
+    chooser = argparse.ArgumentParser(add_help=False)
+    chooser.add_argument("--preset", choices=sorted(PRESETS), default="default")
+    known, rest = chooser.parse_known_args(arguments)
+    presets = ", ".join(sorted(PRESETS))
+    description = f"{about}\n\n--preset NAME ({presets}) sets the defaults shown here; now {known.preset}."
+    return tyro.cli(
+        TrainConfig, args=rest, default=PRESETS[known.preset](), description=description, use_underscores=True
+    )
