@@ -37,7 +37,9 @@ def main(config: DemoConfig) -> dict[str, Any]:
     phantom = PhantomConfig(
         out_dir=archive, n_patients=config.n_patients, seed=seed, scenario=config.scenario, image_size=size
     )
-    packing = PreprocessConfig(archive_root=archive, out_dir=root / "data", resolution=config.resolution)
+    packing = PreprocessConfig(
+        archive_root=archive, out_dir=root / "data", resolution=config.resolution, section="both"
+    )
     files = packing.outputs
     paths = {"cxr_filepath": files.images, "cohort_filepath": files.cohort}
     training = replace(

@@ -101,6 +101,8 @@ class Cell:
     draws: Float[np.ndarray, " r"]
     rest_draws: Float[np.ndarray, " r"]
     floor: float
+    fewest_patients: int
+    """Patients in the denominator on the smaller side of the comparison."""
     status: str
     reason: str
     testable: bool
@@ -203,6 +205,9 @@ def _single(
         draws=own_draws,
         rest_draws=rest_draws,
         floor=float(np.hypot(_floor(METRICS[m], value, evidence.inside), _floor(METRICS[m], rest, evidence.outside))),
+        fewest_patients=min(
+            _in_denominator(evidence.inside, METRICS[m]), _in_denominator(evidence.outside, METRICS[m])
+        ),
         status=status,
         reason=reason,
         testable=status == rest_status == "ok" and attribute.name != OVERALL,
@@ -219,13 +224,26 @@ def _judge(rule: EvidenceRule, counts: Counts, metric: str, value: float) -> tup
     return status, reason
 
 
+def _in_denominator(counts: Counts, metric: str) -> int:
+    """Return the patients that a metric rests on; an AUROC rests on the rarer class."""
+    return {
+        "auroc": min(counts.patients_pos, counts.patients_neg),
+        "tpr": counts.patients_pos,
+        "fpr": counts.patients_neg,
+    }[metric]
+
+
+def _fewest(metric: str, *sides: Counts) -> int:
+    return min(_in_denominator(counts, metric) for counts in sides)
+
+
 def _floor(metric: str, value: float, counts: Counts) -> float:
     """Return the least standard error that the cell's patients allow; see `contrasts.simultaneous`."""
     if np.isnan(value):
         return float("nan")
     if metric == "auroc":
         return contrasts.auroc_floor(value, counts.patients_pos, counts.patients_neg)
-    return contrasts.rate_floor(value, counts.patients_pos if metric == "tpr" else counts.patients_neg)
+    return contrasts.rate_floor(value, _in_denominator(counts, metric))
 
 
 def _mean(table: AuditTable, attribute: Attribute, g: int, cells: Sequence[Cell], rule: EvidenceRule) -> Cell:
@@ -236,6 +254,7 @@ def _mean(table: AuditTable, attribute: Attribute, g: int, cells: Sequence[Cell]
     candidates = [cell for cell in cells if cell.finding not in NOT_IN_MEAN]
     used = [cell for cell in candidates if cell.in_mean]
     counts = _pooled_counts(table, attribute.codes == g, used or candidates)
+    outside = _pooled_counts(table, attribute.codes != g, used or candidates)
     status, reason = rule.judge(counts, cells[0].metric)
     if not used and status != "suppressed":
         status, reason = "undefined:no finding", "too few patients per finding"
@@ -253,6 +272,7 @@ def _mean(table: AuditTable, attribute: Attribute, g: int, cells: Sequence[Cell]
         rest_draws=np.mean([cell.rest_draws for cell in used], axis=0) if used else undefined,
         # As if findings were independent, which is the least that the error of their mean can be.
         floor=float(np.sqrt(np.sum([cell.floor**2 for cell in used])) / max(len(used), 1)),
+        fewest_patients=_fewest(cells[0].metric, counts, outside),
         status=status,
         reason=reason,
         testable=status == "ok" and attribute.name != OVERALL,
@@ -265,8 +285,8 @@ def _pooled_counts(table: AuditTable, members: Bool[np.ndarray, " n"], cells: Se
     labels = table.truth[:, [table.findings.index(cell.finding) for cell in cells]]
     return Counts(
         n=int(members.sum()),
-        n_pos=sum(cell.counts.n_pos for cell in cells),
-        n_neg=sum(cell.counts.n_neg for cell in cells),
+        n_pos=int((labels[members] == 1).sum()),
+        n_neg=int((labels[members] == 0).sum()),
         patients=_count_patients(table, members),
         patients_pos=_count_patients(table, members & (labels == 1).any(axis=1)),
         patients_neg=_count_patients(table, members & (labels == 0).any(axis=1)),

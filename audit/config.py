@@ -21,7 +21,7 @@ class DemoConfig:
     """side of the stored images, pixels; what the demo's network reads"""
     seed: int = 0
     """of archive, training and intervals"""
-    train_minutes: float = 2.0
+    train_minutes: float = 2.75
     """training time of each model, minutes"""
     n_replicates: int = 1000
     """bootstrap resamples of patients behind every interval"""

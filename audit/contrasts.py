@@ -3,32 +3,44 @@
 import math
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 
 def simultaneous(
     difference: Float[np.ndarray, " k"],
     replicates: Float[np.ndarray, "r k"],
     floor: Float[np.ndarray, " k"],
+    patients: Int[np.ndarray, " k"],
     *,
     alpha: float = 0.05,
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
-    """Return max-T intervals `d ± c SE`: all k of them cover together with probability 1 - alpha.
+    """Return max-T intervals `d ± c t SE`: all k of them cover together with probability 1 - alpha.
 
         SE_k = max(sd over replicates of d*_k, floor_k)
         c    = (1 - alpha) quantile over replicates of max_k |d*_k - d_k| / SE_k
+        t_k  = 1 + (1.96² + 1) / (4 (patients_k - 1)), how much wider Student's quantile is than the normal one
 
     The floor matters where a cell sits at 0 or 1: every resample then repeats it, the bootstrap's standard error is
-    zero, and the difference would look certain. `rate_floor` and `auroc_floor` give it.
+    zero, and the difference would look certain. `rate_floor` and `auroc_floor` give it. `t` matters where the smaller
+    side of a comparison holds a few dozen patients: the standard error is then itself an estimate, and too small.
 
-    Source: Westfall & Young, Resampling-Based Multiple Testing, 1993 (single-step max-T).
+    Args:
+        difference: the estimates d.
+        replicates: their bootstrap replicates d*.
+        floor: least standard error of each.
+        patients: patients behind the smaller side of each.
+        alpha: chance that any of the k intervals misses.
+
+    Source: Westfall & Young, Resampling-Based Multiple Testing, 1993 (single-step max-T); Abramowitz & Stegun 26.7.5
+    (Student's quantile, first term).
     """
     if difference.size == 0:
         return difference.copy(), difference.copy()
     error = np.maximum(np.nanstd(replicates, axis=0, ddof=1), floor)
     largest = np.nanmax(np.abs(replicates - difference) / error, axis=1)
     critical = float(np.quantile(largest, 1 - alpha))
-    return difference - critical * error, difference + critical * error
+    half_width = critical * error * (1 + (1.96**2 + 1) / (4 * (patients - 1)))
+    return difference - half_width, difference + half_width
 
 
 def rate_floor(rate: float, n: int) -> float:

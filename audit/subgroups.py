@@ -128,10 +128,13 @@ def _to_frame(cells: Sequence[Cell], thresholds: Thresholds) -> pd.DataFrame:
     frame["difference"] = frame["value"] - frame["rest"]
     differences = np.stack([cell.draws - cell.rest_draws for cell in cells], axis=1)
     floors = np.array([cell.floor for cell in cells])
+    patients = np.array([cell.fewest_patients for cell in cells])
     frame[["difference_low", "difference_high"]] = np.nan
     for family in ("confirmatory", "exploratory"):
         rows = np.flatnonzero(frame["family"] == family)
-        low, high = contrasts.simultaneous(frame["difference"].to_numpy()[rows], differences[:, rows], floors[rows])
+        low, high = contrasts.simultaneous(
+            frame["difference"].to_numpy()[rows], differences[:, rows], floors[rows], patients[rows]
+        )
         frame.loc[rows, "difference_low"], frame.loc[rows, "difference_high"] = low, high
     frame["flagged"] = (frame["difference_low"] > 0) | (frame["difference_high"] < 0)
     return frame[list(COLUMNS)]

@@ -10,11 +10,16 @@ from atomic import write_json, write_text, write_whole
 def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path):
     path = tmp_path / "table.csv"
     write_text(path, "old")
-    with pytest.raises(RuntimeError, match="disk"), write_whole(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError("disk")
+    with pytest.raises(RuntimeError, match="disk"):
+        _fail_half_way(path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def _fail_half_way(path):
+    with write_whole(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("disk")
 
 
 def test_the_new_file_is_not_visible_before_it_is_whole(tmp_path):

@@ -65,14 +65,17 @@ def autocast(config: TrainConfig, device: torch.device, *, width: int | None = N
 
 
 def make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Return AdamW or SGD over the trainable weights; only matrices decay (see `TrainConfig.weight_decay`)."""
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
+    """Return AdamW or SGD over the trainable weights; only matrices decay (see `TrainConfig.weight_decay`).
+
+    A group's `rate` is its learning rate as a multiple of the configuration's: `text_rate` for the text tower.
+    """
+    members: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             is_free = parameter.ndim < 2 or name.split(".")[-1] in NEVER_DECAYED
-            (free if is_free else decayed).append(parameter)
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
+            rate = config.text_rate if name.startswith("text.") else 1.0
+            members.setdefault((rate, 0.0 if is_free else config.weight_decay), []).append(parameter)
+    groups = [{"params": own, "rate": rate, "weight_decay": decay} for (rate, decay), own in members.items()]
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
     return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, config.beta2), fused=True)
@@ -106,7 +109,7 @@ def optimise(
         for positions in epoch_batches(n_items, config.batch_size, rng):
             lr = config.lr * rate_factor(clock.fraction, config)
             for group in optimizer.param_groups:
-                group["lr"] = lr
+                group["lr"] = lr * group.get("rate", 1.0)
             loss = loss_of(positions)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]

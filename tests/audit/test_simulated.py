@@ -23,10 +23,10 @@ def reports_of(tmp_path_factory):
     def audit_reports(scenario: str) -> pd.DataFrame:
         root = tmp_path_factory.mktemp(scenario)
         write_archive(
-            root, scenario=PRESETS[scenario](), n_patients=500, seed=0, image_size=32, workers=1, draw=blank_film
+            root, scenario=PRESETS[scenario](), n_patients=1000, seed=0, image_size=32, workers=1, draw=blank_film
         )
         cohort, _ = read_mimic(find_mimic(root))
-        return sensitivity_of_reports(cohort, root / "truth.csv", n_replicates=300)
+        return sensitivity_of_reports(cohort, root / "truth.csv", n_replicates=200)
 
     return audit_reports
 

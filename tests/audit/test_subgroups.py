@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
+from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score
 
 import metrics
@@ -274,6 +276,19 @@ def test_floors_equal_their_textbook_values():
     assert contrasts.auroc_floor(0.85, m, n) == pytest.approx(np.sqrt(variance), rel=1e-6)
     assert contrasts.auroc_floor(0.15, m, n) == contrasts.auroc_floor(0.85, m, n)
     assert contrasts.rate_floor(1.0, 30) == pytest.approx(np.sqrt((32 / 34) * (2 / 34) / 34))
+
+
+def test_a_simultaneous_interval_has_the_normal_width_for_many_patients_and_student_s_for_few():
+    draws = np.random.default_rng(0).normal(0.2, 0.05, size=(40_000, 1))
+    for patients, quantile in (
+        (10**9, norm.ppf(0.975)),
+        (27, student.ppf(0.975, df=26)),
+        (12, student.ppf(0.975, df=11)),
+    ):
+        low, high = contrasts.simultaneous(np.array([0.2]), draws, np.array([0.0]), np.array([patients]))
+        assert (high - low)[0] / 2 == pytest.approx(quantile * 0.05, rel=0.025)
+    _, high = contrasts.simultaneous(np.array([0.2]), draws, np.array([0.5]), np.array([10**9]))
+    assert high[0] - 0.2 == pytest.approx(norm.ppf(0.975) * 0.05, rel=0.025), "the floor alone changes no coverage"
 
 
 @pytest.mark.parametrize(
