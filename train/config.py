@@ -74,7 +74,7 @@ class TrainConfig:
     lr: float = 1e-4
     """highest learning rate"""
     text_rate: float = 1.0
-    """learning rate of the text tower, as a multiple of `lr`; above 1 where it starts from nothing on short sentences"""
+    """learning rate of the text tower, as a multiple of `lr`; above 1 for a small tower that starts from nothing"""
     momentum: float = 0.9
     """sgd only"""
     beta2: float = 0.98

@@ -217,12 +217,22 @@ def test_six_steps_of_sgd_are_those_of_the_reference(golden):
     np.testing.assert_allclose(after.numpy(), expected["image_features_after_sgd"], atol=5e-3, rtol=0)
 
 
+def test_the_text_tower_learns_at_its_own_rate():
+    bundle = models.build("toy", seed=0)
+    optimizer = make_optimizer(bundle.model, TrainConfig(lr=0.1, text_rate=4.0))
+    names = {id(parameter): name for name, parameter in bundle.model.named_parameters()}
+    rates = {names[id(p)]: group["rate"] for group in optimizer.param_groups for p in group["params"]}
+    assert {rate for name, rate in rates.items() if name.startswith("text.")} == {4.0}
+    assert {rate for name, rate in rates.items() if not name.startswith("text.")} == {1.0}
+
+
 def test_only_matrices_decay():
     bundle = models.build("toy", seed=0)
     optimizer = make_optimizer(bundle.model, TrainConfig(weight_decay=0.1))
     names = {id(parameter): name for name, parameter in bundle.model.named_parameters()}
-    decayed, free = ([names[id(p)] for p in group["params"]] for group in optimizer.param_groups)
-    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
+    by_decay = {group["weight_decay"]: [names[id(p)] for p in group["params"]] for group in optimizer.param_groups}
+    assert sorted(by_decay) == [0.0, 0.1]
+    decayed, free = by_decay[0.1], by_decay[0.0]
     assert {"logit_scale", "text.positional_embedding", "text.ln_final.weight", "visual.trunk.bn1.bias"} <= set(free)
     assert {"text.text_projection", "visual.head.proj.weight", "text.token_embedding.weight"} <= set(decayed)
     assert len(decayed) + len(free) == len(names)
