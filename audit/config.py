@@ -13,7 +13,7 @@ class DemoConfig:
     """folder of everything that is made"""
     scenario: Literal["default", "null", "underdiagnosis", "few_children"] = "default"
     """what is planted in the archive; null is the one without any disparity"""
-    n_patients: int = 1200
+    n_patients: int = 2000
     """simulated patients"""
     image_size: int = 256
     """longest side of the films, pixels"""
@@ -21,7 +21,7 @@ class DemoConfig:
     """side of the stored images, pixels; what the demo's network reads"""
     seed: int = 0
     """of archive, training and intervals"""
-    train_minutes: float = 2.75
+    train_minutes: float = 3.0
     """training time of each model, minutes"""
     n_replicates: int = 1000
     """bootstrap resamples of patients behind every interval"""
