@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from exit_codes import exit_code
 from preprocess.config import PreprocessConfig
 
 if TYPE_CHECKING:
@@ -33,15 +34,9 @@ def cli() -> int:
     """Run from the command line; 2 for a request that cannot be understood, 1 for a job that failed."""
     import tyro  # noqa: PLC0415  (worker processes import this file)
 
-    try:
-        main(tyro.cli(PreprocessConfig, description=__doc__.partition("\n")[0], use_underscores=True))
-    except (FileNotFoundError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (RuntimeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(
+        lambda: main(tyro.cli(PreprocessConfig, description=__doc__.partition("\n")[0], use_underscores=True))
+    )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from audit.config import DemoConfig
+from exit_codes import exit_code
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,15 +126,7 @@ def cli() -> int:
     """Run from the command line; 2 for a request that cannot be understood, 1 for a job that failed."""
     import tyro  # noqa: PLC0415
 
-    try:
-        main(tyro.cli(DemoConfig, description=__doc__, use_underscores=True))
-    except (FileNotFoundError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (RuntimeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: main(tyro.cli(DemoConfig, description=__doc__, use_underscores=True)))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from exit_codes import exit_code
+
 if TYPE_CHECKING:
     from models import Bundle
     from train import RunSummary, TrainConfig
@@ -62,15 +64,7 @@ def cli() -> int:
     """Run from the command line; 2 for input that is missing or cannot be used, 1 for a job that failed."""
     from train.command_line import read_command_line  # noqa: PLC0415
 
-    try:
-        main(read_command_line(sys.argv[1:], about=__doc__ or ""))
-    except (FileNotFoundError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (RuntimeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: main(read_command_line(sys.argv[1:], about=__doc__ or "")))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from exit_codes import exit_code
 from zero_shot.config import ZeroShotConfig
 
 if TYPE_CHECKING:
@@ -45,15 +46,7 @@ def cli() -> int:
     """Run from the command line; 2 for a request that cannot be understood, 1 for a job that failed."""
     import tyro  # noqa: PLC0415
 
-    try:
-        main(tyro.cli(ZeroShotConfig, description=__doc__, use_underscores=True))
-    except (FileNotFoundError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (RuntimeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: main(tyro.cli(ZeroShotConfig, description=__doc__, use_underscores=True)))
 
 
 if __name__ == "__main__":
