@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Literal
 
 import tyro
 
+from exit_codes import exit_code
+
 if TYPE_CHECKING:
     from phantom import Archive
 
@@ -59,9 +61,10 @@ def main(config: PhantomConfig) -> "Archive":
     return archive
 
 
+def cli() -> int:
+    """Run from the command line; 2 for a request that cannot be used, 1 for a job that failed."""
+    return exit_code(lambda: main(tyro.cli(PhantomConfig, description=__doc__, use_underscores=True)))
+
+
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(PhantomConfig, description=__doc__, use_underscores=True))
-    except (ValueError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(cli())

@@ -5,11 +5,9 @@ from metrics.rates import Confusion, confusion, decide
 from metrics.resampling import (
     Interval,
     ReplicateWeights,
-    SimultaneousIntervals,
     image_weights,
     patient_weights,
     percentile_interval,
-    simultaneous_intervals,
     unit_weights,
 )
 from metrics.thresholds import roc_points, threshold_at_fpr, threshold_at_tpr, youden_threshold
@@ -19,7 +17,6 @@ __all__ = [
     "Interval",
     "PairWins",
     "ReplicateWeights",
-    "SimultaneousIntervals",
     "auroc",
     "auroc_matrix",
     "auroc_replicates",
@@ -31,7 +28,6 @@ __all__ = [
     "patient_weights",
     "percentile_interval",
     "roc_points",
-    "simultaneous_intervals",
     "threshold_at_fpr",
     "threshold_at_tpr",
     "unit_weights",

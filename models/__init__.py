@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from models.bundle import Bundle, encode_images, encode_texts, fingerprint, image_features, text_features
     from models.checkpoint import load, save
     from models.preprocessing import CHEXZERO, Preprocessing, normalise, resize, to_network_input
+    from models.starts import start_as_bag_of_words
     from models.tokens import tokenize, trim_padding
 
 _HOME = {
@@ -24,6 +25,7 @@ _HOME = {
     "published_names": "architecture",
     "resize": "preprocessing",
     "save": "checkpoint",
+    "start_as_bag_of_words": "starts",
     "text_features": "bundle",
     "to_network_input": "preprocessing",
     "tokenize": "tokens",
@@ -44,6 +46,7 @@ __all__ = [
     "published_names",
     "resize",
     "save",
+    "start_as_bag_of_words",
     "text_features",
     "to_network_input",
     "tokenize",

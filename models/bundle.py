@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int, UInt8
 from open_clip.hf_model import HFTextEncoder
-from open_clip.transformer import TextTransformer
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.functional import normalize
 
+from models.end_mark import encode_at_end_mark, is_read_at_end_mark
 from models.preprocessing import Preprocessing, to_network_input
 from models.tokens import pad_id, trim_padding
 
@@ -47,10 +46,8 @@ class Bundle:
         True for causal transformers read at their end mark and for Hugging Face towers with a padding mask; False for
         bidirectional towers without one (SigLIP) and where a class token follows the padding (CoCa).
         """
-        text = self.model.text
-        if isinstance(text, TextTransformer):
-            return text.attn_mask is not None and text.cls_emb is None and text.pool_type in ("argmax", "eos")
-        return isinstance(text, HFTextEncoder)
+        text: Any = self.model.text
+        return is_read_at_end_mark(text) or isinstance(text, HFTextEncoder)
 
 
 def image_features(bundle: Bundle, network_input: Float[Tensor, "n 3 r r"]) -> Float[Tensor, "n d"]:
@@ -62,15 +59,10 @@ def image_features(bundle: Bundle, network_input: Float[Tensor, "n 3 r r"]) -> F
 def text_features(bundle: Bundle, tokens: Int[Tensor, "k t"]) -> Float[Tensor, "k d"]:
     """Return the text tower's output, float32 and L2-normalised, with gradients and in the model's current mode.
 
-    Rows may be shorter than the context length where `bundle.trims_text`. open_clip's tower keeps its causal mask at
-    full size, so the call hands it the corner that fits.
+    Rows may be shorter than the context length where `bundle.trims_text`.
     """
-    text = bundle.model.text
-    width = tokens.shape[1]
-    if isinstance(text, TextTransformer) and bundle.trims_text and width < bundle.context_length:
-        features = functional_call(text, {"attn_mask": text.attn_mask[:width, :width]}, (tokens,))
-    else:
-        features = bundle.model.encode_text(tokens)  # type: ignore[operator]
+    text: Any = bundle.model.text
+    features = encode_at_end_mark(text, tokens) if is_read_at_end_mark(text) else text(tokens)
     return normalize(features.float(), dim=-1)
 
 

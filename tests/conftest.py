@@ -1,5 +1,6 @@
 """Shapes are checked at run time in every test: jaxtyping with beartype over the whole project."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -23,6 +24,31 @@ def _folder(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"../shared/{name} is not here")
     return folder
+
+
+TOY = {
+    "embed_dim": 16,
+    "vision_cfg": {"timm_model_name": "test_resnet", "timm_pool": "avg", "timm_proj": "linear", "image_size": 32},
+    "text_cfg": {"context_length": 24, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2},
+}
+
+
+@pytest.fixture(scope="session")
+def toy_architecture(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Register a model small enough for tests with open_clip, under the name "toy"."""
+    import open_clip  # noqa: PLC0415  (seconds, which most tests do not need)
+
+    path = tmp_path_factory.mktemp("configs") / "toy.json"
+    path.write_text(json.dumps(TOY))
+    open_clip.add_model_config(path)
+
+
+@pytest.fixture(scope="session")
+def one_thread() -> None:
+    """Keep torch on one thread: small models wait longer for a second than they save, above all on a busy machine."""
+    import torch  # noqa: PLC0415
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,13 @@ if TYPE_CHECKING:
     from train.pairs import ArrayImages, ImageSource, Pairs, load_pairs
     from train.recorder import RunSummary
     from train.start import start_model
-    from train.supervised import Classifier, fit_supervised, label_targets, predict_supervised
+    from train.supervised import (
+        Classifier,
+        fit_supervised,
+        label_targets,
+        predict_supervised,
+        supervised_predictions,
+    )
 
 _HOME = {
     "ArrayImages": "pairs",
@@ -24,6 +30,7 @@ _HOME = {
     "load_pairs": "pairs",
     "predict_supervised": "supervised",
     "start_model": "start",
+    "supervised_predictions": "supervised",
 }
 
 __all__ = [
@@ -44,6 +51,7 @@ __all__ = [
     "phantom",
     "predict_supervised",
     "start_model",
+    "supervised_predictions",
 ]
 
 

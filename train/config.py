@@ -49,6 +49,9 @@ class TrainConfig:
     """published tag or weights file of the architecture; None is random weights"""
     random_init: bool = False
     """start from random weights, whatever `pretrained` says"""
+    text_start: Literal["architecture", "bag_of_words"] = "architecture"
+    """random weights of the text tower: open_clip's own, or such that it begins as an average of its words, for a few
+    thousand reports"""
     image_size: int | None = None
     """side of the network's input, pixels; None is the architecture's own"""
     context_length: int | None = None
@@ -147,6 +150,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"{name} must be above 0, found {value}")
+        if self.text_start == "bag_of_words" and self.pretrained is not None and not self.random_init:
+            raise ValueError("text_start bag_of_words is a start from random weights: add --random_init")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup is a share of the run, wanted 0 <= warmup < 1, found {self.warmup}")
 
@@ -172,12 +177,14 @@ def phantom() -> TrainConfig:
     return TrainConfig(
         model="phantom-tiny",
         pretrained=None,
+        text_start="bag_of_words",
         form="softmax",
-        lr=1e-3,
+        batch_size=32,
+        lr=7e-4,
         text_rate=2.0,
         augment=Augmentation(rotation_degrees=5.0, shift=0.04, scale=0.06, brightness=0.15, contrast=0.15),
         max_minutes=3.0,
-        eval_interval=150,
+        eval_interval=300,
         overwrite=True,
     )
 

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from models import Bundle, image_features, normalise, resize, text_features
 from models.preprocessing import Preprocessing
+from train.arithmetic import arrange_memory, attention, autocast, image_tokens, pick_device
 from train.augment import augment
 from train.batches import TextColumns, report_columns, sentence_columns, steps_per_epoch
 from train.clock import Clock
 from train.config import TrainConfig
 from train.objectives import info_nce, multi_positive_sigmoid, multi_positive_softmax
-from train.optimise import autocast, make_optimizer, optimise, pick_device
+from train.optimise import make_optimizer, optimise
 from train.pairs import Pairs
 from train.recorder import Evaluate, Recorder, RunSummary
 from train.run_folder import RunFolder
@@ -58,8 +59,8 @@ def fit(bundle: Bundle, pairs: Pairs, config: TrainConfig, *, evaluate: Evaluate
 
 def prepare(bundle: Bundle, config: TrainConfig) -> None:
     """Move the model to its device and set the logit scale and bias that the configuration starts from, in place."""
-    model: Any = bundle.model.to(pick_device(config.device))
-    model.to(memory_format=torch.channels_last)
+    model: Any = bundle.model
+    arrange_memory(model, pick_device(config.device))
     if config.init_scale is not None:
         with torch.no_grad():
             model.logit_scale.fill_(math.log(config.init_scale))
@@ -77,14 +78,18 @@ def contrastive_loss(
     generator = torch.Generator().manual_seed(config.seed)
     model: Any = bundle.model
     text_width: int | None = bundle.config["text_cfg"].get("width")
+    film_tokens = image_tokens(model.visual)
 
     def loss_of(positions: Int[np.ndarray, "b"]) -> Float[Tensor, ""]:
         grey = pairs.images.read(pairs.rows[positions])
         tokens, positives = columns.batch(positions)
         films = training_input(grey, bundle.preprocessing, config, bundle.device, generator)
-        with autocast(config, bundle.device):
+        with autocast(config, bundle.device), attention(bundle.device, n_tokens=film_tokens):
             images = image_features(bundle, films)
-        with autocast(config, bundle.device, width=text_width):
+        with (
+            autocast(config, bundle.device, width=text_width),
+            attention(bundle.device, n_tokens=tokens.shape[1]),
+        ):
             texts = text_features(bundle, tokens.to(bundle.device, non_blocking=True))
         scale = model.logit_scale.exp()
         if config.objective == "infonce":
@@ -108,7 +113,7 @@ def training_input(
     """Return a batch as the network reads it: bytes to the device, then resized, augmented and normalised there."""
     images = torch.from_numpy(np.ascontiguousarray(grey)).to(device, non_blocking=True)
     films = augment(resize(images, preprocessing), config.augment, generator=generator)
-    return normalise(films, preprocessing).contiguous(memory_format=torch.channels_last)
+    return normalise(films, preprocessing)
 
 
 def _clamp_scale(model: nn.Module) -> None:

@@ -1,7 +1,6 @@
 """The one loop: order, update, schedule. What is minimised and what is recorded are handed in."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +12,6 @@ from train.batches import epoch_batches, steps_per_epoch
 from train.clock import Clock, rate_factor
 from train.config import TrainConfig
 
-NARROW = 256
-"""width below which a transformer is faster in float32 on a CPU"""
 NEVER_DECAYED = ("logit_scale", "logit_bias", "positional_embedding", "class_embedding", "cls_emb")
 
 
@@ -33,35 +30,6 @@ class Step:
     lr: float
     gradient_norm: Float[Tensor, ""] | None
     """before clipping; None without clipping"""
-
-
-def pick_device(name: str) -> torch.device:
-    """Return the device of that name; "auto" is CUDA where there is one, else the CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
-
-
-def autocast(config: TrainConfig, device: torch.device, *, width: int | None = None) -> AbstractContextManager[None]:
-    """Return the context of a tower's forward pass: bfloat16 where asked for, or where "auto" finds that it pays.
-
-    On a CPU it pays with AMX instructions (without, bfloat16 is several times slower than float32), and not in narrow
-    transformers, where the casts cost more than the products save: 120 sentences of 14 tokens through two layers of
-    width 128, forward and backward, took 72 ms of one core in float32 and 114 ms in bfloat16.
-
-    Args:
-        config: names the precision.
-        device: where the tower is.
-        width: of the tower, where it is a transformer that may be narrow.
-    """
-    if config.precision != "auto":
-        pays = config.precision == "bf16"
-    elif device.type == "cpu":
-        is_narrow = width is not None and width < NARROW
-        pays = bool(torch.cpu.get_capabilities().get("amx_bf16")) and not is_narrow
-    else:
-        pays = torch.cuda.is_bf16_supported()
-    return torch.autocast(device.type, torch.bfloat16, enabled=pays)
 
 
 def make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

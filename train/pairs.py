@@ -108,13 +108,16 @@ def load_pairs(config: TrainConfig) -> Pairs:
         left_out[reason] = int((keep & mask).sum())
         keep[mask] = False
 
-    cohort, notes = _cohort_of(store, config)
+    cohort, notes = cohort_of(store, config)
     if cohort is not None:
         other_split = (cohort["split"] != config.train_split).to_numpy()
         leave_out(f"split is not {config.train_split}", other_split)
         if other_split.all():
             found = ", ".join(repr(name) for name in sorted(set(cohort["split"])))
-            raise ValueError(f"no image of {config.cohort_filepath} is in split {config.train_split!r}; found {found}")
+            raise ValueError(
+                f"no image of {config.cohort_filepath} is in split {config.train_split!r}; found {found}. Name another "
+                "with --train_split, or give the archive's table a column split (cohort.split_by_patient draws one)"
+            )
         if config.views == "frontal":
             leave_out("view is not frontal", ~cohort["view"].isin(FRONTAL_VIEWS).to_numpy())
     leave_out("no text", np.array([not split_sentences(text) for text in texts]))
@@ -122,7 +125,7 @@ def load_pairs(config: TrainConfig) -> Pairs:
     return Pairs(images=store, rows=rows, texts=[texts[row] for row in rows], left_out=left_out, notes=notes)
 
 
-def _cohort_of(store: ImageStore, config: TrainConfig) -> tuple[pd.DataFrame | None, tuple[str, ...]]:
+def cohort_of(store: ImageStore, config: TrainConfig) -> tuple[pd.DataFrame | None, tuple[str, ...]]:
     """Return the cohort's rows in the order of the store, or None and a note why there is none."""
     if not config.cohort_filepath.is_file():
         return None, (f"no cohort at {config.cohort_filepath}: all images are used, whatever their split and view",)

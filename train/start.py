@@ -3,7 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-from models import Bundle, build, load
+from open_clip.transformer import TextTransformer
+
+from models import Bundle, build, load, start_as_bag_of_words
 from train.config import TrainConfig
 
 
@@ -15,7 +17,7 @@ def start_model(config: TrainConfig) -> Bundle:
         ValueError: an unknown architecture, a file that holds another one, or overrides that a checkpoint cannot take.
     """
     if not Path(config.model).exists():
-        return build(
+        bundle = build(
             config.model,
             pretrained=None if config.random_init else config.pretrained,
             image_size=config.image_size,
@@ -23,6 +25,14 @@ def start_model(config: TrainConfig) -> Bundle:
             antialias=config.antialias,
             seed=config.seed,
         )
+        if config.text_start == "bag_of_words":
+            text = bundle.model.text
+            if not isinstance(text, TextTransformer):
+                raise ValueError(f"text_start bag_of_words is for open_clip's text transformer, found {type(text)}")
+            start_as_bag_of_words(text, seed=config.seed)
+        return bundle
+    if config.text_start != "architecture":
+        raise ValueError(f"{config.model} is a trained model: it cannot also have text_start {config.text_start}")
     bundle = load(config.model)
     for name, wanted, found in (
         ("image_size", config.image_size, bundle.preprocessing.image_size),

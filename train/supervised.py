@@ -1,23 +1,28 @@
 """The supervised ceiling: the same image tower, images, augmentation, loop and time, but trained on labels."""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
+from cohort import open_images
 from models import Bundle, to_network_input
 from models.preprocessing import Preprocessing
+from train.arithmetic import arrange_memory, attention, autocast, image_tokens, pick_device
 from train.batches import steps_per_epoch
 from train.clock import Clock
 from train.config import TrainConfig
 from train.contrastive import training_input
-from train.optimise import autocast, make_optimizer, optimise, pick_device
-from train.pairs import ArrayImages, ImageSource
+from train.optimise import make_optimizer, optimise
+from train.pairs import ArrayImages, ImageSource, cohort_of, load_pairs
+from train.start import start_model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,13 +85,14 @@ def fit_supervised(
         )
     device = pick_device(config.device)
     network = _with_head(bundle, n_findings=labels.shape[1], seed=config.seed)
-    network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    arrange_memory(network.train(), device)
+    n_tokens = image_tokens(bundle.model.visual)  # type: ignore[arg-type]
     targets, counts = (torch.from_numpy(part.astype(np.float32)) for part in label_targets(labels))
     generator = torch.Generator().manual_seed(config.seed)
 
     def loss_of(positions: Int[np.ndarray, "b"]) -> Float[Tensor, ""]:
         batch = training_input(source.read(rows[positions]), bundle.preprocessing, config, device, generator)
-        with autocast(config, device):
+        with autocast(config, device), attention(device, n_tokens=n_tokens):
             logits = network(batch)
         index = torch.from_numpy(positions)
         return masked_cross_entropy(logits.float(), targets[index].to(device), counts[index].to(device))
@@ -119,6 +125,30 @@ def predict_supervised(
             logits = classifier.network(to_network_input(grey, classifier.preprocessing))
             scores.append(logits.float().sigmoid().cpu().numpy())
     return np.concatenate(scores)
+
+
+def supervised_predictions(config: TrainConfig, *, findings: Sequence[str], image_ids: Sequence[str]) -> pd.DataFrame:
+    """Return image_id and a probability per finding for `image_ids`, from a classifier trained on report labels.
+
+    It trains on the pairs that `config` names, from the weights it names, with the labels of its cohort table: what
+    the same films, tower and minutes give to somebody who has labels.
+
+    Raises:
+        FileNotFoundError: store or texts are missing.
+        ValueError: no cohort with labels, an id that the store does not hold, or as in `load_pairs`, `start_model`,
+            `fit_supervised`.
+    """
+    with open_images(config.cxr_filepath) as store:
+        cohort, notes = cohort_of(store, config)
+        if cohort is None:
+            raise ValueError(f"a classifier needs labels, but {notes[0]}")
+        rows = load_pairs(config).rows
+        labels = cohort[list(findings)].to_numpy(float)[rows]
+        classifier = fit_supervised(start_model(config), store, labels, config, rows=rows)
+        scores = predict_supervised(classifier, store, rows=store.rows(list(image_ids)))
+    predictions = pd.DataFrame(scores, columns=list(findings))
+    predictions.insert(0, "image_id", list(image_ids))
+    return predictions
 
 
 def masked_cross_entropy(

@@ -1,6 +1,7 @@
 """One evaluation from a configuration to tables, and the tables to files."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,23 @@ class Results:
     def findings(self) -> list[str]:
         """The findings that were scored, in column order."""
         return list(self.predictions.columns[1:])
+
+    @property
+    def prompts(self) -> Mapping[str, Mapping[str, Sequence[str]]]:
+        """Finding -> its "positive" and "negative" phrases."""
+        prompts: Mapping[str, Mapping[str, Sequence[str]]] = self.spec["evaluation"]["prompts"]
+        return prompts
+
+    def judge(self, predictions: pd.DataFrame, *, n_replicates: int, seed: int) -> pd.DataFrame:
+        """Return the table `metrics` for other predictions of the same images, such as another model's.
+
+        Raises:
+            ValueError: see `metrics_table`.
+        """
+        patients = self.cohort["subject_id"].tolist()
+        return metrics_table(
+            predictions, self.truth, patients, findings=self.findings, n_replicates=n_replicates, seed=seed
+        )
 
 
 def run(config: ZeroShotConfig) -> Results:

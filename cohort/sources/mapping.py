@@ -84,7 +84,7 @@ def read_mapping(path: Path | str) -> ColumnMapping:
         path: image
         subject_id: patient_id
         age_years: age
-        translations: {view: {frontal: PA}}
+        translations: {view: {posteroanterior: PA}}
 
     Raises:
         FileNotFoundError: No such file.

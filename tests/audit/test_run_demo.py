@@ -5,23 +5,13 @@ import sys
 
 import pandas as pd
 import pytest
-import torch
 
 import run_demo
-from audit.config import DemoConfig
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Keep batches of a few small films on one thread: several only wait for each other where cores are shared."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+from demo_plan import DemoConfig
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
+def demo(tmp_path_factory, one_thread):
     root = tmp_path_factory.mktemp("demo") / "run"
     config = DemoConfig(out_dir=root, n_patients=60, image_size=96, train_minutes=0.02, n_replicates=60)
     return root, run_demo.main(config)

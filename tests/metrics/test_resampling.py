@@ -9,7 +9,6 @@ from metrics import (
     auroc_replicates,
     patient_weights,
     percentile_interval,
-    simultaneous_intervals,
 )
 
 
@@ -71,27 +70,6 @@ def test_more_than_one_percent_undefined_replicates_withhold_the_interval():
     assert np.isnan(interval.low)
     assert np.isnan(interval.high)
     assert interval.reason == "sparse: undefined in 11 of 1000 replicates"
-
-
-def test_simultaneous_intervals_of_one_estimate_are_normal_and_of_many_are_wider():
-    draws = np.random.default_rng(6).normal(size=(20_000, 10)) * np.arange(1, 11)
-    alone = simultaneous_intervals(np.zeros(1), draws[:, :1])
-    family = simultaneous_intervals(np.zeros(10), draws)
-    assert alone.critical == pytest.approx(1.960, abs=0.03)
-    assert family.critical == pytest.approx(2.800, abs=0.04)  # two-sided normal quantile at 1 - (1 - .95^(1/10))
-    np.testing.assert_allclose(family.high, family.critical * np.arange(1, 11), rtol=0.03)
-
-
-def test_undefined_members_leave_the_family_and_constant_ones_have_width_zero():
-    draws = np.random.default_rng(7).normal(size=(2000, 4))
-    draws[:100, 1] = np.nan
-    draws[:, 2] = 0.5
-    estimates = np.array([0.0, 0.0, 0.5, np.nan])
-    result = simultaneous_intervals(estimates, draws)
-    assert result.critical == simultaneous_intervals(estimates[:1], draws[:, :1]).critical
-    assert np.isnan(result.low[[1, 3]]).all()
-    assert (result.low[2], result.high[2]) == (0.5, 0.5)
-    assert np.isnan(simultaneous_intervals(np.array([np.nan]), draws[:, :1]).critical)
 
 
 TRUE_AUROC = NormalDist().cdf(1 / np.sqrt(2 * (1 + 0.3**2)))

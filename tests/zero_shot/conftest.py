@@ -7,7 +7,6 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 import models
 from cohort import COLUMNS, FINDINGS, write_cohort
@@ -17,11 +16,8 @@ SIDE = 64
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _small(one_thread):
+    """Ask for it."""
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,79 @@
+"""Does the whole path find the disparity that was planted, and none where there is none?
+
+python benchmarks/planted_truth.py --seeds 1 2 3
+
+Scenario `underdiagnosis`: films of Black patients are poorer, so AUROC and sensitivity of a model must come out lower
+for them, with an interval that excludes zero; and their reports leave findings out, by a known share. Scenario `null`:
+nothing may be flagged.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from common import parser, report
+from simulated import prepared, train_and_score
+
+from audit import MEAN, POOLED
+from audit.simulated import sensitivity_of_reports
+from cohort import read_cohort
+from demo_plan import DemoConfig
+
+GROUP = "Black"
+
+
+def flagged_rows(table: pd.DataFrame) -> list[str]:
+    """Return the differences whose simultaneous interval excludes zero, in words."""
+    rows = table[table["flagged"]]
+    return [
+        f"{row.finding} {row.metric} {row.group} {row.difference:+.3f} ({row.difference_low:+.3f} to "
+        f"{row.difference_high:+.3f})"
+        for row in rows.itertuples()
+    ]
+
+
+def main() -> None:
+    """Train on each scenario and seed and print what the subgroup tables say."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--seeds", type=int, nargs="+", default=[1])
+    arguments.add_argument("--scenarios", nargs="+", default=["underdiagnosis", "null"])
+    arguments.add_argument("--n_patients", type=int, default=DemoConfig().n_patients)
+    arguments.add_argument("--minutes", type=float, default=DemoConfig().train_minutes)
+    arguments.add_argument("--work_dir", type=Path, default=Path("runs/planted"), help="archives are kept here")
+    asked = arguments.parse_args()
+    figures: dict[str, Any] = {}
+    for scenario in asked.scenarios:
+        for seed in asked.seeds:
+            config = DemoConfig(
+                out_dir=asked.work_dir / f"{scenario}_{seed}",
+                scenario=scenario,
+                seed=seed,
+                n_patients=asked.n_patients,
+                train_minutes=asked.minutes,
+            )
+            stages = prepared(config)
+            results, folder = train_and_score(config, stages, {}, name="recipe")
+            where = f"{scenario}, seed {seed}"
+            table = pd.read_csv(folder / "subgroups.csv")
+            figures[f"{where}: mean AUROC"] = results.metrics.set_index("finding").loc[MEAN, "auroc"]
+            means = table[(table["finding"] == MEAN) & (table["group"] == GROUP)]
+            for row in means.itertuples():
+                figures[f"{where}: {GROUP}, mean {row.metric}"] = (
+                    f"{row.value:.3f}, against the rest {row.difference:+.3f} "
+                    f"({row.difference_low:+.3f} to {row.difference_high:+.3f}), n_pos {row.n_pos}"
+                )
+            for family, own in table.groupby("family"):
+                figures[f"{where}: flagged, {family}"] = f"{int(own['flagged'].sum())} of {len(own)}"
+            figures[f"{where}: flagged are"] = "; ".join(flagged_rows(table)) or "none"
+            cohort = read_cohort(stages.packing.outputs.cohort)
+            told = sensitivity_of_reports(cohort[cohort["h5_row"].notna()], stages.archive.out_dir / "truth.csv")
+            own = told[(told["finding"] == POOLED) & (told["group"] == GROUP)].iloc[0]
+            figures[f"{where}: left out of reports, {GROUP}"] = (
+                f"{own['shortfall']:.1%} more than of the rest ({own['shortfall_low']:.1%} to "
+                f"{own['shortfall_high']:.1%})"
+            )
+    report(figures, title="Planted and found", json_path=asked.json)
+
+
+if __name__ == "__main__":
+    main()

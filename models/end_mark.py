@@ -1,0 +1,46 @@
+"""Causal text towers read at the end mark, without computing what nobody reads."""
+
+import torch
+from jaxtyping import Float, Int
+from open_clip.transformer import ResidualAttentionBlock, TextTransformer
+from torch import Tensor, nn
+
+
+def is_read_at_end_mark(text: nn.Module) -> bool:
+    """Whether a tower is open_clip's causal transformer, whose output is its end mark's: CLIP's own text tower.
+
+    What follows the end mark can then never matter, and of the last block only the end mark's row does.
+    """
+    if not isinstance(text, TextTransformer) or not text.transformer.layers:
+        return False
+    is_causal = text.attn_mask is not None and text.cls_emb is None and text.pool_type in ("argmax", "eos")
+    return is_causal and type(text.transformer.resblocks[-1]) is ResidualAttentionBlock
+
+
+def encode_at_end_mark(text: TextTransformer, tokens: Int[Tensor, "k t"]) -> Float[Tensor, "k d"]:
+    """Return what `text(tokens)` returns; t may be any length up to the context's, longest end mark included.
+
+    The last block's queries, output projection and MLP, and the final norm, run on one row per text instead of t.
+    With one layer that is most of the tower.
+
+    Args:
+        text: a tower that `is_read_at_end_mark`.
+        tokens: ids; columns after the longest text may be cut.
+    """
+    length = tokens.shape[1]
+    hidden = text.token_embedding(tokens) + text.positional_embedding[:length]  # (k, t, w)
+    *blocks, last = text.transformer.resblocks
+    for block in blocks:
+        hidden = block(hidden, attn_mask=text.attn_mask[:length, :length])
+    ends = tokens.argmax(dim=1) if text.pool_type == "argmax" else (tokens == text.eos_id).int().argmax(dim=1)
+    texts = torch.arange(len(tokens), device=tokens.device)
+    keys = last.ln_1(hidden)
+    is_after = torch.arange(length, device=tokens.device) > ends.unsqueeze(1)  # (k, t)
+    queries = keys[texts, ends].unsqueeze(1)  # (k, 1, w)
+    attended, _ = last.attn(queries, keys, keys, key_padding_mask=is_after, need_weights=False)
+    ending = hidden[texts, ends] + last.ls_1(attended.squeeze(1))  # (k, w)
+    ending = text.ln_final(ending + last.ls_2(last.mlp(last.ln_2(ending))))
+    projection = text.text_projection
+    if projection is not None:
+        ending = projection(ending) if isinstance(projection, nn.Linear) else ending @ projection
+    return ending  # type: ignore[no-any-return]
