@@ -14,10 +14,9 @@ from typing import Any
 from common import parser, report
 from simulated import prepared, train_and_score
 
-from audit import mean_auroc
+from audit import MEAN, mean_auroc
 from demo_plan import DemoConfig
 from train import supervised_predictions
-from zero_shot import MEAN
 
 RECIPE, SUPERVISED, SHUFFLED = "recipe", "supervised", "shuffled reports"
 

@@ -1,0 +1,53 @@
+"""What it costs to draw an archive: the default one once, and a small one with one worker against all.
+
+python benchmarks/phantom.py --json runs/phantom.json
+"""
+
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from common import interleaved_seconds, median_ratio, parser, report
+
+from make_phantom import PhantomConfig
+from phantom import default, write_archive
+
+
+def main() -> None:
+    """Draw the archives and print seconds, films per second and what the workers gain."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--repeats", type=int, default=3)
+    asked = arguments.parse_args()
+    whole, cores = PhantomConfig(), os.cpu_count() or 1
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        archive = write_archive(
+            Path(folder) / "whole",
+            scenario=default(),
+            n_patients=whole.n_patients,
+            seed=whole.seed,
+            image_size=whole.image_size,
+        )
+        seconds = time.perf_counter() - started
+        turn = iter(range(10_000))
+
+        def draw(workers: int) -> None:
+            root = Path(folder) / f"part_{next(turn)}"
+            write_archive(root, scenario=default(), n_patients=60, seed=0, image_size=whole.image_size, workers=workers)
+
+        parts = interleaved_seconds({"one": lambda: draw(1), "all": lambda: draw(cores)}, repeats=asked.repeats)
+    figures: dict[str, Any] = {
+        f"seconds for {whole.n_patients:,} patients at {whole.image_size} pixels": seconds,
+        "films": archive.n_images,
+        "films per second": archive.n_images / seconds,
+        "60 patients, one worker: seconds": statistics.median(parts["one"]),
+        f"60 patients, {cores} workers: times faster": median_ratio(parts["one"], parts["all"]),
+    }
+    report(figures, title="Drawing a simulated archive", json_path=asked.json)
+
+
+if __name__ == "__main__":
+    main()

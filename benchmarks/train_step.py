@@ -1,0 +1,101 @@
+"""What the arithmetic of a training step costs: ours against open_clip's own forward pass, and each change by itself.
+
+python benchmarks/train_step.py --json runs/train_step.json
+
+The demo's model, films, reports and batch of 32. All candidates take the same batches
+in turns. "open_clip" is the same loss on the same model, with every convolution channels-last, torch's choice of the
+attention kernel, texts cut to the longest of the batch and all their rows computed.
+"""
+
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from common import interleaved_seconds, median_ratio, parser, report
+from simulated import prepared
+from torch.func import functional_call
+from torch.nn.functional import normalize
+
+from demo_plan import DemoConfig
+from models import Bundle
+from train import Pairs, contrastive, load_pairs, phantom, start_model
+from train.optimise import make_optimizer
+
+
+def all_rows(bundle: Bundle, tokens: torch.Tensor) -> torch.Tensor:
+    """Return text features by open_clip's own forward pass, given the corner of its causal mask that fits."""
+    text: Any = bundle.model.text
+    length = tokens.shape[1]
+    features = functional_call(text, {"attn_mask": text.attn_mask[:length, :length]}, (tokens,))
+    return normalize(features.float(), dim=-1)
+
+
+def all_channels_last(network: torch.nn.Module, device: torch.device) -> None:
+    """Lay every convolution out channels-last."""
+    network.to(device, memory_format=torch.channels_last)
+
+
+CHANGES = {
+    "attention": lambda *_args, **_settings: nullcontext(),
+    "arrange_memory": all_channels_last,
+    "text_features": all_rows,
+}
+"""Name in train.contrastive -> what open_clip or torch does without us."""
+
+
+@contextmanager
+def without(*names: str) -> Iterator[None]:
+    """Undo some of our changes inside."""
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(patch.object(contrastive, name, CHANGES[name]))
+        yield
+
+
+def step_of(pairs: Pairs, *undone: str) -> Callable[[], float]:
+    """Return a training step that draws its own batches, the same for every candidate."""
+    config = phantom()
+    with without(*undone):
+        bundle = start_model(config)
+        contrastive.prepare(bundle, config)
+        loss_of = contrastive.contrastive_loss(bundle, pairs, config)
+    bundle.model.train()
+    optimizer, rng = make_optimizer(bundle.model, config), np.random.default_rng(0)
+
+    def step() -> float:
+        positions = rng.choice(len(pairs), config.batch_size, replace=False)
+        with without(*undone):
+            loss = loss_of(positions)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def main() -> None:
+    """Time all candidates and print medians and ratios."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--work_dir", type=Path, default=Path("runs/quality"), help="the archive is kept here")
+    arguments.add_argument("--repeats", type=int, default=30)
+    asked = arguments.parse_args()
+    pairs = load_pairs(prepared(DemoConfig(out_dir=asked.work_dir / "seed_1", seed=1)).training)
+    names = {"open_clip": tuple(CHANGES), "ours": (), **{f"ours without {name}": (name,) for name in CHANGES}}
+    seconds = interleaved_seconds(
+        {name: step_of(pairs, *undone) for name, undone in names.items()}, repeats=asked.repeats
+    )
+    figures: dict[str, Any] = {}
+    for name, own in seconds.items():
+        figures[f"{name}: ms per step"] = 1000 * statistics.median(own)
+        figures[f"{name}: times faster than open_clip"] = median_ratio(seconds["open_clip"], own)
+    report(figures, title="One training step of phantom-tiny, batch 32", json_path=asked.json)
+
+
+if __name__ == "__main__":
+    main()
