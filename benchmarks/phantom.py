@@ -36,15 +36,15 @@ def main() -> None:
 
         def draw(workers: int) -> None:
             root = Path(folder) / f"part_{next(turn)}"
-            write_archive(root, scenario=default(), n_patients=60, seed=0, image_size=whole.image_size, workers=workers)
+            write_archive(root, scenario=default(), n_patients=200, seed=0, image_size=whole.image_size, workers=workers)
 
         parts = interleaved_seconds({"one": lambda: draw(1), "all": lambda: draw(cores)}, repeats=asked.repeats)
     figures: dict[str, Any] = {
         f"seconds for {whole.n_patients:,} patients at {whole.image_size} pixels": seconds,
         "films": archive.n_images,
         "films per second": archive.n_images / seconds,
-        "60 patients, one worker: seconds": statistics.median(parts["one"]),
-        f"60 patients, {cores} workers: times faster": median_ratio(parts["one"], parts["all"]),
+        "200 patients, one worker: seconds": statistics.median(parts["one"]),
+        f"200 patients, {cores} workers: times faster": median_ratio(parts["one"], parts["all"]),
     }
     report(figures, title="Drawing a simulated archive", json_path=asked.json)
 
