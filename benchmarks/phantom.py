@@ -36,7 +36,9 @@ def main() -> None:
 
         def draw(workers: int) -> None:
             root = Path(folder) / f"part_{next(turn)}"
-            write_archive(root, scenario=default(), n_patients=200, seed=0, image_size=whole.image_size, workers=workers)
+            write_archive(
+                root, scenario=default(), n_patients=200, seed=0, image_size=whole.image_size, workers=workers
+            )
 
         parts = interleaved_seconds({"one": lambda: draw(1), "all": lambda: draw(cores)}, repeats=asked.repeats)
     figures: dict[str, Any] = {

@@ -8,10 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from preprocess.block import PackSpec
     from preprocess.config import Outputs, PreprocessConfig
     from preprocess.decode import UnreadableImageError, read_image
+    from preprocess.errors import JobFailedError
     from preprocess.impressions import chexzero_impression
-    from preprocess.pack import JobFailedError, PackSpec, pack_images
+    from preprocess.pack import pack_images
     from preprocess.pipeline import Summary, run
     from preprocess.resize import fit_to_square
     from preprocess.sections import choose_text, split_sections
@@ -33,9 +35,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "JobFailedError": "pack",
+    "JobFailedError": "errors",
     "Outputs": "config",
-    "PackSpec": "pack",
+    "PackSpec": "block",
     "PreprocessConfig": "config",
     "Summary": "pipeline",
     "UnreadableImageError": "decode",

@@ -5,25 +5,50 @@ from pathlib import Path
 import pandas as pd
 
 from cohort import Flow
+from cohort.sources.chexpert import read_chexpert
+from cohort.sources.chexpert_plus import read_chexpert_plus
+from cohort.sources.chexpert_test import read_chexpert_test
 from cohort.sources.mimic import find_mimic, how_to_get_mimic, layout_at, read_mimic
+from cohort.sources.mimic_layout import Suffix
+from cohort.sources.nih import read_nih
+from cohort.sources.openi import read_openi
+from cohort.sources.padchest import read_padchest
+from cohort.sources.rsna import read_rsna
+from cohort.sources.siim import read_siim
 from cohort.sources.table import read_mapping, read_table
-from preprocess.chexpert_test import list_chexpert_test
+from cohort.sources.vindr import read_vindr_cxr, read_vindr_pcxr
 from preprocess.config import PreprocessConfig
+
+READERS = {
+    "chexpert": read_chexpert,
+    "chexpert-plus": read_chexpert_plus,
+    "nih": read_nih,
+    "padchest": read_padchest,
+    "vindr-cxr": read_vindr_cxr,
+    "vindr-pcxr": read_vindr_pcxr,
+    "openi": read_openi,
+    "rsna": read_rsna,
+    "siim": read_siim,
+}
+"""Archives that lie in one folder, by `--dataset_type`."""
 
 
 def read_archive(config: PreprocessConfig) -> tuple[pd.DataFrame, Flow]:
     """Return one row per image, sorted by path, and the flow of what the reader left out.
 
-    Beyond the cohort's columns there is `report_path` (mimic) or `report` (csv).
+    Beyond the cohort's columns there is `report_path` or `report`, see `PreprocessConfig.texts`.
 
     Raises:
         FileNotFoundError: No archive, folder or table where the settings say; the message says how to get one.
         ValueError: A table that is empty or lacks columns.
     """
     if config.dataset_type == "chexpert-test" and config.chest_x_ray_path is not None:
-        return list_chexpert_test(config.chest_x_ray_path, any_count=config.allow_count)
+        return read_chexpert_test(config.chest_x_ray_path, any_count=config.allow_count)
     if config.dataset_type == "csv" and config.csv_path is not None:
         frame, flow = _read_csv(config.csv_path, config)
+    elif config.dataset_type in READERS:
+        # Files are looked for later, one by one, so that each one missing keeps its line in the cohort table.
+        frame, flow = READERS[config.dataset_type](config.chest_x_ray_path or config.archive_root, check_files=False)
     else:
         frame, flow = _read_mimic(config)
     # By parts of the path, as folders are listed: all images of a patient, then of a study, follow each other.
@@ -32,8 +57,9 @@ def read_archive(config: PreprocessConfig) -> tuple[pd.DataFrame, Flow]:
 
 
 def _read_mimic(config: PreprocessConfig) -> tuple[pd.DataFrame, Flow]:
+    suffix: Suffix = "dcm" if config.dataset_type == "mimic-dicom" else "jpg"
     if config.chest_x_ray_path is None:
-        layout = find_mimic(config.archive_root)
+        layout = find_mimic(config.archive_root, suffix=suffix)
         if layout is None:
             raise FileNotFoundError(how_to_get_mimic(config.archive_root))
     else:
@@ -41,6 +67,7 @@ def _read_mimic(config: PreprocessConfig) -> tuple[pd.DataFrame, Flow]:
             config.chest_x_ray_path,
             radiology_reports_path=config.radiology_reports_path,
             mimiciv_path=config.mimiciv_path,
+            suffix=suffix,
         )
     if layout.reports_dir is None:
         raise FileNotFoundError(
@@ -48,7 +75,6 @@ def _read_mimic(config: PreprocessConfig) -> tuple[pd.DataFrame, Flow]:
             "like) were found. They are a download of their own, MIMIC-CXR; name its folder files as "
             "--radiology_reports_path."
         )
-    # Files are looked for later, one by one, so that each one missing keeps its line in the cohort table.
     return read_mimic(layout, check_files=False)
 
 

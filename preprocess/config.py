@@ -7,6 +7,9 @@ from typing import Literal
 from cohort.sources.mapping import ColumnMapping
 
 MAX_RESOLUTION = 4096
+TEXTS_IN_FILES = ("mimic", "mimic-dicom")
+TEXTS_IN_A_COLUMN = ("csv", "openi", "padchest", "chexpert-plus")
+"""Archives with texts. A file of its own per study is named by the cohort's `report_path`; the others have `report`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,20 +26,39 @@ class Outputs:
     """Every image with its row, or why it has none."""
     flow: Path
     """What each exclusion cost."""
+    contact_sheet: Path
+    """Some rows with their texts, to look at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreprocessConfig:
     """An archive of chest X-rays and reports -> one HDF5 file of images, and tables that say what each row is."""
 
-    dataset_type: Literal["mimic", "chexpert-test", "csv"] = "mimic"
-    """mimic: MIMIC-CXR-JPG with MIMIC-CXR reports. chexpert-test: the 500 test studies, images only. csv: your own
-    images and texts, listed in a table."""
+    dataset_type: Literal[
+        "mimic",
+        "mimic-dicom",
+        "chexpert",
+        "chexpert-plus",
+        "chexpert-test",
+        "nih",
+        "padchest",
+        "vindr-cxr",
+        "vindr-pcxr",
+        "openi",
+        "rsna",
+        "siim",
+        "csv",
+    ] = "mimic"
+    """mimic: MIMIC-CXR-JPG with MIMIC-CXR reports. mimic-dicom: MIMIC-CXR itself. chexpert-test: the 500 test studies,
+    images only. csv: your own images and texts, listed in a table. The others are described in cohort/sources/, one
+    file each. Texts come with mimic, mimic-dicom, chexpert-plus, padchest (Spanish), openi and csv."""
     archive_root: Path = Path("data")
-    """mimic: folder below which the PhysioNet downloads (or data/phantom) are looked for."""
+    """Folder of the archive, as it was unpacked. mimic: folder below which the PhysioNet downloads (or data/phantom)
+    are looked for."""
     chest_x_ray_path: Path | None = None
-    """Folder of the images: files/ of MIMIC-CXR-JPG, or CheXpert's test folder. Default for mimic: found below
-    archive_root. csv: paths of the table are relative to it (default: to the table)."""
+    """Folder of the images: files/ of MIMIC-CXR-JPG or MIMIC-CXR, or CheXpert's test folder. csv: paths of the table
+    are relative to it (default: to the table). Other archives: the same as archive_root. Default: found below
+    archive_root."""
     radiology_reports_path: Path | None = None
     """mimic: folder files/ of the MIMIC-CXR reports. Default: found below archive_root."""
     mimiciv_path: Path | None = None
@@ -61,9 +83,16 @@ class PreprocessConfig:
     """Every image of the archive with its row, or why it has none. Default: OUT_DIR/cohort.csv."""
     flow_out_path: Path | None = None
     """How many images each exclusion cost. Default: OUT_DIR/flow.csv."""
+    contact_sheet_path: Path | None = None
+    """Picture of some rows with their texts. Default: OUT_DIR/contact_sheet.png."""
+    contact_sheet_images: int = 24
+    """Rows on that picture, drawn at random; 0 for no picture."""
 
     resolution: int = 320
     """Side of the stored images, pixels."""
+    exact: bool = False
+    """Grey levels equal to CheXzero's. The default decodes large JPEGs at 1/2 or less before the resize, which takes
+    two thirds of the time and moves grey levels by 0 to 4 (PSNR above 50 dB)."""
     dtype: Literal["uint8", "float32"] = "uint8"
     """How grey levels 0..255 are stored. float32 takes four times the space; CheXzero's own training needs it."""
     views: Literal["frontal", "all"] = "frontal"
@@ -77,13 +106,20 @@ class PreprocessConfig:
     """Leave out images without usable text. --no_require_text packs them with an empty one: to score, not to train."""
     compat: Literal["none", "chexzero"] = "none"
     """chexzero reproduces its files row for row: all views, float32, no ids, two columns, the caption NO IMPRESSION,
-    16-bit images cut to the upper byte. It overrides views, dtype and text_rule."""
+    16-bit images cut to the upper byte. It overrides exact, views, dtype and text_rule."""
     max_failed_share: float = 0.05
-    """Largest share of the images, 0..1, that may turn out unreadable; above it the job stops and leaves nothing."""
+    """Largest share of the images, 0..1, that may turn out unreadable; above it the job stops and no file changes."""
+    strict: bool = False
+    """Let no fault of the archive pass: if a file is missing, unreadable, not listed, or a report is, no file changes
+    and the exit code is 1. What the settings exclude (views, studies without usable text) is no fault."""
+    follow_links: bool = False
+    """Accept image files that are links to a place outside of the archive."""
     allow_count: bool = False
     """chexpert-test: accept another number of images than 500."""
     workers: int | Literal["auto"] = "auto"
-    """Processes that decode; auto is one per core."""
+    """Processes of this machine that decode; auto is one per core."""
+    scheduler: str | None = None
+    """Address of a running Dask scheduler (tcp://HOST:PORT), whose workers then decode instead."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.resolution <= MAX_RESOLUTION:
@@ -92,6 +128,10 @@ class PreprocessConfig:
             raise ValueError(f"--max_failed_share: wanted a share from 0 to 1, found {self.max_failed_share}.")
         if self.workers != "auto" and self.workers < 1:
             raise ValueError(f"--workers: wanted auto, or 1 or more, found {self.workers}.")
+        if self.scheduler is not None and self.workers != "auto":
+            raise ValueError("--scheduler: wanted no --workers with it, because its cluster has its own; found both.")
+        if self.contact_sheet_images < 0:
+            raise ValueError(f"--contact_sheet_images: wanted 0 or more, found {self.contact_sheet_images}.")
         if self.dataset_type == "csv" and self.csv_path is None:
             raise ValueError("--dataset_type csv: wanted the table as --csv_path, found none.")
         if self.dataset_type == "chexpert-test" and self.chest_x_ray_path is None:
@@ -99,13 +139,22 @@ class PreprocessConfig:
         if self.csv_mapping is not None and self.columns != ColumnMapping():
             raise ValueError("--dataset_type csv: wanted --csv_mapping or --columns.* flags, found both.")
         extra = self.radiology_reports_path or self.mimiciv_path
-        if self.dataset_type == "mimic" and extra is not None and self.chest_x_ray_path is None:
-            raise ValueError(f"--dataset_type mimic: wanted --chest_x_ray_path together with {extra}, found none.")
+        if self.dataset_type in TEXTS_IN_FILES and extra is not None and self.chest_x_ray_path is None:
+            raise ValueError(
+                f"--dataset_type {self.dataset_type}: wanted --chest_x_ray_path together with {extra}, found none."
+            )
+
+    @property
+    def texts(self) -> Literal["files", "column", "none"]:
+        """Where the archive has its texts: files named by `report_path`, the column `report`, or nowhere."""
+        if self.dataset_type in TEXTS_IN_FILES:
+            return "files"
+        return "column" if self.dataset_type in TEXTS_IN_A_COLUMN else "none"
 
     @property
     def has_texts(self) -> bool:
         """Whether the archive comes with texts."""
-        return self.dataset_type != "chexpert-test"
+        return self.texts != "none"
 
     @property
     def outputs(self) -> Outputs:
@@ -116,10 +165,11 @@ class PreprocessConfig:
             texts=self.mimic_impressions_path or self.out_dir / "mimic_impressions.csv",
             cohort=self.cohort_out_path or self.out_dir / "cohort.csv",
             flow=self.flow_out_path or self.out_dir / "flow.csv",
+            contact_sheet=self.contact_sheet_path or self.out_dir / "contact_sheet.png",
         )
 
     def resolved(self) -> "PreprocessConfig":
         """Return the settings with the overrides of `compat` applied."""
         if self.compat == "chexzero":
-            return replace(self, views="all", dtype="float32", text_rule="chexzero")
+            return replace(self, exact=True, views="all", dtype="float32", text_rule="chexzero")
         return self

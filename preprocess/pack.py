@@ -1,241 +1,232 @@
-"""Images to rows of one HDF5 file: decoded in worker processes, written by them, and complete or not there at all.
+"""Images to rows of an image store: only those that are not packed yet, on one machine or many, whole or not at all."""
 
-Every image has its row from the start, so each worker writes its own rows at the pixels' offset in the file and nothing
-passes through one writer. That is also what a later resume needs: a row, once written, stays where it is. Images that
-turn out to be unreadable leave holes, which are closed by copying before the file is called complete.
-"""
-
-import os
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
-from multiprocessing import get_context
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple
 
 import h5py
 import numpy as np
+from jaxtyping import UInt8
 from tqdm import tqdm
 
-from atomic import write_whole
-from cohort.store import FORMAT_VERSION, IDS, IMAGES
-from preprocess.decode import SixteenBitRule, UnreadableImageError, read_image
-from preprocess.resize import RESIZE_RULE, fit_to_square
-
-Dtype = Literal["uint8", "float32"]
-
-# A process takes longer to start than these many images to decode.
-_IMAGES_PER_WORKER = 16
-_COPIED_AT_ONCE = 64 * 2**20
-
-
-class JobFailedError(RuntimeError):
-    """The job was asked for correctly but could not be done."""
-
-
-class Failure(NamedTuple):
-    """Why an image has no row."""
-
-    reason: str
-    """The same words for all images with this fault."""
-    detail: str
-    """What is known about this one."""
+from cohort.store import IMAGES
+from preprocess import layout
+from preprocess.block import Block, Image, PackSpec, pack_block
+from preprocess.engines import Engine, in_this_process
+from preprocess.errors import JobFailedError
+from preprocess.journal import Entry, read_finished, rows_of, write_finished
+from preprocess.layout import Source
+from preprocess.partial import Batch, Key, Partial, as_grown, journal_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PackSpec:
-    """How pixels are stored, apart from which."""
+class Packed:
+    """Rows that are written, in a store that is not in its place yet."""
 
-    resolution: int = 320
-    """Side of the square rows, pixels."""
-    dtype: Dtype = "uint8"
-    """Grey levels 0..255 as bytes, or as float32, which is what CheXzero's training reads."""
-    sixteen_bit: SixteenBitRule = "window"
-    """How 16-bit files become 8-bit, see `decode.to_eight_bits`."""
-    with_ids: bool = True
-    """False writes the pixels only, without ids and attributes: CheXzero's own layout."""
+    entries: dict[str, Entry] = field(repr=False)
+    """Image id -> what became of it, for every image asked for."""
+    rows: list[str] = field(repr=False)
+    """Image ids in row order."""
+    n_decoded: int
+    """Images that this job opened; the others were packed before."""
+    sources: Sequence[Source] = field(repr=False)
+    """Where the rows lie until then, in row order."""
 
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row."""
-        return self.resolution**2 * np.dtype(self.dtype).itemsize
-
-
-def available_workers() -> int:
-    """Return the number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    def read(self, row: int) -> UInt8[np.ndarray, "r r"]:
+        """Return the pixels of a row."""
+        for source in self.sources:
+            if row < len(source.rows):
+                return layout.read_row(source, source.rows[row])
+            row -= len(source.rows)
+        raise IndexError(f"packing: wanted one of {len(self.rows)} rows, found {row} beyond the last.")
 
 
-def pack_images(
-    path: Path,
-    *,
-    image_ids: Sequence[str],
-    image_paths: Sequence[str],
-    spec: PackSpec,
-    fingerprint: str,
-    workers: int = 1,
-    tolerated_failures: int = 0,
-) -> list[Failure | None]:
-    """Write an image store and return for each image why it has no row, None where it has one.
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """The finished store of an earlier job, as far as its rows can be used again."""
 
-    Rows are the readable images in the order given. The file's bytes do not depend on `workers`.
-
-    Args:
-        path: The file; overwritten, and of no use if this function raises, so pass a temporary name.
-        image_ids: Ids, one per image.
-        image_paths: Files, one per image.
-        spec: Form of the rows.
-        fingerprint: Identifies the archive; noted in the file.
-        workers: Processes that decode. 1 decodes in this one.
-        tolerated_failures: More unreadable images than these stop the job at once.
-
-    Raises:
-        ValueError: No images.
-        JobFailedError: Too many unreadable images, none readable, too small a disk, or a worker that died.
-        OSError: The disk fails.
-    """
-    if not image_paths:
-        raise ValueError("packing: no images to pack.")
-    _refuse_small_disk(path, len(image_paths) * spec.row_bytes)
-    offset = _create(path, n_rows=len(image_paths), spec=spec)
-    tasks = list(enumerate(image_paths))
-    outcomes: list[Failure | None] = []
-    n_failed = 0
-    with _progress(partial(_pack_row, path, offset, spec), tasks, workers) as (results, bar):
-        for failure in results:
-            outcomes.append(failure)
-            if failure is not None:
-                n_failed += 1
-                bar.set_postfix(failures=n_failed)
-            if failure is not None and n_failed > tolerated_failures:
-                raise JobFailedError(
-                    f"{n_failed} of {len(tasks)} images could not be read, {tolerated_failures} are tolerated "
-                    f"(--max_failed_share). The last one: {failure.detail}"
-                )
-    kept = [row for row, failure in enumerate(outcomes) if failure is None]
-    if not kept:
-        raise JobFailedError(f"none of {len(tasks)} images could be read. The last one: {outcomes[-1]}")
-    if n_failed:
-        _close_holes(path, offset, kept, spec)
-    if spec.with_ids:
-        _describe(path, [image_ids[row] for row in kept], spec=spec, fingerprint=fingerprint)
-    return outcomes
-
-
-def _pack_row(path: Path, offset: int, spec: PackSpec, task: tuple[int, str]) -> Failure | None:
-    """Decode one image into its row; only a bad image is a result, a bad disk is an error."""
-    row, image_path = task
-    try:
-        pixels = fit_to_square(read_image(image_path, sixteen_bit=spec.sixteen_bit), spec.resolution)
-    except UnreadableImageError as error:
-        return Failure(error.reason, str(error))
-    with path.open("r+b") as file:
-        file.seek(offset + row * spec.row_bytes)
-        file.write(pixels.astype(_little_endian(spec)).tobytes())
-    return None
+    source: Source
+    entries: list[Entry]
+    header: dict[str, object]
 
 
 @contextmanager
-def _progress(
-    pack: "partial[Failure | None]", tasks: Sequence[tuple[int, str]], workers: int
-) -> "Iterator[tuple[Iterator[Failure | None], tqdm[Failure | None]]]":
-    """Yield the results in the order of the tasks, and the progress bar they move."""
-    n_processes = min(workers, -(-len(tasks) // _IMAGES_PER_WORKER))
-    if n_processes <= 1:
-        with tqdm(map(pack, tasks), total=len(tasks), unit="image", desc="images", disable=None) as bar:
-            yield iter(bar), bar
-        return
-    # A fresh interpreter per worker: forking copies locks that other threads of this process may hold.
-    pool = ProcessPoolExecutor(n_processes, mp_context=get_context("spawn"))
+def pack_images(
+    store: Path,
+    images: Sequence[Image],
+    *,
+    spec: PackSpec,
+    engine: Engine = in_this_process,
+    tolerated_failures: int = 0,
+) -> Iterator[Packed]:
+    """Pack images, hand out what became of them, and put the store in its place when the `with` block ends well.
+
+    Rows that a finished store or a stopped job already has are kept; they come first and in their old order, new ones
+    follow in the order given. The bytes of the file depend on nothing else: not on workers, nor on where a job was
+    stopped. If an error leaves the block, the former store stays and the rows wait for the next job.
+
+    Args:
+        store: The file.
+        images: What to pack, ids unique.
+        spec: Form of the rows.
+        engine: Where to pack.
+        tolerated_failures: More unreadable images than these stop the job at once.
+
+    Raises:
+        ValueError: No images, or a stopped job with other settings is in the way.
+        JobFailedError: Too many unreadable images, none readable, too small a disk, workers that died, or another job
+            at work on the same file.
+        OSError: The disk fails.
+    """
+    if not images:
+        raise ValueError("packing: no images to pack.")
+    grown = Partial(store)
+    grown.settle()
+    with grown.locked():
+        stored = _read_stored(store, spec)
+        batches = _planned(grown, images, stored, spec)
+        entries, n_decoded = _pack_missing(
+            images, batches, stored, spec=spec, engine=engine, tolerated_failures=tolerated_failures
+        )
+        kept = {entry.key for entry in entries.values() if not entry.reason}
+        if not kept:
+            raise JobFailedError(f"none of {len(images)} images could be read. The last one: {entries[images[-1].key]}")
+        sources = _sources(kept, batches, stored, side=spec.resolution)
+        in_order = [entries[key] for key in _row_order(kept, batches, stored)]
+        packed = Packed(
+            entries={image_id: entry for (image_id, _), entry in entries.items()},
+            rows=[entry.image_id for entry in in_order],
+            n_decoded=n_decoded,
+            sources=sources,
+        )
+        yield packed
+        archive = layout.fingerprint(in_order)
+        header = {**spec.pixel_rule, "dtype": spec.dtype, "with_ids": spec.with_ids, "archive_fingerprint": archive}
+        if stored is None or sources != [stored.source] or header != stored.header:
+            _finish(grown, sources, batches, in_order, spec=spec, archive=archive)
+        failed = [entry for entry in entries.values() if entry.reason]
+        write_finished(grown.finished_journal, header, [*in_order, *failed])
+        grown.settle()
+
+
+def _read_stored(store: Path, spec: PackSpec) -> _Stored | None:
+    """Return the finished store, if there is one whose rows were made by the same rule and can be copied."""
     try:
-        results = pool.map(pack, tasks, chunksize=_IMAGES_PER_WORKER)
-        with tqdm(results, total=len(tasks), unit="image", desc=f"images, {n_processes} workers", disable=None) as bar:
-            yield iter(bar), bar
-    except BrokenProcessPool as error:
-        raise JobFailedError(
-            "a worker process died while decoding, most often for lack of memory. Try fewer --workers."
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+        header, entries = read_finished(journal_of(store))
+        with h5py.File(store, "r") as file:
+            offset, dtype, n_rows = file[IMAGES].id.get_offset(), file[IMAGES].dtype.str, len(file[IMAGES])
+            archive = file.attrs.get("archive_fingerprint", header["archive_fingerprint"])
+    except (FileNotFoundError, ValueError, KeyError, OSError):
+        return None
+    rows = rows_of(entries)
+    same_rule = all(header.get(name) == value for name, value in spec.pixel_rule.items())
+    if offset is None or n_rows != len(rows) or archive != header["archive_fingerprint"] or not same_rule:
+        return None
+    return _Stored(Source(store, offset, dtype, spec.resolution, list(range(n_rows))), rows, header)
 
 
-def _refuse_small_disk(path: Path, needed: int) -> None:
-    """Fail now rather than after hours: the file has holes at first, so creating it proves nothing."""
-    free = shutil.disk_usage(path.parent).free
-    if free < needed:
+def _planned(grown: Partial, images: Sequence[Image], stored: _Stored | None, spec: PackSpec) -> list[Batch]:
+    """Return the batches of earlier jobs, and one more for the images that are new."""
+    batches = grown.batches(spec)
+    known = {key for batch in batches for key in batch.rows}
+    if stored is not None:
+        known |= {entry.key for entry in stored.entries}
+    new = [image for image in images if image.key not in known]
+    if new:
+        _refuse_small_disk(grown.folder, len(new) * spec.resolution**2)
+        number = max((int(batch.folder.name) for batch in batches), default=-1) + 1
+        batches.append(grown.plan(new, spec=spec, number=number))
+    return batches
+
+
+def _pack_missing(
+    images: Sequence[Image],
+    batches: Sequence[Batch],
+    stored: _Stored | None,
+    *,
+    spec: PackSpec,
+    engine: Engine,
+    tolerated_failures: int,
+) -> tuple[dict[Key, Entry], int]:
+    """Return what became of every image, having packed those of which nothing is known yet."""
+    known = {} if stored is None else {entry.key: entry for entry in stored.entries}
+    for batch in batches:
+        known |= batch.entries()
+    entries = {image.key: known[image.key] for image in images if image.key in known}
+    blocks: list[Block] = []
+    for batch in batches:
+        blocks += batch.blocks(image for image in images if image.key in batch.rows and image.key not in entries)
+    failed = [entry for entry in entries.values() if entry.reason]
+    with tqdm(total=len(images), initial=len(entries), unit="image", desc="images", disable=None) as bar:
+        _refuse_failures(failed, len(images), tolerated_failures)
+        for block_entries in engine(partial(pack_block, spec=spec), blocks):
+            entries |= {entry.key: entry for entry in block_entries}
+            failed += [entry for entry in block_entries if entry.reason]
+            _refuse_failures(failed, len(images), tolerated_failures)
+            bar.update(len(block_entries))
+            bar.set_postfix(failures=len(failed), refresh=False)
+    return {image.key: entries[image.key] for image in images}, sum(len(block.images) for block in blocks)
+
+
+def _refuse_failures(failed: Sequence[Entry], n_images: int, tolerated: int) -> None:
+    if len(failed) > tolerated:
         raise JobFailedError(
-            f"{path.parent} has {free / 1e9:.1f} GB free, the images need {needed / 1e9:.1f} GB. Free some, choose "
-            "another --cxr_out_path, or a smaller --resolution."
+            f"{len(failed)} of {n_images} images could not be read, {tolerated} are tolerated (--max_failed_share). "
+            f"The last one: {failed[-1].detail}"
         )
 
 
-def _little_endian(spec: PackSpec) -> str:
-    return "|u1" if spec.dtype == "uint8" else "<f4"
+def _row_order(kept: set[Key], batches: Sequence[Batch], stored: _Stored | None) -> list[Key]:
+    order = [] if stored is None else [entry.key for entry in stored.entries]
+    for batch in batches:
+        order += batch.rows
+    return [key for key in order if key in kept]
 
 
-def _create(path: Path, *, n_rows: int, spec: PackSpec) -> int:
-    """Create the file with room for all rows and return where in it the pixels begin.
+def _sources(kept: set[Key], batches: Sequence[Batch], stored: _Stored | None, *, side: int) -> list[Source]:
+    sources = []
+    if stored is not None:
+        rows = [row for row, entry in enumerate(stored.entries) if entry.key in kept]
+        sources.append(stored.source._replace(rows=rows))
+    for batch in batches:
+        rows = [row for key, row in batch.rows.items() if key in kept]
+        sources.append(Source(batch.pixels, batch.offset, "|u1", side, rows))
+    return [source for source in sources if source.rows]
 
-    Contiguous and allocated now, so that rows can be written, and later memory-mapped, at a fixed place; never filled,
-    because every row is written anyway. Incomplete until `_describe` says otherwise.
+
+def _finish(
+    grown: Partial,
+    sources: Sequence[Source],
+    batches: Sequence[Batch],
+    entries: Sequence[Entry],
+    *,
+    spec: PackSpec,
+    archive: str,
+) -> None:
+    """Make the finished file: a batch that holds exactly its rows is one; otherwise rows are copied together.
+
+    HDF5 can neither shorten nor lengthen a contiguous dataset in place.
     """
-    shape = (n_rows, spec.resolution, spec.resolution)
-    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    layout.set_layout(h5py.h5d.CONTIGUOUS)
-    layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    layout.set_obj_track_times(False)
-    with h5py.File(path, "w") as file:
-        if spec.with_ids:
-            file.attrs["format_version"] = FORMAT_VERSION
-            file.attrs["complete"] = False
-        element = h5py.h5t.py_create(np.dtype(_little_endian(spec)))
-        pixels = h5py.h5d.create(file.id, IMAGES.encode(), element, h5py.h5s.create_simple(shape), dcpl=layout)
-        offset: int = pixels.get_offset()
-    return offset
+    whole = [batch for batch in batches if batch.pixels == sources[0].path and batch.archive == archive]
+    if len(sources) == 1 and whole and spec == as_grown(spec):
+        layout.complete(sources[0].path)
+        sources[0].path.replace(grown.finished)
+        return
+    _refuse_small_disk(grown.folder, len(entries) * spec.row_bytes)
+    offset = layout.create(grown.finished, [entry.image_id for entry in entries], spec=spec, archive=archive)
+    layout.copy_rows(sources, grown.finished, offset, spec=spec)
+    if spec.with_ids:
+        layout.complete(grown.finished)
 
 
-def _close_holes(path: Path, offset: int, kept: Sequence[int], spec: PackSpec) -> None:
-    """Replace the file by one that has the kept rows only.
-
-    HDF5 cannot shorten a contiguous dataset in place. The copy runs only when an image failed.
-    """
-    with write_whole(path) as smaller:
-        new_offset = _create(smaller, n_rows=len(kept), spec=spec)
-        with path.open("rb") as source, smaller.open("r+b") as target:
-            target.seek(new_offset)
-            for first, last in _runs(kept):
-                source.seek(offset + first * spec.row_bytes)
-                _copy(source, target, (last - first + 1) * spec.row_bytes)
-
-
-def _runs(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield (first, last) of every stretch of consecutive rows."""
-    breaks = [place for place, (row, following) in enumerate(pairwise(rows)) if following != row + 1]
-    starts = [0, *(place + 1 for place in breaks)]
-    ends = [*breaks, len(rows) - 1]
-    yield from ((rows[start], rows[end]) for start, end in zip(starts, ends, strict=True))
-
-
-def _copy(source: BinaryIO, target: BinaryIO, n_bytes: int) -> None:
-    while n_bytes > 0:
-        block = source.read(min(n_bytes, _COPIED_AT_ONCE))
-        target.write(block)
-        n_bytes -= len(block)
-
-
-def _describe(path: Path, image_ids: Sequence[str], *, spec: PackSpec, fingerprint: str) -> None:
-    """Add ids and attributes; the last of them says that the file is complete."""
-    encoded = [image_id.encode() for image_id in image_ids]
-    with h5py.File(path, "r+") as file:
-        strings = h5py.string_dtype("utf-8", length=max(map(len, encoded)))
-        file.create_dataset(IDS, data=np.array(encoded).astype(strings), track_times=False)
-        file.attrs["resolution"] = spec.resolution
-        file.attrs["resize_rule"] = RESIZE_RULE
-        file.attrs["archive_fingerprint"] = fingerprint
-        file.attrs["complete"] = True
+def _refuse_small_disk(folder: Path, needed: int) -> None:
+    """Fail now rather than after hours: a file with holes proves nothing about the disk."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise JobFailedError(
+            f"{folder.parent} has {free / 1e9:.1f} GB free, the images need {needed / 1e9:.1f} GB. Free some, choose "
+            "another --cxr_out_path, or a smaller --resolution. The same command continues where this one stopped."
+        )

@@ -1,7 +1,6 @@
 """From an archive to the image store, the texts and the cohort table: what can fail fast comes first."""
 
-import hashlib
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -12,9 +11,14 @@ import pandas as pd
 from atomic import write_whole
 from cohort import FRONTAL_VIEWS, Flow, write_cohort
 from preprocess.archives import read_archive
+from preprocess.block import Image, PackSpec
 from preprocess.config import Outputs, PreprocessConfig
+from preprocess.contact_sheet import write_contact_sheet
+from preprocess.disk import MISSING, UNLISTED, look_up, unlisted
+from preprocess.engines import Engine, available_workers, in_processes, in_this_process, on_cluster
+from preprocess.errors import JobFailedError
 from preprocess.outputs import write_impressions, write_paths
-from preprocess.pack import JobFailedError, PackSpec, available_workers, pack_images
+from preprocess.pack import Packed, pack_images
 from preprocess.reports import (
     NO_USABLE_TEXT,
     StudyText,
@@ -27,7 +31,7 @@ from preprocess.reports import (
 )
 from preprocess.selection import Selection
 
-_MISSING = -1
+_CONTACT_SHEET_SEED = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,8 @@ class Summary:
     """Rows of the image store."""
     n_failed: int
     """Images that are there but could not be read."""
+    n_decoded: int
+    """Images that this run opened; the others were packed before."""
     seconds: float
     """Wall-clock time."""
     outputs: Outputs
@@ -57,23 +63,26 @@ def run(config: PreprocessConfig) -> Summary:
     Raises:
         FileNotFoundError: Nothing where the settings point.
         ValueError: An archive that cannot be understood.
-        JobFailedError: No image is left, or more than `max_failed_share` of them cannot be read.
+        JobFailedError: No image is left, more than `max_failed_share` of them cannot be read, or `strict` and a fault.
         OSError: The disk is full or fails.
     """
     started = perf_counter()
     config = config.resolved()
     listed, flow = read_archive(config)
     selection = Selection(listed, flow)
-    if config.has_texts:
+    if config.dataset_type != "chexpert-test":  # Its views are chosen by its reader.
         _choose_views(selection, config)
+    if config.has_texts:
         _choose_texts(selection, config)
-    _find_files(selection)
+    _find_files(selection, listed, config)
     _refuse_nothing(selection, config)
-    n_failed = _write(selection, config)
+    _refuse_faults(selection, config)
+    packed = _write(selection, config)
     return Summary(
         n_listed=len(listed),
         n_packed=len(selection.kept),
-        n_failed=n_failed,
+        n_failed=sum(bool(entry.reason) for entry in packed.entries.values()),
+        n_decoded=packed.n_decoded,
         seconds=perf_counter() - started,
         outputs=config.outputs,
         flow=flow,
@@ -85,13 +94,13 @@ def _choose_views(selection: Selection, config: PreprocessConfig) -> None:
         return
     views = selection.kept["view"]
     reasons = np.where(views.eq("UNKNOWN"), "view is unknown", np.where(views.isin(FRONTAL_VIEWS), "", "not frontal"))
-    selection.leave_out(reasons.tolist(), rule="not frontal")
+    selection.leave_out(reasons.tolist(), rule="not frontal", by_choice=("view is unknown", "not frontal"))
 
 
 def _choose_texts(selection: Selection, config: PreprocessConfig) -> None:
     kept, rule = selection.kept, _text_rule(config)
     texts: list[StudyText]
-    if config.dataset_type == "csv":
+    if config.texts == "column":
         texts = [text_of_report(report, rule) for report in kept["report"]]
         filenames = kept["image_id"].tolist()
     else:
@@ -103,7 +112,8 @@ def _choose_texts(selection: Selection, config: PreprocessConfig) -> None:
     )
     if config.require_text:
         details = [text.detail for text in texts]
-        selection.leave_out([text.reason for text in texts], rule=NO_USABLE_TEXT, details=details)
+        reasons = [text.reason for text in texts]
+        selection.leave_out(reasons, rule=NO_USABLE_TEXT, details=details, by_choice=(NO_USABLE_TEXT,))
     else:
         n_without = sum(bool(text.reason) for text in texts)
         selection.flow.note(selection.kept, "without text, packed all the same", rows=n_without)
@@ -112,21 +122,16 @@ def _choose_texts(selection: Selection, config: PreprocessConfig) -> None:
 def _text_rule(config: PreprocessConfig) -> TextRule:
     if config.text_rule == "chexzero":
         return chexzero_rule(keep_no_impression=config.compat == "chexzero")
-    return (caption_rule if config.dataset_type == "csv" else official_rule)(config.section)
+    return (caption_rule if config.texts == "column" else official_rule)(config.section)
 
 
-def _find_files(selection: Selection) -> None:
-    sizes = [_file_size(path) for path in selection.kept["path"]]
-    selection.kept = selection.kept.assign(file_bytes=sizes)
-    missing = ["image file is missing" if size == _MISSING else "" for size in sizes]
-    selection.leave_out(missing, rule="image file is missing")
-
-
-def _file_size(path: str) -> int:
-    try:
-        return Path(path).stat().st_size
-    except (FileNotFoundError, NotADirectoryError):
-        return _MISSING
+def _find_files(selection: Selection, listed: pd.DataFrame, config: PreprocessConfig) -> None:
+    states = look_up(selection.kept["path"].tolist(), follow_links=config.follow_links)
+    selection.kept = selection.kept.assign(file_bytes=[state.n_bytes for state in states])
+    selection.leave_out([state.reason for state in states], rule=MISSING)
+    n_unlisted = sum(1 for _ in unlisted(listed["path"].tolist(), whole_tree=config.dataset_type != "csv"))
+    selection.flow.note(selection.kept, UNLISTED, rows=n_unlisted)
+    selection.faults.update({UNLISTED: n_unlisted} if n_unlisted else {})
 
 
 def _refuse_nothing(selection: Selection, config: PreprocessConfig) -> None:
@@ -135,47 +140,72 @@ def _refuse_nothing(selection: Selection, config: PreprocessConfig) -> None:
         raise JobFailedError(f"no image is left to pack.{views}\n{selection.flow}")
 
 
-def _write(selection: Selection, config: PreprocessConfig) -> int:
-    """Write all outputs under temporary names, then rename them together, the image store last."""
+def _refuse_faults(selection: Selection, config: PreprocessConfig) -> None:
+    if config.strict and selection.faults:
+        counts = "; ".join(f"{reason} ({count:,})" for reason, count in sorted(selection.faults.items()))
+        raise JobFailedError(
+            f"--strict: wanted an archive without faults, found {counts}. Nothing was changed; rows that are packed "
+            "wait for the same command, with repaired files or without --strict."
+        )
+
+
+def _write(selection: Selection, config: PreprocessConfig) -> Packed:
+    """Pack the images, write the tables whole or not at all, and put the image store in its place last."""
     paths, with_ids = config.outputs, config.compat != "chexzero"
-    with ExitStack() as stack:
-        n_failed = _pack(selection, stack.enter_context(write_whole(paths.images)), config)
+    with _pack(selection.kept, config) as packed, ExitStack() as stack:
+        _take_outcomes(selection, packed)
+        _refuse_faults(selection, config)
         if config.has_texts:
             write_impressions(selection.kept, stack.enter_context(write_whole(paths.texts)), with_ids=with_ids)
         write_paths(selection.kept, stack.enter_context(write_whole(paths.paths)), with_ids=with_ids)
         write_cohort(selection.cohort(), stack.enter_context(write_whole(paths.cohort)))
         selection.flow.write(stack.enter_context(write_whole(paths.flow)))
-    return n_failed
+        if config.contact_sheet_images:
+            _draw_contact_sheet(selection.kept, packed, stack.enter_context(write_whole(paths.contact_sheet)), config)
+    return packed
 
 
-def _pack(selection: Selection, path: Path, config: PreprocessConfig) -> int:
-    kept = selection.kept
-    outcomes = pack_images(
-        path,
-        image_ids=kept["image_id"].tolist(),
-        image_paths=kept["path"].tolist(),
+def _draw_contact_sheet(kept: pd.DataFrame, packed: Packed, path: Path, config: PreprocessConfig) -> None:
+    rng = np.random.default_rng(_CONTACT_SHEET_SEED)
+    rows = rng.choice(len(kept), min(config.contact_sheet_images, len(kept)), replace=False)
+    shown = kept.loc[rows]
+    texts = shown["text"].tolist() if config.has_texts else [""] * len(rows)
+    titles = [f"{row}: {image_id}" for row, image_id in zip(rows, shown["image_id"], strict=True)]
+    write_contact_sheet(path, [packed.read(int(row)) for row in rows], titles, texts)
+
+
+def _pack(kept: pd.DataFrame, config: PreprocessConfig) -> AbstractContextManager[Packed]:
+    compat = config.compat == "chexzero"
+    return pack_images(
+        config.outputs.images,
+        [Image(*fields) for fields in zip(kept["image_id"], kept["path"], kept["file_bytes"].tolist(), strict=True)],
         spec=PackSpec(
             resolution=config.resolution,
+            exact=config.exact,
+            sixteen_bit="high_byte" if compat else "window",
             dtype=config.dtype,
-            sixteen_bit="high_byte" if config.compat == "chexzero" else "window",
-            with_ids=config.compat != "chexzero",
+            with_ids=not compat,
         ),
-        fingerprint=_fingerprint(kept),
-        workers=available_workers() if config.workers == "auto" else config.workers,
+        engine=_engine(config),
         tolerated_failures=int(config.max_failed_share * len(kept)),
     )
+
+
+def _engine(config: PreprocessConfig) -> Engine:
+    if config.scheduler is not None:
+        return on_cluster(config.scheduler)
+    workers = available_workers() if config.workers == "auto" else config.workers
+    return in_this_process if workers == 1 else in_processes(workers)
+
+
+def _take_outcomes(selection: Selection, packed: Packed) -> None:
+    """Leave out the images that could not be read, put the others in row order, and note what is odd about them."""
+    entries = [packed.entries[image_id] for image_id in selection.kept["image_id"]]
     selection.leave_out(
-        [failure.reason if failure else "" for failure in outcomes],
+        [entry.reason for entry in entries],
         rule="image cannot be read",
-        details=[failure.detail if failure else "" for failure in outcomes],
+        details=[entry.detail for entry in entries],
         status="failed",
     )
-    return sum(failure is not None for failure in outcomes)
-
-
-def _fingerprint(kept: pd.DataFrame) -> str:
-    """Return the sha256 of ids and file sizes in row order: equal wherever the archive lies."""
-    digest = hashlib.sha256()
-    for image_id, study_id, size in zip(kept["image_id"], kept["study_id"], kept["file_bytes"], strict=True):
-        digest.update(f"{image_id}\t{study_id}\t{size}\n".encode())
-    return digest.hexdigest()
+    selection.kept = selection.kept.set_index("image_id", drop=False).loc[packed.rows].reset_index(drop=True)
+    selection.flag({entry.image_id: entry.flags for entry in entries if entry.flags})

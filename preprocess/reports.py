@@ -6,8 +6,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from preprocess.edits import NO_EDITS, NOTHING, Removed, TextEdits
 from preprocess.impressions import NO_IMPRESSION, chexzero_impression
-from preprocess.sections import NONE, Choice, Wanted, choose_caption, choose_text, split_sections
+from preprocess.sections import ABSENT, NONE, Choice, Wanted, choose_caption, choose_text, split_sections
 
 TextRule = Callable[[str], Choice]
 """From a report to the text that is kept of it."""
@@ -37,6 +38,10 @@ class StudyText:
     """One line."""
     section_used: str = NONE
     """See `sections.Choice`."""
+    fallback: str = ""
+    """Why it is not the section asked for; see `sections.Choice`."""
+    removed: Removed = NOTHING
+    """What the edits took from the text."""
     reason: str = ""
     """Why the study cannot be used; empty when it can."""
     detail: str = ""
@@ -47,7 +52,7 @@ def read_report(path: Path | str) -> str:
     """Return a report as text, its line ends as newlines.
 
     Raises:
-        UnusableReportError: No such file, not UTF-8, unreadable, or a pointer file of Git LFS in place of the report.
+        UnusableReportError: No such file, not UTF-8, unreadable, a binary file, or a pointer of Git LFS in its place.
     """
     try:
         report = Path(path).read_text(encoding="utf-8")
@@ -55,21 +60,23 @@ def read_report(path: Path | str) -> str:
         raise UnusableReportError("report file is missing", str(path)) from error
     except UnicodeDecodeError as error:
         raise UnusableReportError("report is not UTF-8", f"{path}, byte {error.start}") from error
-    except OSError as error:
-        raise UnusableReportError("report file cannot be read", f"{path}: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
+        raise UnusableReportError("report file cannot be read", f"{path!r}: {error}") from error
+    if "\0" in report:  # UTF-16 without its mark is valid UTF-8, but every second character is NUL
+        raise UnusableReportError("report is not UTF-8", f"{path}, character {report.index(chr(0))} is NUL")
     if report.startswith(_GIT_LFS_POINTER):
         raise UnusableReportError("report is a Git LFS pointer", f"{path}: fetch the real file (git lfs pull)")
     return report
 
 
-def official_rule(wanted: Wanted) -> TextRule:
+def official_rule(wanted: Wanted, edits: TextEdits = NO_EDITS) -> TextRule:
     """Return the rule of `sections.choose_text`."""
-    return lambda report: choose_text(split_sections(report), wanted)
+    return lambda report: choose_text(split_sections(report), wanted, edits)
 
 
-def caption_rule(wanted: Wanted) -> TextRule:
+def caption_rule(wanted: Wanted, edits: TextEdits = NO_EDITS) -> TextRule:
     """Return the rule of `sections.choose_caption`, for tables whose texts may be reports or captions."""
-    return lambda report: choose_caption(report, wanted)
+    return lambda report: choose_caption(report, wanted, edits)
 
 
 def chexzero_rule(*, keep_no_impression: bool) -> TextRule:
@@ -78,7 +85,9 @@ def chexzero_rule(*, keep_no_impression: bool) -> TextRule:
     def rule(report: str) -> Choice:
         text = chexzero_impression(report)
         usable = keep_no_impression or text not in {"", NO_IMPRESSION}
-        return Choice(text=text if usable else "", section_used="chexzero" if usable else NONE)
+        if not usable:
+            return Choice(text="", section_used=NONE, fallback=f"impression: {ABSENT}")
+        return Choice(text=text, section_used="chexzero")
 
     return rule
 
@@ -87,8 +96,10 @@ def text_of_report(report: str, rule: TextRule) -> StudyText:
     """Apply the rule to a report that is at hand."""
     choice = rule(report)
     if choice.section_used == NONE:
-        return StudyText(reason=NO_USABLE_TEXT, detail=f"{NO_USABLE_TEXT} by the chosen rule")
-    return StudyText(text=choice.text, section_used=choice.section_used)
+        return StudyText(reason=NO_USABLE_TEXT, detail=f"{NO_USABLE_TEXT} by the chosen rule", fallback=choice.fallback)
+    return StudyText(
+        text=choice.text, section_used=choice.section_used, fallback=choice.fallback, removed=choice.removed
+    )
 
 
 def text_of_file(path: str, rule: TextRule) -> StudyText:

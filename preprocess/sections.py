@@ -13,6 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from preprocess.deidentification import blank_marks
+from preprocess.edits import NO_EDITS, NOTHING, Removed, TextEdits, edit_text
+
 Wanted = Literal["impression", "findings", "both"]
 
 FULL_REPORT = "full report"
@@ -31,7 +34,19 @@ _FALLBACKS: dict[str, tuple[str, ...]] = {
     "findings": ("findings", "impression", LAST_PARAGRAPH),
 }
 
-_REMOVED_BY_DEIDENTIFICATION = re.compile(r"_{2,}")
+_PREFERRED: dict[str, tuple[str, ...]] = {
+    "impression": ("impression",),
+    "findings": ("findings",),
+    "both": ("findings", "impression"),
+}
+
+ABSENT = "absent"
+NO_WORDS = "no words"
+ONLY_MARKS = "only de-identification marks"
+POINTS_ELSEWHERE = "points elsewhere"
+ONLY_PRIORS = "only references to prior studies"
+"""Why a section cannot be used; a heading with nothing below it counts as absent, as for the official parser."""
+
 _PLACEHOLDERS = frozenset(
     {"n/a", "na", "none", "nil", "as above", "see above", "as below", "see below", "see findings", "see findings above"}
 )
@@ -57,6 +72,10 @@ class Choice:
     """On one line; empty when the report has nothing usable."""
     section_used: str
     """"impression", "findings", "findings+impression", "last_paragraph", "full report" or "none"."""
+    fallback: str = ""
+    """Why it is not the section asked for: "impression: absent; findings: points elsewhere". Empty if it is."""
+    removed: Removed = NOTHING
+    """What the edits took from it."""
 
 
 def split_sections(report: str) -> list[Section]:
@@ -110,28 +129,46 @@ def official_conclusion(sections: list[Section]) -> str:
     return next((text for text in texts if text is not None), "")
 
 
-def choose_text(sections: list[Section], wanted: Wanted = "impression") -> Choice:
-    """Return the text to train on, on one line, and the section that it comes from.
+def choose_text(sections: list[Section], wanted: Wanted = "impression", edits: TextEdits = NO_EDITS) -> Choice:
+    """Return the text to train on, on one line, the section that it comes from, and why not from the one wanted.
 
-    An impression is looked for first, then findings, then a last paragraph ("findings": findings before impression).
-    "both" joins findings and impression, in this order, if both are usable, and is "impression" otherwise. A text of
-    nothing but removed words (`___`), or one that only points elsewhere ("N/A", "See above."), is not usable.
+    An impression is looked for first, then findings, then a last paragraph ("findings": findings before impression),
+    then there is none. "both" joins findings and impression, in this order, if both are usable, and is "impression"
+    otherwise. Not usable is a text of nothing but removed words (`___`), one that only points elsewhere ("N/A", "See
+    above."), and one of which the edits leave nothing. A report with a heading for impression or findings has no last
+    paragraph, as for the official parser.
     """
-    usable = {name: _usable(section_text(sections, name)) for name in _FALLBACKS["impression"]}
-    if wanted == "both" and usable["findings"] and usable["impression"]:
-        return Choice(text=f"{usable['findings']} {usable['impression']}", section_used="findings+impression")
     order = _FALLBACKS["findings" if wanted == "findings" else "impression"]
-    used = next((name for name in order if usable[name]), NONE)
-    return Choice(text=usable.get(used, ""), section_used=used)
+    judged = {name: _judge(section_text(sections, name), edits) for name in order}
+    used = next((name for name in order if not judged[name].fault), NONE)
+    passed_over = order[: order.index(used)] if used in order else order
+    missed = [name for name in order if judged[name].fault and name in (*passed_over, *_PREFERRED[wanted])]
+    fallback = "; ".join(f"{name}: {judged[name].fault}" for name in missed)
+    if wanted == "both" and not missed:
+        parts = [judged[name] for name in _PREFERRED["both"]]
+        text, removed = " ".join(part.text for part in parts), parts[0].removed + parts[1].removed
+        return Choice(text=text, section_used="+".join(_PREFERRED["both"]), removed=removed)
+    if used == NONE:
+        return Choice(text="", section_used=NONE, fallback=fallback)
+    return Choice(text=judged[used].text, section_used=used, fallback=fallback, removed=judged[used].removed)
 
 
-def choose_caption(text: str, wanted: Wanted = "impression") -> Choice:
+def choose_caption(text: str, wanted: Wanted = "impression", edits: TextEdits = NO_EDITS) -> Choice:
     """Return `choose_text` of a report, or the whole text if it has no headings: a caption, a note, one sentence."""
     sections = split_sections(text)
     if any(section.name == "preamble" for section in sections):
-        return choose_text(sections, wanted)
-    whole = _usable(text)
-    return Choice(text=whole, section_used=FULL_REPORT if whole else NONE)
+        return choose_text(sections, wanted, edits)
+    whole = _judge(text, edits)
+    if whole.fault:
+        return Choice(text="", section_used=NONE, fallback=f"{FULL_REPORT}: {whole.fault}")
+    return Choice(text=whole.text, section_used=FULL_REPORT, removed=whole.removed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    text: str = ""
+    fault: str = ""
+    removed: Removed = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,8 +205,21 @@ def _by_headings(report: str) -> list[Section]:
     ]
 
 
-def _usable(text: str | None) -> str:
+def _judge(text: str | None, edits: TextEdits) -> _Judged:
+    """Return a section on one line, edited, and why it cannot be used, "" if it can."""
     line = " ".join((text or "").split())
-    words = _REMOVED_BY_DEIDENTIFICATION.sub(" ", line)
-    says_something = any(character.isalpha() for character in words)
-    return line if says_something and line.lower().strip(" .") not in _PLACEHOLDERS else ""
+    if fault := _fault(line):
+        return _Judged(fault=fault)
+    rest, removed = edit_text(line, edits)
+    if _fault(rest):
+        return _Judged(fault=ONLY_PRIORS if removed.phrases or removed.sentences else ONLY_MARKS)
+    return _Judged(text=rest, removed=removed)
+
+
+def _fault(line: str) -> str:
+    if not line:
+        return ABSENT
+    words = blank_marks(line)
+    if not any(character.isalpha() for character in words):
+        return NO_WORDS if words == line else ONLY_MARKS
+    return POINTS_ELSEWHERE if line.lower().strip(" .") in _PLACEHOLDERS else ""

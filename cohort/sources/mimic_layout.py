@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 HOW_TO_GET_MIMIC = """\
 No chest X-ray archive was found below {root}/.
@@ -28,6 +29,8 @@ Your own images: --dataset_type csv reads any table with the columns image_id, p
 
 MAX_DEPTH = 6
 _METADATA = r"mimic-cxr-[\d.]+-metadata\.csv(\.gz)?"
+_RECORDS = r"cxr-record-list\.csv(\.gz)?"
+Suffix = Literal["jpg", "dcm"]
 _DICOM_ID = r"[0-9a-f]{8}(-[0-9a-f]{8}){4}"
 _PROBED_PATIENTS = 20
 
@@ -37,9 +40,12 @@ class MimicLayout:
     """The folders and files of one copy of the archive. Parts that are None are absent, and the reader says so."""
 
     metadata: Path
-    """`mimic-cxr-2.0.0-metadata.csv.gz` of MIMIC-CXR-JPG; split and label files lie beside it."""
+    """`mimic-cxr-2.0.0-metadata.csv.gz` of MIMIC-CXR-JPG, beside which split and label files lie; or, for DICOM files
+    without it, `cxr-record-list.csv.gz` of MIMIC-CXR, which names the images and says nothing else of them."""
     images_dir: Path
-    """Folder of `p10/p10000032/s50414267/*.jpg`, or of all `*.jpg` when `flat`."""
+    """Folder of `p10/p10000032/s50414267/*.jpg` (or `*.dcm`), or of all of them when `flat`."""
+    suffix: Suffix = "jpg"
+    """Of the images: "jpg" in MIMIC-CXR-JPG, "dcm" in MIMIC-CXR."""
     flat: bool = False
     """Whether all images lie in one folder."""
     reports_dir: Path | None = None
@@ -73,26 +79,32 @@ def how_to_get_mimic(root: Path | str = "data") -> str:
     return HOW_TO_GET_MIMIC.format(root=str(root).rstrip("/"))
 
 
-def find_mimic(root: Path | str = "data") -> MimicLayout | None:
+def find_mimic(root: Path | str = "data", *, suffix: Suffix = "jpg") -> MimicLayout | None:
     """Return the archive below `root`, or None.
 
     Looks for the metadata table in `root` and up to six folders below it, so that the layouts of PhysioNet's zip files
     and of its wget command, any version number, and `phantom/` are all found. With several copies a real one comes
     before a simulated one, then the higher version. Reports and MIMIC-IV are taken from the same side only: simulated
     patients never borrow a real demographic table.
+
+    Args:
+        root: Where to look.
+        suffix: "dcm" looks for DICOM files, for which MIMIC-CXR's own record list will do as a table of images.
     """
     root = Path(root)
     if not root.is_dir():
         return None
     folders = list(_folders(root, MAX_DEPTH))
     tables = [(folder, table) for folder in folders if (table := _metadata_in(folder))]
+    if suffix == "dcm":
+        tables = tables or [(folder, table) for folder in folders if (table := _records_in(folder))]
     if not tables:
         return None
     simulated = [folder for folder in (*root.resolve().parents, *folders) if (folder / "scenario.json").is_file()]
     folder, metadata = min(tables, key=lambda found: (bool(_owner(found[0], simulated)), _newest_first(found[0])))
     owner = _owner(folder, simulated)
     mine = [other for other in folders if _owner(other, simulated) == owner]
-    return _complete(metadata, [folder, *mine], source="phantom" if owner else "real")
+    return _complete(metadata, [folder, *mine], source="phantom" if owner else "real", suffix=suffix)
 
 
 def layout_at(
@@ -100,6 +112,7 @@ def layout_at(
     *,
     radiology_reports_path: Path | str | None = None,
     mimiciv_path: Path | str | None = None,
+    suffix: Suffix = "jpg",
 ) -> MimicLayout:
     """Return the archive at folders that the user names, as CheXzero's flags do.
 
@@ -108,20 +121,24 @@ def layout_at(
         radiology_reports_path: The folder `files` of MIMIC-CXR, or the one above; None where there are no reports, or
             where they lie among the images.
         mimiciv_path: MIMIC-IV, or its folder `hosp` or `core`; None to do without demographics.
+        suffix: "dcm" for MIMIC-CXR's DICOM files; the reports lie among them.
 
     Raises:
         FileNotFoundError: A named folder does not exist or does not hold what it should.
     """
     images = _folder(chest_x_ray_path, "chest_x_ray_path")
     metadata = _metadata_in(images) or _metadata_in(images.parent)
+    if suffix == "dcm":
+        metadata = metadata or _records_in(images) or _records_in(images.parent)
     if metadata is None:
+        tables = "mimic-cxr-2.0.0-metadata.csv.gz" + (" or cxr-record-list.csv.gz" if suffix == "dcm" else "")
         raise FileNotFoundError(
-            f"chest_x_ray_path: wanted mimic-cxr-2.0.0-metadata.csv.gz in {images} or in {images.parent}, found "
-            "neither. It belongs to MIMIC-CXR-JPG; for images without it use --dataset_type csv."
+            f"chest_x_ray_path: wanted {tables} in {images} or in {images.parent}, found neither. It belongs to "
+            f"MIMIC-CXR{'' if suffix == 'dcm' else '-JPG'}; for images without it use --dataset_type csv."
         )
     hospital = [] if mimiciv_path is None else _hospital(_folder(mimiciv_path, "mimiciv_path"))
     simulated = any((parent / "scenario.json").is_file() for parent in metadata.resolve().parents)
-    layout = _complete(metadata, [images, *hospital], source="phantom" if simulated else "real")
+    layout = _complete(metadata, [images, *hospital], source="phantom" if simulated else "real", suffix=suffix)
     if radiology_reports_path is None:
         return layout
     return replace(layout, reports_dir=_reports(_folder(radiology_reports_path, "radiology_reports_path")))
@@ -143,12 +160,13 @@ def _hospital(folder: Path) -> list[Path]:
     return inside
 
 
-def _complete(metadata: Path, folders: list[Path], *, source: str) -> MimicLayout:
-    images = _tree_of("jpg", folders)
-    flat = None if images else _flat_images(folders)
+def _complete(metadata: Path, folders: list[Path], *, source: str, suffix: Suffix) -> MimicLayout:
+    images = _tree_of(suffix, folders)
+    flat = None if images else _flat_images(folders, suffix)
     return MimicLayout(
         metadata=metadata,
         images_dir=images or flat or metadata.parent / "files",
+        suffix=suffix,
         flat=flat is not None,
         reports_dir=_tree_of("txt", folders),
         patients=_table("patients", folders),
@@ -177,6 +195,10 @@ def _metadata_in(folder: Path) -> Path | None:
     return next(_entries(folder, _METADATA), None)
 
 
+def _records_in(folder: Path) -> Path | None:
+    return next(_entries(folder, _RECORDS), None)
+
+
 def _newest_first(folder: Path) -> tuple[list[int], str]:
     """Return a sort key by which the highest version number in a path comes first."""
     versions = re.findall(r"(?<![\d.])\d+(?:\.\d+)+(?![\d.])", str(folder))
@@ -198,22 +220,22 @@ def _entries(folder: Path, pattern: str) -> Iterator[Path]:
 
 
 def _tree_of(suffix: str, folders: list[Path]) -> Path | None:
-    """Return the first folder, or its `files`, with p10/p10000032/ that holds images ("jpg") or reports ("txt").
+    """Return the first folder, or its `files`, with p10/p10000032/ that holds images or reports ("txt").
 
     Both have a look inside: the archive with the DICOM files has the same folders of studies, and reports beside them.
     """
     for place in _with_files(folders):
         patients = (patient for group in _entries(place, r"p\d\d") for patient in _entries(group, r"p\d+"))
         for patient in islice(patients, _PROBED_PATIENTS):
-            studies = _entries(patient, r"s\d+") if suffix == "jpg" else [patient]
+            studies = _entries(patient, r"s\d+") if suffix != "txt" else [patient]
             if any(next(_entries(study, rf".+\.{suffix}"), None) for study in studies):
                 return place
     return None
 
 
-def _flat_images(folders: list[Path]) -> Path | None:
+def _flat_images(folders: list[Path], suffix: Suffix) -> Path | None:
     """Return the first folder, or its `files`, that holds the images themselves."""
-    images = _DICOM_ID + r"\.jpg"
+    images = rf"{_DICOM_ID}\.{suffix}"
     return next((place for place in _with_files(folders) if next(_entries(place, images), None)), None)
 
 

@@ -6,22 +6,19 @@ from pathlib import Path
 import pandas as pd
 
 from cohort._csv import read_strings, refuse_repeated, some
-from cohort.ages import parse_ages
 from cohort.flow import Flow
 from cohort.labels import to_labels
 from cohort.names import FINDINGS
 from cohort.race import CONFLICT, race_by_patient
 from cohort.sources.mapping import ColumnMapping, read_mapping
+from cohort.sources.words import NOT_SAID, add_ages, translated
 from cohort.table import listed
-from cohort.value_tables import ValueTable, read_value_table
 
 __all__ = ["ColumnMapping", "read_mapping", "read_table"]
 
 REQUIRED = ("image_id", "path", "subject_id")
 OPTIONAL = ("study_id", "view", "age_years", "sex", "race", "insurance", "split", "report", "text_kind", "licence")
 EXTRA = ("report", "text_kind", "licence")
-NOT_SAID = frozenset({"unknown", "not reported", "not stated", "declined", "n/a", "na", "nan", "none", "null", "?"})
-"""Words for a race or insurance that is not known, in lower case."""
 
 
 def read_table(
@@ -114,15 +111,13 @@ def _keep_existing(frame: pd.DataFrame, flow: Flow, *, csv_path: Path | str) -> 
 
 
 def _add_demographics(frame: pd.DataFrame, mapping: ColumnMapping, flow: Flow) -> pd.DataFrame:
-    frame = frame.assign(**parse_ages(frame["age_years"]))
-    for reason, count in frame.loc[frame["age_reason"].ne(""), "age_reason"].value_counts().items():
-        flow.note(frame, f"no age: {reason}", rows=int(count))
+    frame = add_ages(frame, frame["age_years"], flow)
     for name in ("view", "sex", "race", "insurance", "split"):
         frame[name] = _first_translation(frame[name], mapping, name)
-    frame["view"] = _by_table(frame, "view", read_value_table("view.csv"), flow, unlisted="OTHER")
-    frame["sex"] = _by_table(frame, "sex", read_value_table("sex.csv"), flow)
+    frame["view"] = translated(frame, frame["view"], what="view", table="view.csv", flow=flow, unlisted="OTHER")
+    frame["sex"] = translated(frame, frame["sex"], what="sex", table="sex.csv", flow=flow)
     if mapping.race_table:
-        frame["race"] = _by_table(frame, "race", read_value_table(mapping.race_table), flow)
+        frame["race"] = translated(frame, frame["race"], what="race", table=mapping.race_table, flow=flow)
     for name in ("race", "insurance"):
         frame[name] = frame[name].mask(frame[name].str.lower().isin(NOT_SAID), "")
     frame["race"] = frame["subject_id"].map(race_by_patient(frame["subject_id"], frame["race"]))
@@ -136,13 +131,6 @@ def _first_translation(raw: pd.Series, mapping: ColumnMapping, name: str) -> pd.
     """Return the words with those that the user translates replaced; case does not matter."""
     values = {word.strip().casefold(): value for word, value in mapping.translations.get(name, {}).items()}
     return raw.map({word: values.get(word.casefold(), word) for word in raw.unique()})
-
-
-def _by_table(frame: pd.DataFrame, name: str, table: ValueTable, flow: Flow, *, unlisted: str = "") -> pd.Series:
-    for word, count in table.unlisted(frame[name]).items():
-        reason = f"{name} {str(word)!r} is not in {table.name}: {unlisted or 'unknown'}"
-        flow.note(frame, reason, rows=int(count))
-    return table.translate(frame[name], unlisted=unlisted)
 
 
 def _add_labels(

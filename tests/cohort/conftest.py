@@ -1,10 +1,18 @@
-"""A miniature of MIMIC-CXR-JPG, MIMIC-CXR and MIMIC-IV with exactly the published columns."""
+"""A miniature of MIMIC-CXR-JPG, MIMIC-CXR and MIMIC-IV with exactly the published columns, and phantom's of others."""
 
+import csv
 import gzip
+import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from phantom.film import Film
+from phantom.miniatures import write_miniature
+from phantom.miniatures_cast import Cast
 
 FINDINGS_OF_MIMIC = (
     "Atelectasis,Cardiomegaly,Consolidation,Edema,Enlarged Cardiomediastinum,Fracture,Lung Lesion,"
@@ -96,3 +104,55 @@ def write_archive(
 def archive() -> Callable[..., Path]:
     """Return the function that writes the miniature archive."""
     return write_archive
+
+
+def quick_film(body, lesions, *, view, exposure, image_size, rng):
+    """Draw noise: the tables are what is tested."""
+    return Film(image=rng.integers(0, 256, (image_size, image_size * 5 // 6), dtype=np.uint8), boxes={})
+
+
+@pytest.fixture(scope="session")
+def miniature(tmp_path_factory) -> Callable[[str], tuple[Path, Cast]]:
+    """Return a function that gives the folder and the people of an archive's miniature, written once."""
+    root = tmp_path_factory.mktemp("miniatures")
+
+    @cache
+    def write_once(name: str) -> tuple[Path, Cast]:
+        return root / name, write_miniature(name, root / name, n_patients=12, seed=16, image_size=32, draw=quick_film)
+
+    return write_once
+
+
+@pytest.fixture
+def copied(miniature, tmp_path) -> Callable[[str], Path]:
+    """Return a function that gives a copy of an archive's miniature, to be damaged."""
+    return lambda name: Path(shutil.copytree(miniature(name)[0], tmp_path / name))
+
+
+def _lines_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def lines_of() -> Callable[[Path], list[dict[str, str]]]:
+    """Return a reader of tables that knows nothing but the standard library: the oracle's eyes."""
+    return _lines_of
+
+
+@pytest.fixture(scope="session")
+def edit() -> Callable[[Path, str, str], None]:
+    """Return a function that replaces a text in a file, which must be there."""
+    return _edit
+
+
+@pytest.fixture(scope="session")
+def noted() -> Callable[..., list[int]]:
+    """Return a function that gives the rows of all lines of a flow that contain the words."""
+    return lambda flow, words: [step.rows for step in flow.steps if words in step.reason]

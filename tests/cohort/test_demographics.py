@@ -207,7 +207,7 @@ def test_a_table_of_ones_own_is_read_by_its_path(tmp_path):
     (tmp_path / "twice.csv").write_text("raw,group\nA,Asian\na,Black\n")
     with pytest.raises(ValueError, match="1 ids occur more than once: 'a'"):
         read_value_table(tmp_path / "twice.csv")
-    with pytest.raises(FileNotFoundError, match=r"neither a file nor one of 'insurance_mimic.csv'"):
+    with pytest.raises(FileNotFoundError, match=r"neither a file nor one of 'ethnicity_chexpert.csv'"):
         read_value_table("race_of_nobody.csv")
 
 

@@ -1,11 +1,12 @@
 import io
+import os
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from preprocess.decode import UnreadableImageError, read_image, to_eight_bits
+from preprocess.decode import UnreadableImageError, decode_image, read_image, to_eight_bits
 
 NOISE = np.random.default_rng(0).integers(0, 256, (48, 32), dtype=np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 256, (48, 32, 3), dtype=np.uint8)
@@ -91,12 +92,13 @@ def test_a_truncated_file_is_refused_and_never_filled_with_grey(tmp_path, suffix
 def test_what_is_no_image_is_refused_by_its_kind(tmp_path):
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "page.jpg").write_text("<html>Log in to continue</html>", encoding="utf-8")
-    assert refusal(tmp_path / "empty.jpg").reason == "not an image file"
+    assert refusal(tmp_path / "empty.jpg").reason == "image file is empty"
     assert (
-        str(refusal(tmp_path / "page.jpg")) == f"not an image file: {tmp_path}/page.jpg is none of JPEG, PNG, BMP, TIFF"
+        str(refusal(tmp_path / "page.jpg"))
+        == f"not an image file: {tmp_path}/page.jpg is none of JPEG, PNG, BMP, TIFF, DICOM"
     )
     assert str(refusal(tmp_path / "none.jpg")) == f"image file is missing: {tmp_path}/none.jpg"
-    assert refusal(tmp_path).reason == "image is damaged"
+    assert str(refusal(tmp_path)) == f"image file cannot be read: {tmp_path}: Is a directory"
 
 
 def test_a_png_named_jpg_is_read_for_what_it_is(tmp_path):
@@ -122,3 +124,52 @@ def test_pixels_that_eight_bits_cannot_hold_are_refused(tmp_path):
     Image.fromarray(NOISE.astype(np.int32) * 70_000).save(tmp_path / "int.tiff")
     assert refusal(tmp_path / "float.tiff").reason == "image is not 8- or 16-bit"
     assert refusal(tmp_path / "int.tiff").reason == "image is not 8- or 16-bit"
+
+
+def large_jpeg(path, *, size=(700, 600), quality=95, **keywords):
+    """Write a film-like JPEG that the default path decodes at half its size."""
+    smooth = Image.fromarray(NOISE).resize(size, Image.Resampling.BICUBIC)
+    smooth.save(path, quality=quality, **keywords)
+    return path
+
+
+@pytest.mark.parametrize("enough", [None, 300])
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.99])
+def test_a_jpeg_cut_short_is_refused_at_every_scale(tmp_path, enough, share):
+    path = large_jpeg(tmp_path / "film.jpg")
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(UnreadableImageError, match="image is damaged"):
+        decode_image(path, enough=enough)
+
+
+@pytest.mark.parametrize("enough", [None, 300])
+def test_a_jpeg_with_a_hole_but_a_proper_end_is_refused_though_other_readers_fill_it(tmp_path, enough):
+    path = large_jpeg(tmp_path / "film.jpg")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + content[-2:])
+    assert cv2.imread(str(path)) is not None
+    with pytest.raises(UnreadableImageError, match="image is damaged"):
+        decode_image(path, enough=enough)
+
+
+@pytest.mark.parametrize(("enough", "shrunk"), [(None, 1), (701, 1), (351, 1), (350, 2), (175, 4), (87, 8), (1, 8)])
+def test_a_jpeg_is_reduced_by_as_much_as_leaves_enough(tmp_path, enough, shrunk):
+    image = decode_image(large_jpeg(tmp_path / "film.jpg", size=(700, 601)), enough=enough)
+    assert (image.width, image.height, image.shrunk) == (700, 601, shrunk)
+    assert image.pixels.shape == (-(-601 // shrunk), -(-700 // shrunk))
+
+
+def test_only_jpegs_that_lie_upright_are_reduced(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    lying = decode_image(large_jpeg(tmp_path / "lying.jpg", size=(700, 601), exif=exif), enough=10)
+    assert (lying.width, lying.height, lying.shrunk) == (601, 700, 1)
+    Image.fromarray(NOISE).save(tmp_path / "film.png")
+    assert decode_image(tmp_path / "film.png", enough=1).shrunk == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_the_right_to_read_it_is_refused(tmp_path):
+    path = large_jpeg(tmp_path / "film.jpg")
+    path.chmod(0)
+    assert str(refusal(path)) == f"image file cannot be read: {path}: Permission denied"

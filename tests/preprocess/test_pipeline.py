@@ -14,7 +14,15 @@ from preprocess.pack import JobFailedError
 from preprocess.pipeline import run
 from preprocess.resize import fit_to_square
 
-OUTPUTS = ["cohort.csv", "cxr.h5", "cxr_paths.csv", "flow.csv", "mimic_impressions.csv"]
+OUTPUTS = [
+    "cohort.csv",
+    "contact_sheet.png",
+    "cxr.h5",
+    "cxr.h5.journal",
+    "cxr_paths.csv",
+    "flow.csv",
+    "mimic_impressions.csv",
+]
 
 
 def pack(mimic, out_dir, **settings):
@@ -68,7 +76,7 @@ def test_every_image_left_out_keeps_its_line_and_its_reason(mimic, tmp_path):
     assert cohort["status"].value_counts().to_dict() == {"packed": 5, "excluded": 6, "failed": 1}
     assert cohort["h5_row"].notna().equals(cohort["status"] == "packed")
     assert cohort.loc[cut, "status_reason"].startswith(
-        f"image is damaged: {mimic.images[cut]}: image file is truncated"
+        f"image is damaged: {mimic.images[cut]}: Premature end of JPEG file"
     )
     assert cohort.loc[gone, "status_reason"] == "image file is missing"
     assert cohort.loc[silent, "status_reason"] == "report has no usable text by the chosen rule"
@@ -111,14 +119,17 @@ def test_too_many_unreadable_images_fail_the_job_and_leave_the_former_files_alon
 
 
 @pytest.mark.parametrize("step", ["write_impressions", "write_cohort", "Flow.write"])
-def test_nothing_is_left_behind_when_a_table_cannot_be_written(mimic, tmp_path, monkeypatch, step):
+def test_when_a_table_cannot_be_written_only_rows_are_left_which_the_next_run_uses(mimic, tmp_path, monkeypatch, step):
     def refuse(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(f"preprocess.pipeline.{step}", refuse)
     with pytest.raises(OSError, match="No space left"):
         pack(mimic, tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["cxr.h5.partial"]
+    monkeypatch.undo()
+    assert pack(mimic, tmp_path / "out").n_decoded == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == OUTPUTS
 
 
 def test_an_archive_in_which_nothing_is_usable_is_an_error_that_shows_the_counts(mimic, tmp_path):
@@ -246,3 +257,77 @@ def test_settings_that_cannot_be_meant_are_refused(settings, message):
     with pytest.raises(ValueError) as caught:
         PreprocessConfig(**settings)
     assert message in str(caught.value)
+
+
+def test_faults_stop_a_strict_run_before_it_decodes_and_what_the_settings_exclude_is_none(mimic, tmp_path):
+    assert pack(mimic, tmp_path / "sound", strict=True).n_packed == 9
+    frontal = [image_id for image_id in mimic.images if image_id.endswith("pa")]
+    mimic.images[frontal[0]].unlink()
+    extra = mimic.images[frontal[1]].with_name("unknown.jpg")
+    extra.write_bytes(mimic.images[frontal[1]].read_bytes())
+    mimic.reports[frontal[2].split("-")[0][::-1]].write_bytes(b"IMPRESSION: na\xefve")
+    message = (
+        r"--strict: wanted an archive without faults, found image file is missing \(1\); "
+        r"image file that the archive's tables do not list \(1\); report is not UTF-8 \(1\)"
+    )
+    with pytest.raises(JobFailedError, match=message):
+        pack(mimic, tmp_path / "out", strict=True)
+    assert not (tmp_path / "out").exists()
+    written = pd.read_csv(pack(mimic, tmp_path / "out").outputs.flow)
+    assert written.loc[written["step"] == "noted", "reason"].str.contains("do not list").any()
+
+
+def test_a_strict_run_that_meets_a_damaged_image_changes_nothing_but_keeps_its_rows(mimic, tmp_path):
+    image = next(path for name, path in mimic.images.items() if name.endswith("pa"))
+    image.write_bytes(image.read_bytes()[:-300])
+    with pytest.raises(JobFailedError, match=r"found image is damaged \(1\)"):
+        pack(mimic, tmp_path, strict=True, max_failed_share=0.2)
+    assert [path.name for path in tmp_path.iterdir() if path.name != "archive"] == ["cxr.h5.partial"]
+    assert pack(mimic, tmp_path, max_failed_share=0.2).n_decoded == 0
+
+
+def test_studies_that_arrive_later_are_appended_and_the_tables_follow(tmp_path, mimic):
+    hidden = {path: path.read_bytes() for name, path in sorted(mimic.images.items())[:3] if name.endswith("pa")}
+    for path in hidden:
+        path.unlink()
+    first = pack(mimic, tmp_path / "out")
+    before = open_images(first.outputs.images)
+    ids, pixels = before.image_ids, before.read(np.arange(len(before)))
+    for path, content in hidden.items():
+        path.write_bytes(content)
+    second = pack(mimic, tmp_path / "out")
+    after = open_images(second.outputs.images)
+    assert second.n_decoded == len(hidden) > 0
+    assert after.image_ids[: len(ids)] == ids
+    np.testing.assert_array_equal(after.read(np.arange(len(ids))), pixels)
+    cohort = read_cohort(second.outputs.cohort).set_index("image_id")
+    assert cohort.loc[after.image_ids, "h5_row"].tolist() == list(range(len(after)))
+    assert [row["image_id"] for row in table(second.outputs.paths)] == after.image_ids
+    align(after.image_ids, read_texts(second.outputs.texts))
+
+
+def test_what_is_odd_about_an_image_stands_in_the_cohort_table_and_in_the_flow(mimic, tmp_path):
+    lateral = next(path for name, path in mimic.images.items() if name.endswith("lateral"))
+    Image.fromarray(np.full((90, 30), 128, np.uint8)).save(lateral)
+    summary = pack(mimic, tmp_path, views="all")
+    cohort = read_cohort(summary.outputs.cohort).set_index("path")
+    assert cohort.loc[str(lateral), "quality"] == "blank; odd aspect; lateral by metadata"
+    assert cohort["quality"].value_counts().to_dict() == {
+        "": 9,
+        "lateral by metadata": 2,
+        "blank; odd aspect; lateral by metadata": 1,
+    }
+    noted = {step.reason: step.rows for step in summary.flow.steps if step.kind == "noted"}
+    assert {name: noted[name] for name in ("blank", "odd aspect", "lateral by metadata")} == {
+        "blank": 1,
+        "odd aspect": 1,
+        "lateral by metadata": 3,
+    }
+
+
+def test_an_image_that_is_a_link_out_of_the_archive_is_left_out_unless_allowed(mimic, tmp_path):
+    image = next(path for name, path in mimic.images.items() if name.endswith("pa"))
+    image.rename(tmp_path / "elsewhere.jpg")
+    image.symlink_to(tmp_path / "elsewhere.jpg")
+    assert left_out(pack(mimic, tmp_path / "a"))["image is a link out of the archive"] == 1
+    assert pack(mimic, tmp_path / "b", follow_links=True).n_packed == 9

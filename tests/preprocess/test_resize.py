@@ -1,10 +1,13 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from preprocess.decode import UnreadableImageError, read_image
-from preprocess.resize import fit_to_square, fitted_size
+from preprocess.decode import UnreadableImageError, decode_image, read_image
+from preprocess.resize import DECODED_PER_TARGET, QUICK, fit_to_square, fitted_size, lanczos
 
 # Sixteen-bit files, where a better reader differs by design.
 WINDOWED = {"22_png16_12bit_range.png"}
@@ -68,3 +71,50 @@ def test_a_flat_picture_stays_flat_inside_and_black_outside(width, height, resol
     assert square.shape == (resolution, resolution)
     assert (square == level).sum() == (new_width * new_height if level else resolution**2)
     assert set(np.unique(square)) <= {0, level}
+
+
+sizes = st.integers(1, 300)
+
+
+@settings(max_examples=60)
+@given(sizes, sizes, st.integers(1, 200), st.integers(1, 200), st.integers(0, 2**32 - 1))
+def test_every_resize_is_pillows_bit_for_bit(width, height, new_width, new_height, seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
+    expected = (
+        Image.fromarray(pixels)
+        .resize((new_width, height), Image.Resampling.LANCZOS)
+        .resize((new_width, new_height), Image.Resampling.LANCZOS)
+    )
+    got = lanczos(pixels, (new_width, new_height), (float(width), float(height)))
+    np.testing.assert_array_equal(got, np.asarray(expected))
+
+
+def test_quick_arithmetic_stays_within_one_level_and_is_exact_whatever_the_order_of_its_sums():
+    pixels = np.random.default_rng(0).integers(0, 256, (301, 200), dtype=np.uint8)
+    size, extent = (60, 90), (200.0, 301.0)
+    quick = lanczos(pixels, size, extent, QUICK)
+    assert np.abs(quick.astype(int) - lanczos(pixels, size, extent)).max() <= 1
+    np.testing.assert_array_equal(lanczos(pixels[::-1, ::-1].copy(), size, extent, QUICK)[::-1, ::-1], quick)
+
+
+def test_a_last_pixel_that_stands_for_half_a_one_counts_half():
+    whole = np.repeat(np.random.default_rng(0).integers(0, 256, (1, 100), dtype=np.uint8), 40, axis=1)[:, :3999]
+    halves = np.repeat(whole[:, ::2], 8, axis=0)
+    got = lanczos(halves, (100, 8), (1999.5, 8.0), QUICK).astype(int)
+    assert np.abs(got - lanczos(np.repeat(whole, 8, axis=0), (100, 8), (3999.0, 8.0))).max() <= 2
+
+
+@pytest.mark.parametrize("size", [(2544, 3056), (2505, 2021), (2022, 2022), (2640, 1000)])
+def test_the_default_stays_close_to_the_exact_rows_even_at_edges_from_black_to_white(tmp_path, size):
+    generator = np.random.default_rng(0)
+    small = generator.integers(60, 200, (40, 32), dtype=np.uint8)
+    film = np.array(Image.fromarray(small).resize(size, Image.Resampling.BICUBIC))
+    for _ in range(8):
+        top, left = generator.integers(0, size[1] - 100), generator.integers(0, size[0] - 100)
+        film[top : top + 90, left : left + 300] = generator.choice([0, 255])
+    Image.fromarray(film).save(tmp_path / "film.jpg", quality=95)
+    quick = decode_image(tmp_path / "film.jpg", enough=math.ceil(DECODED_PER_TARGET * 320))
+    assert quick.shrunk == 2
+    gaps = fit_to_square(quick).astype(int) - fit_to_square(decode_image(tmp_path / "film.jpg"))
+    assert np.abs(gaps).max() <= 4
+    assert 10 * np.log10(255**2 / np.mean(gaps**2)) >= 50

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from preprocess.edits import Removed, TextEdits
 from preprocess.impressions import chexzero_impression
 from preprocess.reports import read_report
 from preprocess.sections import (
@@ -107,6 +108,74 @@ def test_a_missing_section_falls_back_and_says_so():
 def test_an_impression_that_says_nothing_is_not_used(empty):
     assert chosen(report(findings="Clear.", impression=empty)) == ("findings", "Clear.")
     assert chosen(report(impression=empty)) == ("none", "")
+
+
+NO_LAST = "last_paragraph: absent"
+NO_WORDS_LAST = "last_paragraph: only de-identification marks"
+
+
+@pytest.mark.parametrize(
+    ("sections", "wanted", "used", "fallback"),
+    [
+        ({"impression": "a", "findings": "b"}, "impression", "impression", ""),
+        ({"impression": "a"}, "impression", "impression", ""),
+        ({"findings": "b"}, "impression", "findings", "impression: absent"),
+        ({"impression": " ", "findings": "b"}, "impression", "findings", "impression: absent"),
+        ({"impression": "___", "findings": "b"}, "impression", "findings", "impression: only de-identification marks"),
+        (
+            {"impression": "XXXX.", "findings": "b"},
+            "impression",
+            "findings",
+            "impression: only de-identification marks",
+        ),
+        ({"impression": "1.", "findings": "b"}, "impression", "findings", "impression: no words"),
+        ({"impression": "See above.", "findings": "b"}, "impression", "findings", "impression: points elsewhere"),
+        ({"impression": "a", "findings": "b"}, "findings", "findings", ""),
+        ({"impression": "a"}, "findings", "impression", "findings: absent"),
+        ({"impression": "a", "findings": "b"}, "both", "findings+impression", ""),
+        ({"impression": "a"}, "both", "impression", "findings: absent"),
+        ({"findings": "b", "impression": "n/a"}, "both", "findings", "impression: points elsewhere"),
+        ({"indication": "___"}, "both", "none", f"impression: absent; findings: absent; {NO_WORDS_LAST}"),
+        ({"findings": "1."}, "findings", "none", f"findings: no words; impression: absent; {NO_LAST}"),
+    ],
+)
+def test_every_fallback_says_why_the_wanted_section_is_not_used(sections, wanted, used, fallback):
+    choice = choose_text(split_sections(report(**sections)), wanted)
+    assert (choice.section_used, choice.fallback) == (used, fallback)
+
+
+def test_the_last_paragraph_comes_after_both_sections_and_before_none():
+    choice = choose_text(split_sections(" \n INDICATION: Cough.\n \n The lungs\n are clear.\n"))
+    assert choice.section_used == "last_paragraph"
+    assert choice.fallback == "impression: absent; findings: absent"
+
+
+def test_a_caption_that_cannot_be_used_says_why():
+    assert choose_caption(" ___ ").fallback == "full report: only de-identification marks"
+    assert choose_caption("").fallback == "full report: absent"
+
+
+def test_a_section_that_only_compares_is_passed_over_when_comparisons_are_removed():
+    text = report(findings="Mild edema, unchanged since ___.", impression="No change. Stable.")
+    assert chosen(text) == ("impression", "No change. Stable.")
+    choice = choose_text(split_sections(text), "impression", TextEdits(prior_references="phrases"))
+    assert (choice.section_used, choice.text) == ("findings", "Mild edema.")
+    assert choice.fallback == "impression: only references to prior studies"
+    assert choice.removed == Removed(phrases=1)
+
+
+def test_edits_of_both_sections_are_added_up():
+    text = report(findings="Worsening edema seen by Dr. ___. No change.", impression="New nodule at ___.")
+    edits = TextEdits(prior_references="phrases", deidentification_marks="remove")
+    choice = choose_text(split_sections(text), "both", edits)
+    assert choice.text == "Edema seen. Nodule."
+    assert choice.removed == Removed(phrases=2, sentences=1, marks=2)
+    assert choose_caption("Worsening edema.", edits=edits).removed == Removed(phrases=1)
+
+
+def test_a_text_of_which_only_the_frame_of_a_mark_is_left_is_not_used():
+    choice = choose_caption("By Dr. ___.", edits=TextEdits(deidentification_marks="remove"))
+    assert (choice.section_used, choice.fallback) == ("none", "full report: only de-identification marks")
 
 
 def test_the_last_impression_wins_as_addenda_stand_below():

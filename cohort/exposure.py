@@ -1,0 +1,204 @@
+"""Whether a cohort that a model is judged on was seen in its training: clean, exposed or unknown.
+
+Three things are looked at, for every image of the evaluation:
+
+1. what is known of the archives (`cohort/tables/exposure/archives.csv`): RSNA and SIIM are parts of ChestX-ray14;
+2. ids, within a family of archives that share them: the image itself, or another one of the same patient;
+3. the pictures, if both sides are given as hashes (`image_hashes`): the same film under another name.
+
+An archive that is a part of another one, nobody knows which, counts as exposed to it. "clean" is said only of what can
+be known: an archive that the table does not list is unknown until the pictures of both sides were compared.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from jaxtyping import Bool, UInt8, UInt64
+
+from cohort._csv import read_strings
+from cohort.value_tables import TABLES
+
+Stamp = Literal["clean", "exposed", "unknown"]
+
+HASH_SIDE = 16
+"""A hash compares 16 x 16 patches with two neighbours each: 512 bits."""
+NEAR = 40
+"""Hashes that differ in at most so many of 512 bits are taken for the same film.
+
+255 real films, saved as JPEG of quality 60 at 224 pixels, differ from themselves in 7 bits (median; 95th percentile 20,
+most 46); the nearest two of 32,000 pairs of different patients differ in 76."""
+CLEAN = "not in training, as far as archives, ids and pictures tell"
+
+_ORDER: tuple[Stamp, ...] = ("clean", "unknown", "exposed")
+_BLOCK = 2_000_000
+"""Pairs of hashes compared at a time: bounds the memory to about 150 MB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cohort:
+    """One side of the comparison."""
+
+    images: pd.DataFrame
+    """Cohort table with `dataset`, `image_id`, `subject_id`; `origin_image_id` where images have another name too."""
+    hashes: UInt64[np.ndarray, "n 8"] | None = None
+    """`image_hashes` of the images, in their order; None if the pictures were not looked at."""
+
+    def __post_init__(self) -> None:
+        if self.hashes is not None and len(self.hashes) != len(self.images):
+            raise ValueError(
+                f"exposure: wanted one hash per image, found {len(self.hashes)} for {len(self.images)} images."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """What the comparison found."""
+
+    stamp: Stamp
+    """"exposed" if any image is, else "unknown" if any is, else "clean"."""
+    images: pd.DataFrame
+    """image_id, stamp and reason of every evaluated image, in their order."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Images by reason, the most frequent first."""
+        return {str(reason): int(count) for reason, count in self.images["reason"].value_counts().items()}
+
+    def __str__(self) -> str:
+        lines = [f"{count:,} images: {reason}" for reason, count in self.counts.items()]
+        return "\n".join([f"exposure: {self.stamp}", *lines])
+
+
+def check_exposure(evaluated: Cohort, trained: Sequence[Cohort]) -> Exposure:
+    """Return for every evaluated image whether a training cohort contains it, or its patient.
+
+    Args:
+        evaluated: The images that a model is judged on.
+        trained: All cohorts that it was trained or selected on, as they were used (after any split).
+
+    Raises:
+        ValueError: No training cohort is given.
+    """
+    if not trained:
+        raise ValueError("exposure: wanted the cohorts that the model was trained on, found none.")
+    ranks = np.zeros(len(evaluated.images), dtype=np.int64)
+    reasons = np.full(len(ranks), CLEAN, dtype=object)
+    for cohort in trained:
+        for rows, stamp, reason in _evidence(evaluated, cohort):
+            worse = rows & (ranks < _ORDER.index(stamp))
+            ranks[worse] = _ORDER.index(stamp)
+            reasons[worse] = reason
+    image_ids = evaluated.images["image_id"].to_numpy()
+    images = pd.DataFrame({"image_id": image_ids, "stamp": np.array(_ORDER)[ranks], "reason": reasons})
+    return Exposure(stamp=_ORDER[int(ranks.max(initial=0))], images=images)
+
+
+def image_hashes(images: UInt8[np.ndarray, "n h w"]) -> UInt64[np.ndarray, "n 8"]:
+    """Return the difference hash of every image: 512 bits that survive another size, encoding or contrast.
+
+    The image is averaged to 17 x 17 patches; the bits say whether a patch is darker than its neighbour to the right
+    (first half) and below. Only the middle 80 % are looked at, since fitting a film to a square adds black borders.
+
+    Source: the difference hash (dHash) of Krawetz, hackerfactor.com, 2013, in both directions and at 16 x 16.
+    """
+    n, height, width = images.shape
+    middle = images[:, height // 10 : height - height // 10, width // 10 : width - width // 10].astype(np.float32)
+    for axis in (1, 2):
+        edges = np.linspace(0, middle.shape[axis], HASH_SIDE + 2).astype(int)
+        sizes = np.diff(edges).reshape([-1 if other == axis else 1 for other in range(3)])
+        middle = (np.add.reduceat(middle, edges[:-1], axis=axis) / sizes).astype(np.float32)
+    right = middle[:, :-1, 1:] > middle[:, :-1, :-1]
+    below = middle[:, 1:, :-1] > middle[:, :-1, :-1]
+    bits = np.concatenate([right.reshape(n, -1), below.reshape(n, -1)], axis=1)
+    return np.packbits(bits, axis=1).view(np.uint64)
+
+
+def near_duplicates(
+    evaluated: UInt64[np.ndarray, "n 8"], trained: UInt64[np.ndarray, "m 8"], *, near: int = NEAR
+) -> Bool[np.ndarray, " n"]:
+    """Return which evaluated hashes differ from any of the others in at most `near` bits. All pairs are compared."""
+    found = np.zeros(len(evaluated), dtype=bool)
+    step = max(1, _BLOCK // max(1, len(trained)))
+    for start in range(0, len(evaluated), step):
+        differing = evaluated[start : start + step, None, :] ^ trained[None, :, :]
+        distance = np.bitwise_count(differing).sum(axis=2, dtype=np.uint16)
+        found[start : start + step] = distance.min(axis=1, initial=2 * HASH_SIDE * HASH_SIDE) <= near
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Listed:
+    """One row of the table of archives."""
+
+    family: str
+    """Archives that share images."""
+    ids: str
+    """Column that names an image alike in the whole family; "" where there is none."""
+
+
+_Rows = npt.NDArray[np.bool_]
+
+
+def _evidence(evaluated: Cohort, trained: Cohort) -> Iterator[tuple[_Rows, Stamp, str]]:
+    """Yield what speaks against "clean": the evaluated images concerned, (n,), how they are stamped, and why."""
+    pictures = evaluated.hashes is not None and trained.hashes is not None
+    for dataset in evaluated.images["dataset"].unique():
+        rows = evaluated.images["dataset"].eq(dataset).to_numpy()
+        for other, training in trained.images.groupby("dataset"):
+            images = evaluated.images[rows]
+            for found, stamp, reason in _by_archive(str(dataset), str(other), images, training, pictures=pictures):
+                concerned = rows.copy()
+                concerned[rows] = found
+                yield concerned, stamp, reason
+    if evaluated.hashes is not None and trained.hashes is not None:
+        yield near_duplicates(evaluated.hashes, trained.hashes), "exposed", "the same picture is in training"
+
+
+def _by_archive(
+    dataset: str, other: str, images: pd.DataFrame, training: pd.DataFrame, *, pictures: bool
+) -> Iterator[tuple[_Rows, Stamp, str]]:
+    """Yield the evidence against images of one archive, given what is trained on of another one.
+
+    Args:
+        dataset: Archive of the evaluated images.
+        other: Archive of the training images.
+        images: The evaluated images.
+        training: The training images.
+        pictures: Whether the pictures are compared too.
+    """
+    archives = _archives()
+    everything = np.ones(len(images), dtype=bool)
+    for name in (other, dataset):
+        if name not in archives:
+            if not pictures:
+                yield everything, "unknown", f"nothing is known of the archive {name}; the pictures were not compared"
+            return
+    if archives[dataset].family != archives[other].family:
+        return
+    mine, theirs = (_shared_ids(*one) for one in ((images, archives[dataset]), (training, archives[other])))
+    named = mine.ne("").to_numpy()
+    yield named & mine.isin(theirs).to_numpy(), "exposed", f"the image is in training ({other})"
+    patients = images["subject_id"].isin(training["subject_id"]).to_numpy()
+    yield named & patients, "exposed", f"another image of the patient is in training ({other})"
+    family = archives[dataset].family
+    if not pictures:
+        yield ~named, "exposed", f"taken from {family} like training ({other}), and nobody knows which images"
+    yield ~named, "unknown", f"taken from {family} like training ({other}): no picture is the same, but patients may be"
+    if theirs.eq("").any():
+        yield named, "unknown", f"training has images of {family} without their names ({other})"
+
+
+def _shared_ids(images: pd.DataFrame, listed: _Listed) -> "pd.Series[str]":
+    if listed.ids and listed.ids in images:
+        return images[listed.ids].astype(str)
+    return pd.Series("", index=images.index, dtype=str)
+
+
+def _archives() -> dict[str, _Listed]:
+    table = read_strings(TABLES / "exposure" / "archives.csv", columns=["dataset", "family", "ids"], what="archives")
+    rows = zip(table["dataset"], table["family"], table["ids"], strict=True)
+    return {dataset: _Listed(family=family, ids=ids) for dataset, family, ids in rows}

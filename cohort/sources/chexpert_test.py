@@ -1,0 +1,93 @@
+"""CheXpert's test set: 668 images of 500 studies, scored by CheXzero on the first view of each.
+
+Counts    500 studies of patients 64741 and above; CheXzero takes */*/view1_*.jpg, 500 images
+Files     test/patient64741/study1/view1_frontal.jpg and so on; labels in groundtruth.csv of
+          rajpurkarlab/cheXpert-test-set-labels, in the folder or one of the two above
+Licence   images: Stanford University Dataset Research Use Agreement; the labels were published by the authors
+Cite      Irvin et al., arXiv 1901.07031; Saporta et al., Nat Mach Intell 2022
+Access    https://stanfordaimi.azurewebsites.net/datasets/23c56a0d-15de-405b-87c8-99c30138950c
+Labels    1 or 0, the majority of radiologists; joined by the name of the study and of the column, never by position:
+          the repository's files put Lung Opacity and Lung Lesion in different orders
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cohort.flow import Flow
+from cohort.labels import read_labels
+from cohort.names import FINDINGS
+from cohort.sources.archive_files import Archive, archive_root, source_of, table_below
+from cohort.table import listed
+
+ARCHIVE = Archive(
+    name="CheXpert test set",
+    dataset="chexpert-test",
+    access="https://stanfordaimi.azurewebsites.net/datasets/23c56a0d-15de-405b-87c8-99c30138950c",
+)
+N_STUDIES = 500
+TRUTH = "groundtruth.csv"
+_FIRST_VIEW = "view1"
+
+
+def read_chexpert_test(folder: Path | str, *, any_count: bool = False) -> tuple[pd.DataFrame, Flow]:
+    """Return the cohort table of `**/*view1*.jpg` below `folder`, sorted by path, and its flow.
+
+    `image_id` is the path below `folder` without suffix, `study_id` its folder ("patient64741/study1"), which is how
+    the published ground truth names a study. Whether a frontal view is PA or AP is not known from the file.
+
+    Args:
+        folder: The folder of the patients.
+        any_count: Accept another number of first views than 500.
+
+    Raises:
+        FileNotFoundError: No such folder, or no JPEG of a first view in it.
+        ValueError: Not 500 images, unless `any_count`; or a ground truth that cannot be read.
+
+    Source: rajpurkarlab/CheXzero@5c341db, run_preprocess.py and data_process.py.
+    """
+    folder = archive_root(folder, ARCHIVE)
+    images = sorted(path.relative_to(folder) for path in folder.rglob("*.jpg"))
+    first_views = [image for image in images if _FIRST_VIEW in str(image)]
+    if not first_views:
+        raise FileNotFoundError(f"{ARCHIVE.name}: wanted */*/view1_*.jpg below {folder}, found none.")
+    if len(first_views) != N_STUDIES and not any_count:
+        raise ValueError(
+            f"{ARCHIVE.name}: wanted {N_STUDIES} first views below {folder}, found {len(first_views)}. "
+            "Give --allow_count if this is meant."
+        )
+    everything = _table(folder, images)
+    flow = Flow()
+    flow.start(everything, f"JPEG files below {folder}")
+    frame = flow.keep(everything, everything["path"].str.contains(_FIRST_VIEW), "not the first view of its study")
+    frame = _add_labels(frame, folder, flow)
+    return listed(frame, dataset=ARCHIVE.dataset, source=source_of(folder)), flow
+
+
+def _table(folder: Path, images: list[Path]) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {
+            "image_id": [image.with_suffix("").as_posix() for image in images],
+            "subject_id": [image.parts[0] for image in images],
+            "study_id": [image.parent.as_posix() for image in images],
+            "path": [str(folder / image) for image in images],
+            "view": ["UNKNOWN" if "frontal" in image.name else "LATERAL" for image in images],
+            "split": "test",
+            "age_years": np.nan,
+        }
+    )
+    return frame.assign(sex="", race="", insurance="")
+
+
+def _add_labels(frame: pd.DataFrame, folder: Path, flow: Flow) -> pd.DataFrame:
+    above = (table_below(place, TRUTH, depth=0) for place in folder.absolute().parents[:2])
+    path = table_below(folder, TRUTH) or next(filter(None, above), None)
+    if path is None:
+        flow.note(frame, f"no {TRUTH} was found: no labels", rows=len(frame))
+        return frame.assign(**dict.fromkeys(FINDINGS, float("nan")))
+    truth = read_labels(path, id_column="Study")
+    # "CheXpert-v1.0/test/patient64741/study1": a study is the last two parts.
+    truth.index = pd.Index(["/".join(str(name).split("/")[-2:]) for name in truth.index], name="study_id")
+    flow.note(frame, f"not in {path.name}: no labels", rows=int((~frame["study_id"].isin(truth.index)).sum()))
+    return frame.join(truth, on="study_id")

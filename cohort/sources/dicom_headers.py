@@ -1,0 +1,52 @@
+"""Few, named fields of many DICOM headers: sex, age and view for archives that keep them nowhere else.
+
+Only the fields asked for are read, by keyword, and no pixels. Nothing else of a header leaves this function.
+"""
+
+import warnings
+from collections.abc import Sequence
+
+import pandas as pd
+from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
+from tqdm import tqdm
+
+from cohort.flow import Flow
+
+# What pydicom raises on damaged files, besides its own class.
+_DAMAGE = (InvalidDicomError, OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError)
+
+
+def read_headers(paths: pd.Series, keywords: Sequence[str]) -> pd.DataFrame:
+    """Return the fields of each file as texts, "" where a field or the file is missing.
+
+    Args:
+        paths: DICOM files, (n,).
+        keywords: DICOM keywords such as "PatientAge", "PatientSex", "ViewPosition".
+
+    Returns:
+        One column per keyword, and `unreadable`: "" or the name of the error that the file gave. The index of `paths`.
+    """
+    with warnings.catch_warnings():
+        # pydicom warns of every value that breaks the standard, such as the age "51"; the texts are checked later.
+        warnings.simplefilter("ignore")
+        rows = [_read(path, keywords) for path in tqdm(paths, desc="DICOM headers", unit="file", disable=None)]
+    return pd.DataFrame(rows, columns=[*keywords, "unreadable"], index=paths.index, dtype=str)
+
+
+def note_unreadable(frame: pd.DataFrame, headers: pd.DataFrame, flow: Flow) -> None:
+    """Count the headers that could not be read, by the error that they gave."""
+    for error, count in headers.loc[headers["unreadable"].ne(""), "unreadable"].value_counts().items():
+        flow.note(frame, f"DICOM header cannot be read: {error}", rows=int(count))
+
+
+def _read(path: str, keywords: Sequence[str]) -> list[str]:
+    try:
+        header = dcmread(path, stop_before_pixels=True, specific_tags=list(keywords))
+        return [*(_text(header.get(keyword)) for keyword in keywords), ""]
+    except _DAMAGE as error:
+        return [*([""] * len(keywords)), type(error).__name__]
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value).strip()

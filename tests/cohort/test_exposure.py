@@ -1,0 +1,176 @@
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from cohort import exposure
+from cohort.exposure import CLEAN, NEAR, Cohort, check_exposure, image_hashes, near_duplicates
+from cohort.sources.chexpert import read_chexpert
+from cohort.sources.chexpert_plus import read_chexpert_plus
+from cohort.sources.chexpert_test import read_chexpert_test
+from cohort.sources.nih import read_nih
+from cohort.sources.padchest import read_padchest
+from cohort.sources.rsna import read_rsna
+from cohort.sources.siim import read_siim
+
+READERS = {
+    "nih": read_nih,
+    "rsna": read_rsna,
+    "siim": read_siim,
+    "padchest": read_padchest,
+    "chexpert": read_chexpert,
+    "chexpert-plus": read_chexpert_plus,
+}
+
+
+@pytest.fixture
+def images(miniature):
+    return lambda name: READERS[name](miniature(name)[0])[0]
+
+
+def stamp(evaluated, *trained):
+    return check_exposure(Cohort(images=evaluated), [Cohort(images=one) for one in trained])
+
+
+def test_a_split_by_patient_is_clean_and_a_split_by_image_is_not(images):
+    nih = images("nih")
+    test, train = nih[nih["split"] == "test"], nih[nih["split"] == "train"]
+    assert stamp(test, train).stamp == "clean"
+    assert stamp(test, train).counts == {CLEAN: len(test)}
+    found = stamp(nih, train)
+    assert found.stamp == "exposed"
+    assert found.images["stamp"].eq("exposed").tolist() == nih["split"].eq("train").tolist()
+    twice = nih[nih["subject_id"].duplicated(keep=False)]
+    first, others = twice.iloc[:1], twice.iloc[1:]
+    found = stamp(first, others)
+    assert found.counts == {"another image of the patient is in training (nih)": 1}
+
+
+def test_rsna_is_recognised_in_nih_image_by_image(images):
+    nih, rsna = images("nih"), images("rsna")
+    train = nih[nih["split"] == "train"]
+    found = stamp(rsna, train)
+    expected = np.where(rsna["origin_image_id"].isin(train["image_id"]), "exposed", "clean")
+    assert found.images["stamp"].tolist() == expected.tolist()
+    assert set(expected) == {"exposed", "clean"}
+    assert str(found).startswith("exposure: exposed\n")
+
+
+def test_rsna_without_its_mapping_and_siim_count_as_exposed_to_any_training_on_nih(images):
+    nih, siim = images("nih"), images("siim")
+    for evaluated in (siim, images("rsna").assign(origin_image_id="")):
+        found = stamp(evaluated, nih[:1])
+        assert set(found.images["stamp"]) == {"exposed"}
+        assert "nobody knows which images" in found.images["reason"][0]
+    backwards = stamp(nih, siim)
+    assert backwards.stamp == "unknown"
+    assert backwards.counts == {"training has images of ChestX-ray14 without their names (siim)": len(nih)}
+
+
+def test_other_families_are_clean_and_strangers_unknown(images):
+    nih, padchest = images("nih"), images("padchest")
+    assert stamp(nih, padchest).stamp == "clean"
+    mine = padchest.assign(dataset="my hospital")
+    for found in (stamp(mine, nih), stamp(nih, padchest, mine)):
+        assert found.stamp == "unknown"
+        assert list(found.counts) == ["nothing is known of the archive my hospital; the pictures were not compared"]
+
+
+def test_copies_of_chexpert_are_one_archive_and_its_test_set_is_apart(images, miniature):
+    chexpert, plus = images("chexpert"), images("chexpert-plus")
+    assert stamp(plus, chexpert).counts == {"the image is in training (chexpert)": len(plus)}
+    test, _ = read_chexpert_test(miniature("chexpert-test")[0] / "CheXpert-v1.0/test", any_count=True)
+    assert stamp(test, chexpert, plus).stamp == "clean"
+
+
+def films(rng, n):
+    """Smooth pictures that differ as films do: large shapes and a little noise."""
+    small = rng.uniform(0, 255, (n, 9, 8)).astype(np.uint8)
+    return np.stack([np.asarray(Image.fromarray(one).resize((320, 320), Image.Resampling.BICUBIC)) for one in small])
+
+
+def reencoded(image):
+    stream = io.BytesIO()
+    Image.fromarray(image).resize((224, 224)).save(stream, "JPEG", quality=60)
+    return np.asarray(Image.open(stream).resize((320, 320), Image.Resampling.LANCZOS))
+
+
+def test_the_same_film_is_recognised_in_another_size_encoding_and_contrast():
+    pictures = films(np.random.default_rng(0), 40)
+    hashes = image_hashes(pictures)
+    changed = np.stack([reencoded(one) for one in pictures[:20]])
+    brighter = (255 * (pictures[:20] / 255.0) ** 0.7).astype(np.uint8)
+    for other in (changed, brighter):
+        assert near_duplicates(image_hashes(other), hashes).all()
+    assert not near_duplicates(hashes[:20], hashes[20:]).any()
+
+
+def test_a_picture_under_another_name_exposes_and_the_others_become_clean_or_stay_unknown(images):
+    nih = images("nih")
+    pictures = image_hashes(films(np.random.default_rng(1), 2 * len(nih)))
+    stranger = nih.assign(dataset="my hospital")
+    train = Cohort(images=nih, hashes=pictures[: len(nih)])
+    mixed = pictures[len(nih) :].copy()
+    mixed[3] = pictures[5]
+    found = check_exposure(Cohort(images=stranger, hashes=mixed), [train])
+    assert found.images["stamp"].tolist() == ["exposed" if row == 3 else "clean" for row in range(len(nih))]
+    assert found.images["reason"][3] == "the same picture is in training"
+    siim = images("siim")
+    found = check_exposure(Cohort(images=siim, hashes=mixed[: len(siim)]), [train])
+    assert set(found.images["stamp"].drop(3)) == {"unknown"}, "patients of ChestX-ray14 cannot be ruled out"
+    assert found.images["stamp"][3] == "exposed"
+
+
+@given(st.integers(0, 2**32), st.integers(1, 9), st.integers(1, 9))
+def test_distances_are_those_of_the_bits_counted_one_by_one(seed, n, m):
+    rng = np.random.default_rng(seed)
+    mine, theirs = (rng.integers(0, 2**63, (size, 8), dtype=np.uint64) for size in (n, m))
+    theirs[0] = mine[0] ^ np.uint64(2**20 - 1)
+    bits = [[(int(a) ^ int(b)).bit_count() for a, b in zip(x, y, strict=True)] for x in mine for y in theirs]
+    expected = np.array([sum(one) for one in bits]).reshape(n, m).min(axis=1)
+    for near in (0, NEAR, 160, 260):
+        np.testing.assert_array_equal(near_duplicates(mine, theirs, near=near), expected <= near)
+
+
+def test_blocks_do_not_show(monkeypatch):
+    rng = np.random.default_rng(2)
+    mine, theirs = (rng.integers(0, 2**63, (30, 8), dtype=np.uint64) for _ in range(2))
+    theirs[7] = mine[29]
+    whole = near_duplicates(mine, theirs)
+    monkeypatch.setattr(exposure, "_BLOCK", 60)
+    assert near_duplicates(mine, theirs).tolist() == whole.tolist() == [row == 29 for row in range(30)]
+
+
+def test_requests_that_cannot_be_answered_are_refused(images):
+    nih = images("nih")
+    with pytest.raises(ValueError, match="wanted the cohorts that the model was trained on, found none"):
+        check_exposure(Cohort(images=nih), [])
+    with pytest.raises(ValueError, match=f"one hash per image, found 1 for {len(nih)} images"):
+        Cohort(images=nih, hashes=np.zeros((1, 8), dtype=np.uint64))
+
+
+def test_every_archive_that_we_read_is_in_the_table(miniature):
+    known = pd.read_csv(exposure.TABLES / "exposure" / "archives.csv", keep_default_na=False)
+    assert known["dataset"].is_unique
+    ours = {"mimic-cxr-jpg", "mimic-cxr", "chexpert-test", "vindr-cxr", "vindr-pcxr", "openi", *READERS}
+    assert ours <= set(known["dataset"])
+
+
+@pytest.mark.real
+def test_real_films_are_told_apart_and_recognised(real):
+    paths = sorted((real / "images").rglob("*.png")) + sorted((real / "images").rglob("*.jpg"))
+    pictures = np.stack(
+        [np.asarray(Image.open(path).convert("L").resize((320, 320), Image.Resampling.LANCZOS)) for path in paths]
+    )
+    hashes = image_hashes(pictures)
+    recognised = sum(
+        bool(near_duplicates(image_hashes(reencoded(one)[None]), hashes[[row]])[0]) for row, one in enumerate(pictures)
+    )
+    print(f"recognised after re-encoding: {recognised} of {len(paths)}")
+    assert recognised >= 0.98 * len(paths)
+    alike = [row for row in range(len(paths)) if near_duplicates(hashes[[row]], np.delete(hashes, row, axis=0))[0]]
+    assert alike == []
