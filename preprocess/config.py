@@ -28,6 +28,8 @@ class Outputs:
     """What each exclusion cost."""
     contact_sheet: Path
     """Some rows with their texts, to look at."""
+    text_statistics: Path
+    """What the texts are like: sections, lengths, languages; not written for images without texts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,8 @@ class PreprocessConfig:
     """Every image of the archive with its row, or why it has none. Default: OUT_DIR/cohort.csv."""
     flow_out_path: Path | None = None
     """How many images each exclusion cost. Default: OUT_DIR/flow.csv."""
+    text_statistics_path: Path | None = None
+    """What the texts are like. Default: OUT_DIR/text_statistics.csv."""
     contact_sheet_path: Path | None = None
     """Picture of some rows with their texts. Default: OUT_DIR/contact_sheet.png."""
     contact_sheet_images: int = 24
@@ -102,6 +106,11 @@ class PreprocessConfig:
     section: Literal["impression", "findings", "both"] = "impression"
     """Preferred section under the official rule. Where it is missing: impression, findings, last paragraph; which one
     was used is noted per image."""
+    prior_references: Literal["keep", "phrases", "sentences"] = "keep"
+    """References to earlier studies, which no model can see in one image. phrases: cut out, with their sentence only
+    where nothing true would be left. sentences: every sentence with one is dropped. English only."""
+    deidentification_marks: Literal["keep", "remove"] = "keep"
+    """`___` and `XXXX`; removed together with the preposition or title in front of them."""
     require_text: bool = True
     """Leave out images without usable text. --no_require_text packs them with an empty one: to score, not to train."""
     compat: Literal["none", "chexzero"] = "none"
@@ -132,6 +141,16 @@ class PreprocessConfig:
             raise ValueError("--scheduler: wanted no --workers with it, because its cluster has its own; found both.")
         if self.contact_sheet_images < 0:
             raise ValueError(f"--contact_sheet_images: wanted 0 or more, found {self.contact_sheet_images}.")
+        self._refuse_unfit_inputs()
+        edits = (self.prior_references, self.deidentification_marks)
+        if "chexzero" in {self.compat, self.text_rule} and edits != ("keep", "keep"):
+            raise ValueError(
+                "--prior_references, --deidentification_marks: wanted keep with CheXzero's text rule, whose texts are "
+                f"its own to the letter; found {' and '.join(edits)}."
+            )
+
+    def _refuse_unfit_inputs(self) -> None:
+        """Refuse settings of where the archive is that do not fit its type."""
         if self.dataset_type == "csv" and self.csv_path is None:
             raise ValueError("--dataset_type csv: wanted the table as --csv_path, found none.")
         if self.dataset_type == "chexpert-test" and self.chest_x_ray_path is None:
@@ -166,6 +185,7 @@ class PreprocessConfig:
             cohort=self.cohort_out_path or self.out_dir / "cohort.csv",
             flow=self.flow_out_path or self.out_dir / "flow.csv",
             contact_sheet=self.contact_sheet_path or self.out_dir / "contact_sheet.png",
+            text_statistics=self.text_statistics_path or self.out_dir / "text_statistics.csv",
         )
 
     def resolved(self) -> "PreprocessConfig":

@@ -16,7 +16,7 @@ def write_paths(rows: pd.DataFrame, path: Path, *, with_ids: bool = True) -> Non
         with_ids: False leaves `image_id` out.
     """
     table = rows[["path", "image_id"]].rename(columns={"path": "Path"})
-    _write(table if with_ids else table[["Path"]], path)
+    write_table(table if with_ids else table[["Path"]], path)
 
 
 def write_impressions(rows: pd.DataFrame, path: Path, *, with_ids: bool = True) -> None:
@@ -33,9 +33,10 @@ def write_impressions(rows: pd.DataFrame, path: Path, *, with_ids: bool = True) 
     Source: rajpurkarlab/CheXzero@5c341db, data_process.py, write_report_csv.
     """
     table = rows[["filename", "text", "image_id", "study_id", "section_used"]].rename(columns={"text": "impression"})
-    _write(table if with_ids else table[["filename", "impression"]], path)
+    write_table(table if with_ids else table[["filename", "impression"]], path)
 
 
-def _write(table: pd.DataFrame, path: Path) -> None:
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV, whole or not at all."""
     with write_whole(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")

@@ -1,5 +1,6 @@
 """From an archive to the image store, the texts and the cohort table: what can fail fast comes first."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +16,10 @@ from preprocess.block import Image, PackSpec
 from preprocess.config import Outputs, PreprocessConfig
 from preprocess.contact_sheet import write_contact_sheet
 from preprocess.disk import MISSING, UNLISTED, look_up, unlisted
+from preprocess.edits import TextEdits
 from preprocess.engines import Engine, available_workers, in_processes, in_this_process, on_cluster
 from preprocess.errors import JobFailedError
-from preprocess.outputs import write_impressions, write_paths
+from preprocess.outputs import write_impressions, write_paths, write_table
 from preprocess.pack import Packed, pack_images
 from preprocess.reports import (
     NO_USABLE_TEXT,
@@ -30,6 +32,7 @@ from preprocess.reports import (
     texts_of_files,
 )
 from preprocess.selection import Selection
+from preprocess.text_statistics import text_statistics
 
 _CONTACT_SHEET_SEED = 0
 
@@ -72,12 +75,11 @@ def run(config: PreprocessConfig) -> Summary:
     selection = Selection(listed, flow)
     if config.dataset_type != "chexpert-test":  # Its views are chosen by its reader.
         _choose_views(selection, config)
-    if config.has_texts:
-        _choose_texts(selection, config)
+    studies = _choose_texts(selection, config) if config.has_texts else {}
     _find_files(selection, listed, config)
     _refuse_nothing(selection, config)
     _refuse_faults(selection, config)
-    packed = _write(selection, config)
+    packed = _write(selection, studies, config)
     return Summary(
         n_listed=len(listed),
         n_packed=len(selection.kept),
@@ -97,7 +99,8 @@ def _choose_views(selection: Selection, config: PreprocessConfig) -> None:
     selection.leave_out(reasons.tolist(), rule="not frontal", by_choice=("view is unknown", "not frontal"))
 
 
-def _choose_texts(selection: Selection, config: PreprocessConfig) -> None:
+def _choose_texts(selection: Selection, config: PreprocessConfig) -> dict[str, StudyText]:
+    """Give every image the text of its study, leave out those without, and return the texts by study."""
     kept, rule = selection.kept, _text_rule(config)
     texts: list[StudyText]
     if config.texts == "column":
@@ -117,12 +120,14 @@ def _choose_texts(selection: Selection, config: PreprocessConfig) -> None:
     else:
         n_without = sum(bool(text.reason) for text in texts)
         selection.flow.note(selection.kept, "without text, packed all the same", rows=n_without)
+    return dict(zip(kept["study_id"].where(kept["study_id"].ne(""), kept["image_id"]), texts, strict=True))
 
 
 def _text_rule(config: PreprocessConfig) -> TextRule:
     if config.text_rule == "chexzero":
         return chexzero_rule(keep_no_impression=config.compat == "chexzero")
-    return (caption_rule if config.texts == "column" else official_rule)(config.section)
+    edits = TextEdits(prior_references=config.prior_references, deidentification_marks=config.deidentification_marks)
+    return (caption_rule if config.texts == "column" else official_rule)(config.section, edits)
 
 
 def _find_files(selection: Selection, listed: pd.DataFrame, config: PreprocessConfig) -> None:
@@ -149,7 +154,7 @@ def _refuse_faults(selection: Selection, config: PreprocessConfig) -> None:
         )
 
 
-def _write(selection: Selection, config: PreprocessConfig) -> Packed:
+def _write(selection: Selection, studies: Mapping[str, StudyText], config: PreprocessConfig) -> Packed:
     """Pack the images, write the tables whole or not at all, and put the image store in its place last."""
     paths, with_ids = config.outputs, config.compat != "chexzero"
     with _pack(selection.kept, config) as packed, ExitStack() as stack:
@@ -157,6 +162,7 @@ def _write(selection: Selection, config: PreprocessConfig) -> Packed:
         _refuse_faults(selection, config)
         if config.has_texts:
             write_impressions(selection.kept, stack.enter_context(write_whole(paths.texts)), with_ids=with_ids)
+            write_table(text_statistics(studies.values()), stack.enter_context(write_whole(paths.text_statistics)))
         write_paths(selection.kept, stack.enter_context(write_whole(paths.paths)), with_ids=with_ids)
         write_cohort(selection.cohort(), stack.enter_context(write_whole(paths.cohort)))
         selection.flow.write(stack.enter_context(write_whole(paths.flow)))

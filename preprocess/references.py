@@ -16,8 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from cohort.sentences import split_sentences
 from preprocess.deidentification import blank_marks, tidy
-from preprocess.sentences import split_sentences
 
 PriorReferences = Literal["keep", "phrases", "sentences"]
 

@@ -7,10 +7,10 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
+from cohort.sentences import split_sentences
 from preprocess.deidentification import count_marks
 from preprocess.language import language_of
 from preprocess.reports import StudyText
-from preprocess.sentences import split_sentences
 
 COLUMNS = (
     "by",

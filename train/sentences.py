@@ -3,11 +3,8 @@
 import re
 from collections.abc import Iterable
 
-# "Dr. Smith" and "2.5 cm" are no ends; a break needs white space after the mark
-_ABBREVIATIONS = ("dr", "drs", "mr", "mrs", "ms", "vs", "approx", "e.g", "i.e", "cf")
-_SENTENCE_END = re.compile(
-    "".join(rf"(?<!\b{re.escape(short)}\.)" for short in _ABBREVIATIONS) + r"(?<=[.!?;])\s+|\n\s*\n", re.IGNORECASE
-)
+from cohort.sentences import split_sentences as split_text
+
 _NUMBERING = re.compile(r"^\s*(?:\(?\d{1,2}[.)](?!\d)|[-*•])\s*")
 _BLANKED = re.compile(r"_{2,}")
 _EDGES = " \t\r\n.,;:!?-"
@@ -31,7 +28,7 @@ def split_sentences(report: str) -> list[str]:
     >>> split_sentences("1. No pneumothorax. 2. Nodule of 2.5 cm. No pneumothorax.")
     ['no pneumothorax', 'nodule of 2.5 cm']
     """
-    sentences = (normalise_sentence(part) for part in _SENTENCE_END.split(report))
+    sentences = (normalise_sentence(part) for part in split_text(report))
     return list(dict.fromkeys(sentence for sentence in sentences if sentence not in NO_TEXT))
 
 

@@ -22,6 +22,7 @@ OUTPUTS = [
     "cxr_paths.csv",
     "flow.csv",
     "mimic_impressions.csv",
+    "text_statistics.csv",
 ]
 
 
@@ -163,6 +164,25 @@ def test_other_sections_can_be_asked_for(mimic, tmp_path, section, expected):
         assert row["impression"] == expected.format(row["study_id"])
 
 
+def test_references_to_earlier_studies_and_marks_are_taken_out_on_request_and_counted(mimic, tmp_path):
+    study, report = next(iter(mimic.reports.items()))
+    report.write_text(" FINAL REPORT\n IMPRESSION:\n\n Small effusion, unchanged since ___. Dr. ___ was told.\n", encoding="utf-8")
+
+    def text_of(**settings):
+        summary = pack(mimic, tmp_path / str(len(settings)), **settings)
+        counts = pd.read_csv(summary.outputs.text_statistics).query("by == 'all'").iloc[0]
+        assert counts["texts"] == len(mimic.reports)
+        texts = read_texts(summary.outputs.texts)
+        return texts.loc[texts["study_id"] == study, "text"].iloc[0], counts["edited"]
+
+    assert text_of() == ("Small effusion, unchanged since ___. Dr. ___ was told.", 0)
+    text, edited = text_of(prior_references="phrases", deidentification_marks="remove")
+    assert text.startswith("Small effusion")
+    assert "unchanged" not in text
+    assert "___" not in text
+    assert edited == 1
+
+
 def test_compat_writes_the_reference_s_files_row_for_row(mimic, tmp_path):
     studies = list(mimic.reports)
     mimic.reports[studies[0]].write_text("FINDINGS: Clear.", encoding="utf-8")
@@ -250,6 +270,8 @@ def test_the_chexpert_test_set_is_the_sorted_first_views(tmp_path):
         ({"workers": 0}, "--workers: wanted auto, or 1 or more, found 0."),
         ({"dataset_type": "csv"}, "--dataset_type csv: wanted the table as --csv_path, found none."),
         ({"dataset_type": "chexpert-test"}, "wanted its folder as --chest_x_ray_path, found none."),
+        ({"compat": "chexzero", "prior_references": "phrases"}, "wanted keep with CheXzero's text rule"),
+        ({"text_rule": "chexzero", "deidentification_marks": "remove"}, "found keep and remove"),
         ({"radiology_reports_path": Path("r")}, "wanted --chest_x_ray_path together with r, found none."),
     ],
 )

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cohort.sentences import split_sentences
 from preprocess.references import read_rules, without_priors
-from preprocess.sentences import split_sentences
 
 RULES = read_rules()
 ALL = [*RULES.keep, *RULES.sentence, *RULES.phrase]

@@ -31,6 +31,7 @@ FILES = [
     "cxr_paths.csv",
     "flow.csv",
     "mimic_impressions.csv",
+    "text_statistics.csv",
 ]
 SLOW_ROWS = """
 import sys, time

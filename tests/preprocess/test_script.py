@@ -34,6 +34,7 @@ def test_chexzeros_own_flags_work_and_the_flow_is_printed(mimic, tmp_path):
         "cohort.csv",
         "contact_sheet.png",
         "flow.csv",
+        "text_statistics.csv",
     ]
 
 
