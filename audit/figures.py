@@ -45,6 +45,7 @@ STYLE: Any = {
     "figure.constrained_layout.use": True,
 }
 WIDTH = 3.9  # inches: readable on a phone without shrinking, and two or three abreast on a desktop
+REASON_FITS = 29  # letters of a reason that fit into a forest plot without touching the values on its right
 METRIC_NAMES = {"auroc": "AUROC", "tpr": "TPR", "fpr": "FPR"}
 
 
@@ -145,9 +146,11 @@ def _fill(enough: Any) -> dict[str, Any]:
 
 
 def _why(row: Mapping[Any, Any]) -> str:
-    status = str(row["status"])
+    """Return the reason, or as much of it as fits left of the values."""
+    status = str(row["status"]).removeprefix("undefined:")
     reason = str(row["reason"]) or status
-    return f"not evaluable: {reason if len(reason) <= 34 else status.removeprefix('undefined:')}"
+    ways = (reason, reason.split(",")[0], status)
+    return f"not evaluable: {next((way for way in ways if len(way) <= REASON_FITS), status)}"
 
 
 def _number(value: float) -> str:

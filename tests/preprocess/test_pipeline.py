@@ -166,7 +166,9 @@ def test_other_sections_can_be_asked_for(mimic, tmp_path, section, expected):
 
 def test_references_to_earlier_studies_and_marks_are_taken_out_on_request_and_counted(mimic, tmp_path):
     study, report = next(iter(mimic.reports.items()))
-    report.write_text(" FINAL REPORT\n IMPRESSION:\n\n Small effusion, unchanged since ___. Dr. ___ was told.\n", encoding="utf-8")
+    report.write_text(
+        " FINAL REPORT\n IMPRESSION:\n\n Small effusion, unchanged since ___. Dr. ___ was told.\n", encoding="utf-8"
+    )
 
     def text_of(**settings):
         summary = pack(mimic, tmp_path / str(len(settings)), **settings)
