@@ -172,7 +172,8 @@ def default() -> TrainConfig:
 def phantom() -> TrainConfig:
     """Return the recipe of the demo: a small convolutional tower and a two-layer text tower from random weights.
 
-    Command: `python run_train.py --preset phantom`. Hardware: 2 CPU cores, 3 minutes.
+    Command: `python run_train.py --preset phantom`. Hardware: 2 CPU cores, 3 minutes. Result: mean zero-shot AUROC
+    0.86 to 0.88 over 13 findings (docs/benchmarks.md).
     """
     return TrainConfig(
         model="phantom-tiny",
