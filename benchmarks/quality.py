@@ -35,16 +35,16 @@ def overrides_of(text: str) -> dict[str, Any]:
 
 def measure(config: DemoConfig, variations: dict[str, dict[str, Any]], *, with_labels: bool) -> dict[str, Any]:
     """Return variation -> its mean AUROC and that of every finding."""
-    stages, found = prepared(config), {}
+    stages, tables, found = prepared(config), {}, {}
     for name, overrides in variations.items():
         results, _ = train_and_score(config, stages, overrides, name=name.replace("/", "_"))
-        found[name] = results.metrics
+        tables[name] = results.metrics
     if with_labels:
         predictions = supervised_predictions(
             stages.training, findings=results.findings, image_ids=results.predictions["image_id"].tolist()
         )
-        found[SUPERVISED] = results.judge(predictions, n_replicates=config.n_replicates, seed=config.seed)
-    for name, table in found.items():
+        tables[SUPERVISED] = results.judge(predictions, n_replicates=config.n_replicates, seed=config.seed)
+    for name, table in tables.items():
         areas = table.loc[(table["status"] == "ok") & (table["finding"] != MEAN)].set_index("finding")["auroc"]
         found[name] = {"mean": mean_auroc(table), **areas.round(4).to_dict()}
         print(f"seed {config.seed}, {name}: mean AUROC {found[name]['mean']:.3f}", flush=True)
