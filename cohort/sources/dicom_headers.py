@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from cohort.flow import Flow
 
-# What pydicom raises on damaged files, besides its own class.
+# What pydicom raises on damaged files, besides its own class; NotImplementedError for a kind of value it does not know.
 _DAMAGE = (InvalidDicomError, OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError)
 
 

@@ -8,6 +8,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, pixel_array
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    MPEG2MPML,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -222,6 +223,11 @@ def test_a_jpeg_inside_is_read_as_one_outside_and_damage_in_it_is_noticed(tmp_pa
         assert refusal(path).reason == "image is damaged"
     else:
         np.testing.assert_array_equal(read_image(path), read_image(tmp_path / "film.jpg"))
+
+
+def test_a_film_strip_of_mpeg_is_refused_as_compression_that_nobody_here_knows(tmp_path):
+    path = make(tmp_path / "film.dcm", syntax=MPEG2MPML, PixelData=encapsulate([b"\0" * 64]))
+    assert refusal(path).reason == "DICOM compression is unknown"
 
 
 def test_a_dicom_file_by_another_name_is_read_for_what_it_is(tmp_path):
