@@ -6,7 +6,8 @@ from typing import Literal, NamedTuple
 
 from make_phantom import PhantomConfig
 from preprocess.config import PreprocessConfig
-from train.config import TrainConfig, phantom
+from train.config import TrainConfig
+from train.presets import phantom
 from zero_shot.config import ZeroShotConfig
 
 
@@ -71,6 +72,7 @@ def plan(config: DemoConfig) -> Plan:
         max_minutes=config.train_minutes,
         seed=seed,
         out_dir=root / "model",
+        overwrite=True,
     )
     return Plan(archive, packing, training, scoring_of(training, config, out_dir=root / "predictions"))
 

@@ -29,7 +29,8 @@ def main(config: DemoConfig) -> dict[str, Any]:
         with meter.stage("preprocess"):
             packed = preprocess(packing)
         with meter.stage("train"):
-            train(training)
+            if train(training).was_interrupted:
+                raise InterruptedError("training was told to end before its time: the demo ends with it")
         with meter.stage("zero_shot"):
             results = score(scoring)
         with meter.stage("supervised"):

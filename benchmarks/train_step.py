@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import numpy as np
 import torch
 from common import interleaved_seconds, median_ratio, parser, report
 from simulated import prepared
@@ -23,7 +22,10 @@ from torch.nn.functional import normalize
 
 from demo_plan import DemoConfig
 from models import Bundle
-from train import Pairs, contrastive, load_pairs, phantom, start_model
+from train import Pairs, load_pairs, phantom, start_model
+from train import step as step_module
+from train.batches import PairBatches, batches_from
+from train.distributed import World
 from train.optimise import make_optimizer
 
 
@@ -45,7 +47,7 @@ CHANGES = {
     "arrange_memory": all_channels_last,
     "text_features": all_rows,
 }
-"""Name in train.contrastive -> what open_clip or torch does without us."""
+"""Name in train.step -> what open_clip or torch does without us."""
 
 
 @contextmanager
@@ -53,7 +55,7 @@ def without(*names: str) -> Iterator[None]:
     """Undo some of our changes inside."""
     with ExitStack() as stack:
         for name in names:
-            stack.enter_context(patch.object(contrastive, name, CHANGES[name]))
+            stack.enter_context(patch.object(step_module, name, CHANGES[name]))
         yield
 
 
@@ -62,17 +64,16 @@ def step_of(pairs: Pairs, *undone: str) -> Callable[[], float]:
     config = phantom()
     with without(*undone):
         bundle = start_model(config)
-        contrastive.prepare(bundle, config)
-        loss_of = contrastive.contrastive_loss(bundle, pairs, config)
+        step_module.prepare(bundle, config)
+        gradients_of = step_module.ContrastiveStep(bundle, config, World())
     bundle.model.train()
-    optimizer, rng = make_optimizer(bundle.model, config), np.random.default_rng(0)
+    optimizer = make_optimizer(bundle.model, config)
+    batches = batches_from(0, PairBatches(pairs, bundle, config, World()), config)
 
     def step() -> float:
-        positions = rng.choice(len(pairs), config.batch_size, replace=False)
-        with without(*undone):
-            loss = loss_of(positions)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        with without(*undone):
+            loss = gradients_of(next(batches))
         optimizer.step()
         return loss.item()
 

@@ -10,6 +10,7 @@ from metrics.resampling import (
     percentile_interval,
     unit_weights,
 )
+from metrics.retrieval import first_hit_ranks, recall_at, retrieval_figures
 from metrics.thresholds import roc_points, threshold_at_fpr, threshold_at_tpr, youden_threshold
 
 __all__ = [
@@ -22,11 +23,14 @@ __all__ = [
     "auroc_replicates",
     "confusion",
     "decide",
+    "first_hit_ranks",
     "image_weights",
     "one_class_reason",
     "pair_wins",
     "patient_weights",
     "percentile_interval",
+    "recall_at",
+    "retrieval_figures",
     "roc_points",
     "threshold_at_fpr",
     "threshold_at_tpr",

@@ -7,29 +7,42 @@ if TYPE_CHECKING:
     from models.architecture import build, published_names
     from models.bundle import Bundle, encode_images, encode_texts, fingerprint, image_features, text_features
     from models.checkpoint import load, save
+    from models.chexzero import refuse_other_than_chexzero, save_chexzero
+    from models.depths import layer_depths
+    from models.grey_stem import fold_stem
+    from models.positions import with_context_length
     from models.preprocessing import CHEXZERO, Preprocessing, normalise, resize, to_network_input
     from models.starts import start_as_bag_of_words
     from models.tokens import tokenize, trim_padding
+    from models.training_only import checkpoint_activations, drop_patches, freeze
 
 _HOME = {
-    "Bundle": "bundle",
     "CHEXZERO": "preprocessing",
+    "Bundle": "bundle",
     "Preprocessing": "preprocessing",
     "build": "architecture",
+    "checkpoint_activations": "training_only",
+    "drop_patches": "training_only",
     "encode_images": "bundle",
     "encode_texts": "bundle",
     "fingerprint": "bundle",
+    "fold_stem": "grey_stem",
+    "freeze": "training_only",
     "image_features": "bundle",
+    "layer_depths": "depths",
     "load": "checkpoint",
     "normalise": "preprocessing",
     "published_names": "architecture",
+    "refuse_other_than_chexzero": "chexzero",
     "resize": "preprocessing",
     "save": "checkpoint",
+    "save_chexzero": "chexzero",
     "start_as_bag_of_words": "starts",
     "text_features": "bundle",
     "to_network_input": "preprocessing",
     "tokenize": "tokens",
     "trim_padding": "tokens",
+    "with_context_length": "positions",
 }
 
 __all__ = [
@@ -37,20 +50,28 @@ __all__ = [
     "Bundle",
     "Preprocessing",
     "build",
+    "checkpoint_activations",
+    "drop_patches",
     "encode_images",
     "encode_texts",
     "fingerprint",
+    "fold_stem",
+    "freeze",
     "image_features",
+    "layer_depths",
     "load",
     "normalise",
     "published_names",
+    "refuse_other_than_chexzero",
     "resize",
     "save",
+    "save_chexzero",
     "start_as_bag_of_words",
     "text_features",
     "to_network_input",
     "tokenize",
     "trim_padding",
+    "with_context_length",
 ]
 
 

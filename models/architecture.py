@@ -1,8 +1,5 @@
-"""Any open_clip architecture by name: published weights, a local file, or seeded random weights."""
+"""Any open_clip architecture by name, with other towers in it where asked for."""
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -12,12 +9,15 @@ import torch
 from open_clip.pretrained import get_pretrained_cfg
 
 from models.bundle import Bundle
+from models.grey_stem import fold_stem
+from models.image_towers import ImageTower, find_image_tower, load_image_weights
+from models.network import network
+from models.positions import with_context_length
 from models.preprocessing import Preprocessing
-from models.weights_file import read_state_dict
+from models.published import published_network
+from models.text_towers import find_text_tower, load_text_weights, read_tokenizer
 
 CONFIGS = Path(__file__).parent / "configs"
-WEIGHTS = Path(__file__).parent / "weights"
-SUFFIXES = (".safetensors", ".pt", ".bin")
 
 open_clip.add_model_config(CONFIGS)
 
@@ -31,44 +31,67 @@ def build(
     name: str,
     *,
     pretrained: str | None = None,
+    image_tower: str | None = None,
+    text_tower: str | None = None,
+    embed_dim: int | None = None,
     image_size: int | None = None,
     context_length: int | None = None,
     antialias: bool = True,
+    grey_stem: bool = False,
     seed: int,
 ) -> Bundle:
     """Return an architecture with weights; float32, on the CPU.
 
     Args:
         name: an open_clip architecture ("ViT-B-32", "RN50", ...) or ours ("phantom-tiny").
-        pretrained: a published tag ("openai"), a path of a weights file, or None for random weights. A tag is first
-            looked for as `models/weights/{name}-{tag}.safetensors` (or .pt, .bin), then downloaded.
-        image_size: side of the network's input in pixels; None keeps the architecture's.
-        context_length: tokens of a text; None keeps the architecture's.
+        pretrained: a published tag ("openai"), a path of a weights file, or None for random weights, in all towers. A
+            tag is first looked for as `models/weights/{name}-{tag}.safetensors` (or .pt, .bin), then downloaded. Where
+            a tower is replaced, the new one starts from its own published weights behind a new projection.
+        image_tower: in place of the architecture's, see `find_image_tower`.
+        text_tower: in place of the architecture's, see `find_text_tower`.
+        embed_dim: width of the joint space; None keeps the architecture's.
+        image_size: side of the network's input in pixels; None keeps the tower's.
+        context_length: tokens of a text; None keeps the tower's. Trained positions are cut or stretched (`stretch`).
         antialias: how stored images are to be shrunk to `image_size`; False is CheXzero's way.
+        grey_stem: let the image tower read one channel (`fold_stem`).
         seed: fixes the random weights; the global generator is left as it was.
 
     Raises:
-        ValueError: unknown architecture or tag, or a file of another architecture.
+        ValueError: an unknown architecture, tag or tower, a file of another architecture, or what they cannot take.
         FileNotFoundError: weights that are neither here nor can be downloaded.
     """
-    config = _config(name, pretrained, image_size=image_size, context_length=context_length)
-    source = None if pretrained is None else _weights_source(name, pretrained)
+    image = None if image_tower is None else find_image_tower(image_tower, image_size=image_size)
+    text = None if text_tower is None else find_text_tower(text_tower, context_length=context_length)
+    own = _config(name, pretrained, image_size=image_size)
+    config = _with_towers(own, image, text, embed_dim=embed_dim, keeps_weights=pretrained is not None)
+    if pretrained is None and context_length is not None:
+        config["text_cfg"]["context_length"] = context_length
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _create(name, source, config)
-    side = config["vision_cfg"].get("image_size", 224)
-    return Bundle(
+        if pretrained is not None and image is None and text is None:
+            model: Any = published_network(name, pretrained, own)
+        else:
+            model = network(config)
+            if pretrained is not None:
+                _load_towers(model, name, pretrained, own, image=image, text=text)
+    length = config["text_cfg"].get("context_length", model.context_length)
+    named = [name if pretrained is None else f"{name}:{pretrained}", image_tower, text_tower]
+    bundle = Bundle(
         model=model,
-        tokenizer=open_clip.get_tokenizer(name, context_length=model.context_length),
-        preprocessing=Preprocessing(image_size=side, antialias=antialias),
-        name=name if pretrained is None else f"{name}:{pretrained}",
-        context_length=model.context_length,
+        tokenizer=open_clip.get_tokenizer(name, context_length=length)
+        if text is None
+        else read_tokenizer(text["hf_tokenizer_name"], context_length=length),
+        preprocessing=_preprocessing(config, image, antialias=antialias),
+        name=" + ".join(part for part in named if part),
+        context_length=length,
         config=config,
     )
+    bundle = with_context_length(bundle, context_length or length)
+    return fold_stem(bundle) if grey_stem else bundle
 
 
-def _config(name: str, pretrained: str | None, *, image_size: int | None, context_length: int | None) -> dict[str, Any]:
-    """Return open_clip's `model_cfg` with our overrides, complete enough to build the same network again."""
+def _config(name: str, pretrained: str | None, *, image_size: int | None) -> dict[str, Any]:
+    """Return open_clip's `model_cfg` of an architecture with our overrides."""
     known: dict[str, Any] | None = open_clip.get_model_config(name)
     if known is None:
         near = published_names(name.split("-", maxsplit=1)[0]) or published_names()
@@ -78,69 +101,57 @@ def _config(name: str, pretrained: str | None, *, image_size: int | None, contex
     config["custom_text"] = True
     if image_size is not None:
         config["vision_cfg"]["image_size"] = image_size
-    if context_length is not None:
-        config["text_cfg"]["context_length"] = context_length
     if pretrained is not None and (get_pretrained_cfg(name, pretrained) or {}).get("quick_gelu"):
         config["quick_gelu"] = True
     return config
 
 
-def _weights_source(name: str, pretrained: str) -> str:
-    """Return the path or tag that open_clip shall load, checked as far as possible."""
-    if Path(pretrained).is_file():
-        read_state_dict(pretrained)
-        return pretrained
-    for suffix in SUFFIXES:
-        placed = WEIGHTS / f"{name}-{pretrained}{suffix}"
-        if placed.is_file():
-            read_state_dict(placed)
-            return str(placed)
-    if "/" in pretrained or Path(pretrained).suffix in SUFFIXES:
-        raise FileNotFoundError(f"weights file {pretrained} does not exist")
-    tags = open_clip.list_pretrained_tags_by_model(name)
-    if pretrained not in tags:
-        known = ", ".join(tags) or "none"
-        raise ValueError(f"{pretrained!r} is neither a file nor published weights of {name}; published: {known}")
-    return pretrained
-
-
-@contextmanager
-def quiet_open_clip() -> Iterator[None]:
-    """Keep open_clip from logging what we raise with a way out, and from warning of random weights asked for."""
-    root = logging.getLogger()
-
-    def is_foreign(record: logging.LogRecord) -> bool:
-        return record.module != "factory"
-
-    root.addFilter(is_foreign)
-    try:
-        yield
-    finally:
-        root.removeFilter(is_foreign)
-
-
-def _create(name: str, source: str | None, config: dict[str, Any]) -> Any:
-    """Let open_clip build the network, with its errors turned into ours."""
-    try:
-        with quiet_open_clip():
-            return open_clip.create_model(
-                name,
-                pretrained=source,
-                force_custom_text=True,
-                force_quick_gelu=config.get("quick_gelu", False),
-                force_image_size=config["vision_cfg"].get("image_size"),
-                force_context_length=config["text_cfg"].get("context_length"),
-                require_pretrained=source is not None,
+def _with_towers(
+    own: dict[str, Any],
+    image: ImageTower | None,
+    text: dict[str, Any] | None,
+    *,
+    embed_dim: int | None,
+    keeps_weights: bool,
+) -> dict[str, Any]:
+    """Return the architecture's configuration with other towers and another joint space."""
+    config = deepcopy(own)
+    if embed_dim not in (None, own["embed_dim"]):
+        if keeps_weights and (image is None or text is None):
+            raise ValueError(
+                f"the published weights project to {own['embed_dim']} dimensions, so embed_dim cannot be {embed_dim}:"
+                f" replace both towers, or start from random weights with --random_init"
             )
-    except (RuntimeError, OSError, KeyError) as error:
-        if source is None:
-            raise ValueError(f"open_clip could not build {name}: {error}") from error
-        if Path(source).is_file():
-            reason = " ".join(str(error).split())[:400]
-            raise ValueError(f"{source} holds weights of another architecture than {name}: {reason}") from error
-        place = WEIGHTS / f"{name}-{source}.safetensors"
-        raise FileNotFoundError(
-            f"the published weights {source!r} of {name} could not be downloaded ({error}).\n"
-            f"Fetch them on a machine with internet access and put the file at {place} (or .pt, .bin),"
-            f" give another file with --pretrained PATH, or start from random weights with --random_init"
-        ) from error
+        config["embed_dim"] = embed_dim
+    if image is not None:
+        config["vision_cfg"] = dict(image.vision_cfg)
+    if text is not None:
+        config["text_cfg"] = dict(text)
+    return config
+
+
+def _load_towers(
+    model: Any,
+    name: str,
+    pretrained: str,
+    own: dict[str, Any],
+    *,
+    image: ImageTower | None,
+    text: dict[str, Any] | None,
+) -> None:
+    """Give each tower its own published weights, in place; the logit scale stays, as the towers have never met."""
+    if image is None:
+        model.visual = published_network(name, pretrained, own).visual
+    else:
+        load_image_weights(model.visual, image)
+    if text is None:
+        model.text = published_network(name, pretrained, own).text
+    else:
+        load_text_weights(model.text, text["hf_model_name"])
+
+
+def _preprocessing(config: dict[str, Any], image: ImageTower | None, *, antialias: bool) -> Preprocessing:
+    side = config["vision_cfg"].get("image_size", 224)
+    if image is None:
+        return Preprocessing(image_size=side, antialias=antialias)
+    return Preprocessing(image_size=side, antialias=antialias, mean=image.mean, std=image.std)

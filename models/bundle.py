@@ -50,7 +50,7 @@ class Bundle:
         return is_read_at_end_mark(text) or isinstance(text, HFTextEncoder)
 
 
-def image_features(bundle: Bundle, network_input: Float[Tensor, "n 3 r r"]) -> Float[Tensor, "n d"]:
+def image_features(bundle: Bundle, network_input: Float[Tensor, "n c r r"]) -> Float[Tensor, "n d"]:
     """Return the image tower's output, float32 and L2-normalised, with gradients and in the model's current mode."""
     features: Tensor = bundle.model.encode_image(network_input)  # type: ignore[operator]
     return normalize(features.float(), dim=-1)

@@ -1,23 +1,29 @@
 """Models on disk: tensors plus JSON, in the layout that open_clip itself loads with `local-dir:`."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import open_clip
+from open_clip.hf_model import HFTextEncoder
+from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 from safetensors.torch import save_file
 
-from atomic import write_json, write_whole
-from models.architecture import SUFFIXES, WEIGHTS, build, quiet_open_clip
+from atomic import write_json, write_text, write_whole
+from models.architecture import build
 from models.bundle import Bundle
 from models.chexzero import load_chexzero
+from models.grey_stem import keep_first_channel, three_channel_state
+from models.network import network
 from models.preprocessing import Preprocessing
+from models.published import SUFFIXES, WEIGHTS, quiet_open_clip
 from models.weights_file import read_state_dict
 
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "open_clip_config.json"
 PREPROCESS_NAME = "preprocess.json"
+TEXT_CONFIG_NAME = "config.json"
 LATEST_NAME = "latest"
 PREPROCESS_VERSION = 1
 
@@ -26,26 +32,26 @@ def save(bundle: Bundle, folder: Path | str) -> None:
     """Write `model.safetensors`, `open_clip_config.json` and `preprocess.json` into `folder`, each whole or not at all.
 
     `open_clip.create_model("local-dir:FOLDER")` loads the same network; `preprocess.json` is what `load` goes by,
-    because open_clip's own preprocessing cannot say whether antialiasing was on.
+    because open_clip's own preprocessing cannot say whether antialiasing was on. Beside a Hugging Face text tower its
+    configuration and tokenizer are written too, so that `load` needs neither the hub nor the folder it came from.
+    (open_clip by itself looks up that configuration where the tower came from, and it cannot build a timm transformer
+    at another image size than the architecture's own.)
     """
     folder = Path(folder)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.model.state_dict().items()}
+    text: Any = bundle.model.text
+    if isinstance(text, HFTextEncoder):
+        bundle.tokenizer.save_pretrained(str(folder))
+        write_text(folder / TEXT_CONFIG_NAME, text.config.to_json_string(use_diff=False))
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in three_channel_state(bundle).items()}
     with write_whole(folder / WEIGHTS_NAME) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
-    shown = asdict(bundle.preprocessing)
-    channels = {key: [value / 255 for value in (shown[key] * 3)[:3]] for key in ("mean", "std")}
-    preprocess_cfg = {
-        "size": [bundle.preprocessing.image_size] * 2,
-        **channels,
-        "interpolation": bundle.preprocessing.interpolation,
-        "resize_mode": "longest",
-        "fill_color": 0,
-    }
     bias = getattr(bundle.model, "logit_bias", None)
     # open_clip makes the parameter only where the configuration gives it a start
     learned = {} if bias is None else {"init_logit_bias": float(bias.detach())}
-    write_json(folder / CONFIG_NAME, {"model_cfg": {**bundle.config, **learned}, "preprocess_cfg": preprocess_cfg})
-    write_json(folder / PREPROCESS_NAME, {"version": PREPROCESS_VERSION, "name": bundle.name, **shown})
+    settings = {"model_cfg": {**bundle.config, **learned}, "preprocess_cfg": _preprocess_cfg(bundle.preprocessing)}
+    write_json(folder / CONFIG_NAME, settings)
+    shown = {"version": PREPROCESS_VERSION, "name": bundle.name, **asdict(bundle.preprocessing)}
+    write_json(folder / PREPROCESS_NAME, shown)
 
 
 def load(path_or_name: Path | str) -> Bundle:
@@ -90,42 +96,75 @@ def _checkpoint_folder(path: Path) -> Path:
 
 
 def _load_folder(folder: Path) -> Bundle:
-    weights = [path for path in folder.iterdir() if path.suffix in SUFFIXES]
-    if not (folder / CONFIG_NAME).is_file() or not weights:
+    weights = _weights_of(folder)
+    if not (folder / CONFIG_NAME).is_file() or weights is None:
         raise FileNotFoundError(
             f"{folder} is no checkpoint: wanted {CONFIG_NAME} and {WEIGHTS_NAME},"
             f" found {', '.join(sorted(path.name for path in folder.iterdir())[:8]) or 'nothing'}"
         )
-    for path in weights:
-        read_state_dict(path)
+    read_state_dict(weights)
+    settings = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
+    config: dict[str, Any] = {**settings["model_cfg"], "custom_text": True}
+    if (folder / TEXT_CONFIG_NAME).is_file() and "hf_model_name" in config["text_cfg"]:
+        config["text_cfg"] = {**config["text_cfg"], "hf_model_name": str(folder), "hf_tokenizer_name": str(folder)}
+    preprocessing, name = _read_preprocessing(folder, settings)
     try:
-        config, model, tokenizer = _open_clip_parts(f"local-dir:{folder}")
+        model: Any = network(config)
+        open_clip.load_checkpoint(model, str(weights))
     except (RuntimeError, TypeError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:400]
         raise ValueError(f"{folder}: the weights do not fit the architecture of {CONFIG_NAME}: {reason}") from error
-    preprocessing, name = _read_preprocessing(folder, fallback=model)
+    if preprocessing.channels == 1:
+        keep_first_channel(model)
+    bundle = _bundle(f"local-dir:{folder}", config, model, preprocessing)
+    return replace(bundle, name=name)
+
+
+def _weights_of(folder: Path) -> Path | None:
+    """Return the file with the model's weights: ours, else the one that open_clip's own loading would take."""
+    if (folder / WEIGHTS_NAME).is_file():
+        return folder / WEIGHTS_NAME
+    others = sorted((SUFFIXES.index(path.suffix), path) for path in folder.iterdir() if path.suffix in SUFFIXES)
+    return others[0][1] if others else None
+
+
+def _load_hub(name: str) -> Bundle:
+    try:
+        config = {**open_clip.get_model_config(name), "custom_text": True}
+        with quiet_open_clip():
+            model = open_clip.create_model(name, require_pretrained=True, force_custom_text=True)
+    except (RuntimeError, OSError) as error:
+        raise FileNotFoundError(
+            f"{name} could not be had from the Hugging Face hub ({error}); with internet elsewhere, download the"
+            f" repository there and give its folder instead"
+        ) from error
+    attached = open_clip.get_model_preprocess_cfg(model)
+    return replace(_bundle(name, config, model, _open_clip_preprocessing(attached)), name=name)
+
+
+def _bundle(address: str, config: dict[str, Any], model: Any, preprocessing: Preprocessing) -> Bundle:
+    """Put together what an open_clip address with a scheme holds."""
+    # an encoder of the hub has more positions than its texts were cut to
+    length = config["text_cfg"].get("context_length", model.context_length)
     return Bundle(
         model=model,
-        tokenizer=tokenizer,
+        tokenizer=open_clip.get_tokenizer(address, context_length=length),
         preprocessing=preprocessing,
-        name=name,
-        context_length=model.context_length,
+        name=address,
+        context_length=length,
         config=config,
     )
 
 
-def _open_clip_parts(address: str) -> tuple[dict[str, Any], Any, Any]:
-    """Return configuration, model with weights, and tokenizer of an open_clip address with a scheme."""
-    config = {**open_clip.get_model_config(address), "custom_text": True}
-    with quiet_open_clip():
-        model = open_clip.create_model(address, require_pretrained=True, force_custom_text=True)
-    return config, model, open_clip.get_tokenizer(address, context_length=model.context_length)
-
-
-def _read_preprocessing(folder: Path, *, fallback: Any) -> tuple[Preprocessing, str]:
+def _read_preprocessing(folder: Path, settings: dict[str, Any]) -> tuple[Preprocessing, str]:
+    """Return our own record and the model's name; without one, open_clip's settings and the folder's name."""
     path = folder / PREPROCESS_NAME
     if not path.is_file():
-        return _open_clip_preprocessing(fallback), folder.name
+        size = settings["model_cfg"]["vision_cfg"].get("image_size", 224)
+        defaults = {**asdict(PreprocessCfg()), "size": size}
+        return _open_clip_preprocessing(
+            merge_preprocess_dict(defaults, settings.get("preprocess_cfg", {}))
+        ), folder.name
     fields = json.loads(path.read_text(encoding="utf-8"))
     version = fields.pop("version", None)
     if version != PREPROCESS_VERSION:
@@ -134,27 +173,8 @@ def _read_preprocessing(folder: Path, *, fallback: Any) -> tuple[Preprocessing, 
     return Preprocessing(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])}), name
 
 
-def _load_hub(name: str) -> Bundle:
-    try:
-        config, model, tokenizer = _open_clip_parts(name)
-    except (RuntimeError, OSError) as error:
-        raise FileNotFoundError(
-            f"{name} could not be had from the Hugging Face hub ({error}); with internet elsewhere, download the"
-            f" repository there and give its folder instead"
-        ) from error
-    return Bundle(
-        model=model,
-        tokenizer=tokenizer,
-        preprocessing=_open_clip_preprocessing(model),
-        name=name,
-        context_length=model.context_length,
-        config=config,
-    )
-
-
-def _open_clip_preprocessing(model: Any) -> Preprocessing:
-    """Translate what open_clip attached to the image tower: statistics on 0..1, three channels."""
-    attached = open_clip.get_model_preprocess_cfg(model)
+def _open_clip_preprocessing(attached: dict[str, Any]) -> Preprocessing:
+    """Translate open_clip's settings: statistics on 0..1, three channels."""
     size = attached["size"]
     return Preprocessing(
         image_size=size if isinstance(size, int) else size[0],
@@ -162,3 +182,15 @@ def _open_clip_preprocessing(model: Any) -> Preprocessing:
         std=tuple(255 * value for value in attached["std"]),
         interpolation=attached["interpolation"],
     )
+
+
+def _preprocess_cfg(preprocessing: Preprocessing) -> dict[str, Any]:
+    """Translate into open_clip's settings, whose networks read three channels."""
+    channels = {key: [value / 255 for value in (getattr(preprocessing, key) * 3)[:3]] for key in ("mean", "std")}
+    return {
+        "size": [preprocessing.image_size] * 2,
+        **channels,
+        "interpolation": preprocessing.interpolation,
+        "resize_mode": "longest",
+        "fill_color": 0,
+    }

@@ -5,10 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
-from open_clip.model import CustomTextCLIP, convert_to_custom_text_state_dict
+import torch
+from open_clip.model import CLIPTextCfg, CLIPVisionCfg, convert_to_custom_text_state_dict
 from torch import Tensor
 
+from atomic import write_whole
 from models.bundle import Bundle
+from models.grey_stem import three_channel_state
+from models.network import network
 from models.preprocessing import CHEXZERO, Preprocessing
 from models.weights_file import read_state_dict
 
@@ -79,7 +83,7 @@ def load_chexzero(path: Path | str) -> Bundle:
     state = read_state_dict(path)
     try:
         config = config_from_shapes(state)
-        model = CustomTextCLIP(**{key: value for key, value in config.items() if key != "custom_text"})
+        model: Any = network(config)
         model.load_state_dict(convert_to_custom_text_state_dict(state), strict=True)
     except (ValueError, RuntimeError) as error:
         raise ValueError(
@@ -93,6 +97,55 @@ def load_chexzero(path: Path | str) -> Bundle:
         context_length=model.context_length,
         config=config,
     )
+
+
+def save_chexzero(bundle: Bundle, path: Path | str) -> None:
+    """Write a `.pt` that CheXzero's scripts read: OpenAI's layout, float32 (302 tensors for ViT-B/32).
+
+    Of the shapes that hold, its scripts build two by themselves: ViT-B/32 at 224 pixels with width 512, and ViT-B/16
+    at 320 with width 768. A logit bias is left out: nothing that CheXzero computes depends on it.
+
+    Raises:
+        ValueError: see `refuse_other_than_chexzero`.
+    """
+    refuse_other_than_chexzero(bundle)
+    with write_whole(path) as temporary:
+        torch.save(_openai_state(bundle), temporary)
+
+
+def refuse_other_than_chexzero(bundle: Bundle) -> None:
+    """Raise ValueError if CheXzero's layout cannot say what this model is, naming all that differs.
+
+    It holds weights only; sizes are read from shapes, and heads, activation and preprocessing are CheXzero's own.
+    """
+    reasons = []
+    try:
+        found, wanted = _described(bundle.config), _described(config_from_shapes(_openai_state(bundle)))
+        reasons = [f"{key} is {found[key]}, not {wanted[key]}" for key in found if found[key] != wanted[key]]
+    except ValueError as error:
+        reasons = [str(error)]
+    ours, theirs = bundle.preprocessing, CHEXZERO
+    for name, option in (("mean", ""), ("std", ""), ("interpolation", ""), ("antialias", " (--no_antialias)")):
+        if getattr(ours, name) != getattr(theirs, name):
+            reasons.append(f"{name} is {getattr(ours, name)}, not {getattr(theirs, name)}{option}")
+    if reasons:
+        raise ValueError(
+            f"CheXzero's layout cannot hold {bundle.name}: {'; '.join(reasons)}. Save it as open_clip's instead"
+        )
+
+
+def _openai_state(bundle: Bundle) -> dict[str, Tensor]:
+    state = {name.removeprefix("text."): tensor for name, tensor in three_channel_state(bundle).items()}
+    state.pop("logit_bias", None)
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+
+
+def _described(config: dict[str, Any]) -> dict[str, Any]:
+    """Return every option of a configuration, defaults filled in, without what matters in training only."""
+    vision, text = CLIPVisionCfg(**config["vision_cfg"]), CLIPTextCfg(**config["text_cfg"])
+    towers = {f"vision {key}": value for key, value in vars(vision).items() if key != "patch_dropout"}
+    towers |= {f"text {key}": value for key, value in vars(text).items()}
+    return towers | {"embed_dim": config["embed_dim"], "quick_gelu": config.get("quick_gelu", False)}
 
 
 def _depth(state: dict[str, Tensor], prefix: str) -> int:

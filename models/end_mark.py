@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from open_clip.transformer import ResidualAttentionBlock, TextTransformer
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 
 def is_read_at_end_mark(text: nn.Module) -> bool:
@@ -30,8 +31,12 @@ def encode_at_end_mark(text: TextTransformer, tokens: Int[Tensor, "k t"]) -> Flo
     length = tokens.shape[1]
     hidden = text.token_embedding(tokens) + text.positional_embedding[:length]  # (k, t, w)
     *blocks, last = text.transformer.resblocks
+    mask = text.attn_mask[:length, :length]
     for block in blocks:
-        hidden = block(hidden, attn_mask=text.attn_mask[:length, :length])
+        if text.transformer.grad_checkpointing:
+            hidden = checkpoint(block, hidden, attn_mask=mask, use_reentrant=False)
+        else:
+            hidden = block(hidden, attn_mask=mask)
     ends = tokens.argmax(dim=1) if text.pool_type == "argmax" else (tokens == text.eos_id).int().argmax(dim=1)
     texts = torch.arange(len(tokens), device=tokens.device)
     keys = last.ln_1(hidden)

@@ -23,12 +23,16 @@ class Preprocessing:
     """kernel of the resize"""
     antialias: bool = True
     """widen the kernel when shrinking; CheXzero's weights saw it False"""
+    channels: Literal[1, 3] = 3
+    """of the network's input: 1 where its first layer is folded for grey images, else three equal ones"""
 
     def __post_init__(self) -> None:
         if self.image_size < 1:
             raise ValueError(f"image_size must be at least 1 pixel, found {self.image_size}")
         if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean):
             raise ValueError(f"mean and std need 1 or 3 values each, found mean={self.mean} std={self.std}")
+        if self.channels == 1 and len(self.mean) != 1:
+            raise ValueError(f"one channel has one mean and one std, found mean={self.mean} std={self.std}")
         if min(self.std) <= 0:
             raise ValueError(f"std must be above 0, found {self.std}")
 
@@ -37,7 +41,7 @@ CHEXZERO = Preprocessing(image_size=224, antialias=False)
 """CheXzero's input: statistics of MIMIC-CXR on 0..255, bicubic, no antialiasing (torchvision 0.11's tensor resize)."""
 
 
-def to_network_input(images: UInt8[Tensor, "n h w"], preprocessing: Preprocessing) -> Float[Tensor, "n 3 r r"]:
+def to_network_input(images: UInt8[Tensor, "n h w"], preprocessing: Preprocessing) -> Float[Tensor, "n c r r"]:
     """Return float32 network input of side r = `image_size`: `normalise(resize(images))`.
 
     Both steps are linear and the kernel's weights sum to 1, so resizing first gives what CheXzero's
@@ -72,9 +76,9 @@ def resize(images: UInt8[Tensor, "n h w"], preprocessing: Preprocessing) -> Floa
     return interpolate(grey, (size, size), mode=preprocessing.interpolation, antialias=antialias)
 
 
-def normalise(grey: Float[Tensor, "n 1 r r"], preprocessing: Preprocessing) -> Float[Tensor, "n 3 r r"]:
-    """Return `(grey - mean) / std` as three channels; a view (`expand`) where all three are equal."""
+def normalise(grey: Float[Tensor, "n 1 r r"], preprocessing: Preprocessing) -> Float[Tensor, "n c r r"]:
+    """Return `(grey - mean) / std` in the network's one or three channels; a view (`expand`) where three are equal."""
     shape = (1, len(preprocessing.mean), 1, 1)
     mean = torch.tensor(preprocessing.mean, device=grey.device).view(shape)
     std = torch.tensor(preprocessing.std, device=grey.device).view(shape)
-    return ((grey - mean) / std).expand(-1, 3, -1, -1)
+    return (grey - mean).div_(std).expand(-1, preprocessing.channels, -1, -1)

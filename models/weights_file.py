@@ -23,12 +23,7 @@ def read_state_dict(path: Path | str) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"weights file {path} does not exist")
-    with path.open("rb") as handle:
-        head = handle.read(64)
-    if head.startswith(b"version https://git-lfs"):
-        raise ValueError(
-            f"{path} is a git-lfs pointer of {path.stat().st_size} bytes, not the weights: run `git lfs pull`"
-        )
+    refuse_pointer(path)
     try:
         loaded = load_file(path) if path.suffix == ".safetensors" else _load_tensors(path)
     except (SafetensorError, EOFError, OSError, RuntimeError) as error:
@@ -39,6 +34,16 @@ def read_state_dict(path: Path | str) -> dict[str, Tensor]:
     if not isinstance(loaded, dict) or not loaded or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise ValueError(f"{path} holds no table of tensors by name, but {type(loaded).__name__}: not a state dict")
     return {str(name).removeprefix("module."): tensor for name, tensor in loaded.items()}
+
+
+def refuse_pointer(path: Path) -> None:
+    """Raise ValueError if a file is git-lfs's note of where the real one is."""
+    with path.open("rb") as handle:
+        head = handle.read(64)
+    if head.startswith(b"version https://git-lfs"):
+        raise ValueError(
+            f"{path} is a git-lfs pointer of {path.stat().st_size} bytes, not the weights: run `git lfs pull`"
+        )
 
 
 def _load_tensors(path: Path) -> object:

@@ -1,41 +1,77 @@
-"""Random changes of a batch of films, on the device, one draw per image. Never a flip: reports say left and right."""
+"""Random changes of a batch of films: drawn for the whole batch, made on the device, one draw per film."""
 
 import math
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from train.config import Augmentation
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What happens to each film of a batch, one draw per film; None where nothing of the kind does."""
+
+    placements: Float[Tensor, "n 2 3"] | None
+    """from output to input coordinates (-1..1): rotation, size, move"""
+    gamma: Float[Tensor, "n"] | None
+    """exponent of the grey level"""
+    gain: Float[Tensor, "n"] | None
+    """factor of the grey level"""
+
+    def of(self, share: slice) -> "Changes":
+        """Return the changes of some of the films."""
+        return Changes(**{name: None if (all_ := getattr(self, name)) is None else all_[share] for name in _KINDS})
+
+
+_KINDS = ("placements", "gamma", "gain")
+
+
+def draw_changes(n: int, settings: Augmentation, *, generator: torch.Generator) -> Changes:
+    """Return random changes of n films.
+
+    Args:
+        n: films; of the whole batch, so that it is drawn alike whoever computes which part of it.
+        settings: how far each change may go.
+        generator: on the CPU, so that a run draws the same numbers on any device.
+    """
+    moves = settings.rotation_degrees or settings.shift or settings.scale
+    return Changes(
+        placements=_placements(n, settings, generator) if moves else None,
+        gamma=_around_one(n, settings.contrast, generator) if settings.contrast else None,
+        gain=_around_one(n, settings.brightness, generator) if settings.brightness else None,
+    )
+
+
 def augment(
-    grey: Float[Tensor, "n 1 r r"], settings: Augmentation, *, generator: torch.Generator
+    grey: Float[Tensor, "n 1 r r"], changes: Changes, *, is_mirrored: Bool[Tensor, "n"] | None = None
 ) -> Float[Tensor, "n 1 r r"]:
-    """Return the films turned, moved, scaled and re-exposed at random; what comes from outside the film is black.
+    """Return the films mirrored, turned, moved, scaled and re-exposed; what comes from outside the film is black.
 
     Args:
         grey: grey levels 0..255.
-        settings: how far each change may go; all 0 returns `grey` itself.
-        generator: on the CPU, so that a run draws the same numbers on any device.
+        changes: of each film; where all are None, `grey` itself is returned.
+        is_mirrored: which films are mirrored left to right. Their texts must be, too: reports say left and right.
     """
-    if settings.rotation_degrees or settings.shift or settings.scale:
-        theta = _placements(len(grey), settings, generator).to(grey.device)
-        grid = affine_grid(theta, list(grey.shape), align_corners=False)
+    if is_mirrored is not None and bool(is_mirrored.any()):
+        grey = torch.where(is_mirrored.to(grey.device).view(-1, 1, 1, 1), grey.flip(-1), grey)
+    if changes.placements is not None:
+        grid = affine_grid(changes.placements.to(grey.device), list(grey.shape), align_corners=False)
         grey = grid_sample(grey, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    if settings.contrast:
-        gamma = _around_one(len(grey), settings.contrast, generator).to(grey.device)
+    if changes.gamma is not None:
+        gamma = changes.gamma.to(grey.device).view(-1, 1, 1, 1)
         # bicubic resizing overshoots below 0, where a power is not defined
-        grey = 255 * (grey.clamp_min(0) / 255).pow(gamma.view(-1, 1, 1, 1))
-    if settings.brightness:
-        gain = _around_one(len(grey), settings.brightness, generator).to(grey.device)
-        grey = grey * gain.view(-1, 1, 1, 1)
+        grey = 255 * (grey.clamp_min(0) / 255).pow(gamma)
+    if changes.gain is not None:
+        grey = grey * changes.gain.to(grey.device).view(-1, 1, 1, 1)
     return grey
 
 
 def _placements(n: int, settings: Augmentation, generator: torch.Generator) -> Float[Tensor, "n 2 3"]:
-    """Return matrices from output to input coordinates (-1..1): rotation, size, move."""
+    """Return matrices from output to input coordinates."""
     turn = math.radians(settings.rotation_degrees) * _symmetric(n, generator)
     size = _around_one(n, settings.scale, generator)
     move = 2 * settings.shift * torch.stack([_symmetric(n, generator), _symmetric(n, generator)], dim=1)

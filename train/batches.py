@@ -1,102 +1,170 @@
-"""Batches of pairs: which pairs in which order, and their texts as columns of token ids."""
+"""Batches of pairs: films and texts of a step, read ahead, the same for any number of processes."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
-from models import tokenize, trim_padding
+from models import Bundle, trim_padding
 from models.tokens import pad_id
-from train.sentences import index_sentences
-
-
-def steps_per_epoch(n_items: int, batch_size: int) -> int:
-    """Return the number of steps that cut `n_items` into nearly equal batches, none above `batch_size`, none of 1.
-
-    A batch of 1 has no negatives: InfoNCE is exactly 0 there. (Only batches of 2 with an odd number of items get one
-    of 3.)
-
-    Raises:
-        ValueError: if the batch is larger than the data.
-    """
-    if n_items < batch_size:
-        raise ValueError(f"batch_size {batch_size} is larger than the data: {n_items} items are left to train on")
-    steps = -(-n_items // batch_size)
-    return steps if n_items // steps > 1 else n_items // batch_size
-
-
-def epoch_batches(n_items: int, batch_size: int, rng: np.random.Generator) -> Iterator[Int[np.ndarray, "b"]]:
-    """Yield positions 0..n-1 in random order, each once, in batches whose sizes differ by at most 1."""
-    yield from np.array_split(rng.permutation(n_items), steps_per_epoch(n_items, batch_size))
-
-
-@runtime_checkable
-class TextColumns(Protocol):
-    """Texts of pairs, tokenised once."""
-
-    def batch(self, pairs: Int[np.ndarray, "b"]) -> tuple[Int[Tensor, "k t"], Bool[Tensor, "b k"]]:
-        """Return the tokens of the batch's k columns, cut to the longest, and which column belongs to which pair."""
-        ...
+from train.arithmetic import pick_device
+from train.columns import unroll
+from train.config import TrainConfig
+from train.distributed import World
+from train.order import EpochOrder
+from train.pairs import Pairs
+from train.randomness import SAMPLING, seed_of
+from train.signals import outlive_signals
+from train.vocabulary import make_text_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReportColumns:
-    """One column per pair: its whole report. Two equal reports are two columns, each the other's negative."""
+class Batch:
+    """What one process needs of a step's batch: its share of films and texts, and who belongs to whom in all of it."""
 
-    tokens: Int[Tensor, "n t"]
-    """int32, to halve the memory"""
-    padding: int
-
-    def batch(self, pairs: Int[np.ndarray, "b"]) -> tuple[Int[Tensor, "b t"], Bool[Tensor, "b b"]]:
-        """Return the reports of the batch in its order; the diagonal are the pairs."""
-        tokens = trim_padding(self.tokens[torch.from_numpy(pairs)].long(), padding=self.padding)
-        return tokens, torch.eye(len(pairs), dtype=torch.bool)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SentenceColumns:
-    """One column per distinct sentence of the batch; an image's positives are all sentences of its own report."""
-
+    step: int
+    """steps before this one"""
+    films: UInt8[Tensor, "n h w"]
+    """this process's share of the images, grey levels 0..255"""
+    is_mirrored: Bool[Tensor, "n"]
+    """which of its films are to be mirrored; their texts are already"""
     tokens: Int[Tensor, "m t"]
-    """int32, one row per distinct sentence of the whole data"""
-    sentences: Sequence[Int[np.ndarray, "_"]]
-    """pair -> rows of `tokens` that are its sentences"""
-    padding: int
+    """this process's share of the texts, cut to its longest; where it has none, one text that is not its own"""
+    targets: Float[Tensor, "b k"]
+    """of the whole batch: how much each text belongs to each image"""
+    loss_floor: float
+    """nats: what plain InfoNCE could not get below on this batch, because of equal texts"""
 
-    def batch(self, pairs: Int[np.ndarray, "b"]) -> tuple[Int[Tensor, "k t"], Bool[Tensor, "b k"]]:
-        """Return the distinct sentences of the batch and the positives."""
-        own = [self.sentences[pair] for pair in pairs]
-        distinct, columns = np.unique(np.concatenate(own), return_inverse=True)
-        positives = torch.zeros((len(pairs), len(distinct)), dtype=torch.bool)
-        positives[torch.arange(len(pairs)).repeat_interleave(torch.tensor([len(ids) for ids in own])), columns] = True
-        return trim_padding(self.tokens[torch.from_numpy(distinct)].long(), padding=self.padding), positives
+    @property
+    def n_images(self) -> int:
+        """Images of the whole batch."""
+        return self.targets.shape[0]
+
+    @property
+    def n_texts(self) -> int:
+        """Distinct texts of the whole batch."""
+        return self.targets.shape[1]
+
+    def pin_memory(self) -> "Batch":
+        """Return the batch in page-locked memory, from where a copy to the device does not wait."""
+        names = ("films", "is_mirrored", "tokens", "targets")
+        return replace(self, **{name: getattr(self, name).pin_memory() for name in names})
 
 
-def report_columns(texts: Sequence[str], tokenizer: Any, *, context_length: int) -> ReportColumns:
-    """Tokenise each distinct report once."""
-    distinct = sorted(set(texts))
-    position = {text: index for index, text in enumerate(distinct)}
-    tokens = tokenize(distinct, tokenizer, context_length=context_length).int()
-    order = torch.tensor([position[text] for text in texts])
-    return ReportColumns(tokens=tokens[order], padding=pad_id(tokenizer))
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Which items make up a step."""
+
+    step: int
+    items: Int[np.ndarray, "i"]
 
 
-def sentence_columns(texts: Sequence[str], tokenizer: Any, *, context_length: int) -> SentenceColumns:
-    """Split the reports into sentences and tokenise each distinct one once.
+class PairBatches(Dataset[Batch]):
+    """The batches of a run. Items are images, or studies where a study brings several views of itself.
 
-    Raises:
-        ValueError: if a report has no sentence; such pairs must be left out before.
+    What is random in a batch (views, texts, which films are mirrored) follows from the seed and the step, so that
+    every process draws the same whole batch and reads the pixels of its share only.
     """
-    vocabulary, members = index_sentences(texts)
-    empty = [text for text, own in zip(texts, members, strict=True) if not own]
-    if empty:
-        raise ValueError(f"{len(empty)} of {len(texts)} texts have no sentence, such as {empty[0]!r}: leave them out")
-    return SentenceColumns(
-        tokens=tokenize(vocabulary, tokenizer, context_length=context_length).int(),
-        sentences=[np.array(own, dtype=np.int64) for own in members],
-        padding=pad_id(tokenizer),
+
+    def __init__(self, pairs: Pairs, bundle: Bundle, config: TrainConfig, world: World) -> None:
+        """Tokenise all texts.
+
+        Raises:
+            ValueError: as `make_text_table` and `EpochOrder`; or views of studies are wanted and studies not known, or
+                a batch has fewer pairs than processes and parts.
+        """
+        self._images, self._rows = pairs.images, pairs.rows
+        self._config, self._world = config, world
+        self._study = _numbers_of_studies(pairs, config)
+        self._by_study = np.argsort(self._study, kind="stable")
+        self._n_images = np.bincount(self._study)
+        self._starts = np.cumsum(self._n_images) - self._n_images
+        sizes = np.minimum(self._n_images, config.views_per_study)
+        self.order = EpochOrder(sizes, config.batch_size, seed=config.seed)
+        self._refuse_small(int(sizes.sum()) // self.order.steps_per_epoch - config.views_per_study + 1)
+        self._table = make_text_table(pairs, bundle, config)
+        self._padding = pad_id(bundle.tokenizer) if bundle.trims_text else None
+
+    def _refuse_small(self, smallest: int) -> None:
+        parts = self._world.size * self._config.accum_freq
+        if smallest < parts:
+            raise ValueError(
+                f"a batch of {smallest} pairs cannot be shared by {self._world.size} processes in "
+                f"{self._config.accum_freq} parts each: raise --batch_size, or lower --accum_freq"
+            )
+
+    def addresses(self, step: int) -> Iterator[Address]:
+        """Yield the items of each step from `step` on, without end."""
+        while True:
+            yield Address(step, self.order.items(step))
+            step += 1
+
+    def epoch(self) -> Iterator[Batch]:
+        """Yield the batches of the first pass over the items."""
+        yield from map(self.__getitems__, islice(self.addresses(0), self.order.steps_per_epoch))
+
+    def __getitems__(self, address: Address) -> Batch:
+        """Return the batch of a step, read in one go."""
+        rng = np.random.default_rng(seed_of(self._config.seed, SAMPLING, address.step))
+        images = self._views(address.items, rng)
+        studies = np.unique(self._study[images], return_inverse=True)[1]
+        is_mirrored = self._table.can_mirror[images] & (rng.random(len(images)) < self._config.augment.flip)
+        columns = self._table.draw(images, studies=studies, is_mirrored=is_mirrored, rng=rng)
+        share = self._world.share(len(images))
+        own_texts = columns.texts[self._world.share(len(columns.texts))]
+        tokens = self._table.tokens[torch.from_numpy(own_texts if len(own_texts) else columns.texts[:1])].long()
+        return Batch(
+            step=address.step,
+            films=torch.from_numpy(np.ascontiguousarray(self._images.read(self._rows[images[share]]))),
+            is_mirrored=torch.from_numpy(is_mirrored[share]),
+            tokens=tokens if self._padding is None else trim_padding(tokens, padding=self._padding),
+            targets=torch.from_numpy(columns.targets),
+            loss_floor=columns.loss_floor,
+        )
+
+    def _views(self, items: Int[np.ndarray, "i"], rng: np.random.Generator) -> Int[np.ndarray, "b"]:
+        """Return up to `views_per_study` images of each study, drawn without repeats."""
+        owners, place = unroll(self._n_images[items])
+        shuffled = np.lexsort((rng.random(len(owners)), owners))
+        chosen = shuffled[place < self._config.views_per_study]
+        images: np.ndarray = self._by_study[self._starts[items][owners] + place][chosen]
+        return images
+
+
+def _numbers_of_studies(pairs: Pairs, config: TrainConfig) -> Int[np.ndarray, "n"]:
+    """Return a number per study for each image; each image is a study by itself where only one view is wanted."""
+    if config.views_per_study == 1:
+        return np.arange(len(pairs))
+    if pairs.study_ids is None:
+        raise ValueError("views_per_study above 1 needs to know the studies: give the texts' CSV a column study_id")
+    numbers: np.ndarray = np.unique(np.asarray(pairs.study_ids), return_inverse=True)[1]
+    return numbers
+
+
+def batches_from(step: int, batches: PairBatches, config: TrainConfig) -> Iterator[Batch]:
+    """Yield the batches of a run from a step on, without end, read ahead by `config.workers` processes.
+
+    Args:
+        step: steps before the first one wanted: 0 for a fresh run.
+        batches: of the run.
+        config: workers, and the device; for CUDA the batches come in page-locked memory.
+    """
+    yield from DataLoader(
+        batches,
+        batch_sampler=batches.addresses(step),  # type: ignore[arg-type]
+        num_workers=config.workers,
+        collate_fn=_as_it_is,  # type: ignore[arg-type]
+        pin_memory=pick_device(config.device).type == "cuda",
+        # its own seed for workers comes from the global generator, which belongs to dropout
+        generator=torch.Generator(),
+        worker_init_fn=outlive_signals,
     )
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch

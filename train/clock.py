@@ -11,19 +11,28 @@ from train.config import TrainConfig
 
 
 class Clock:
-    """Progress of a run: counted in steps, or in minutes of training where the configuration sets them."""
+    """Progress of a run: counted in steps, or in minutes of training where the configuration sets them.
 
-    def __init__(self, config: TrainConfig, *, steps_per_epoch: int) -> None:
+    A run that goes on starts from the steps and seconds that it had.
+    """
+
+    def __init__(self, config: TrainConfig, *, steps_per_epoch: int, step: int = 0, seconds: float = 0.0) -> None:
         self.budget_seconds = None if config.max_minutes is None else 60 * config.max_minutes
+        self.steps_per_epoch = steps_per_epoch
         self.total_steps = config.epochs * steps_per_epoch
-        self.step = 0
-        self._started = time.perf_counter()
+        self.step = step
+        self._started = time.perf_counter() - seconds
         self._paused = 0.0
 
     @property
     def seconds(self) -> float:
         """Seconds of training so far, pauses left out."""
         return time.perf_counter() - self._started - self._paused
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the data so far."""
+        return self.step / self.steps_per_epoch
 
     @property
     def fraction(self) -> float:

@@ -1,26 +1,30 @@
-"""Contrastive training: `fit` puts pairs, model, objective and loop together and records what happens."""
+"""Contrastive training: `fit` puts pairs, model, step and loop together and records what happens."""
 
 import math
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
-from torch import Tensor, nn
+from torch import nn
+from tqdm import tqdm
 
-from models import Bundle, image_features, normalise, resize, text_features
-from models.preprocessing import Preprocessing
-from train.arithmetic import arrange_memory, attention, autocast, image_tokens, pick_device
-from train.augment import augment
-from train.batches import TextColumns, report_columns, sentence_columns, steps_per_epoch
+from models import Bundle, layer_depths
+from train.arithmetic import pick_device
+from train.batches import PairBatches, batches_from
 from train.clock import Clock
 from train.config import TrainConfig
-from train.objectives import info_nce, multi_positive_sigmoid, multi_positive_softmax
-from train.optimise import make_optimizer, optimise
+from train.distributed import World, join_world
+from train.ema import moving_average
+from train.optimise import Step, make_optimizer, make_scaler, optimise
 from train.pairs import Pairs
 from train.recorder import Evaluate, Recorder, RunSummary
-from train.run_folder import RunFolder
+from train.run_folder import RunFolder, checkpoint_path, checkpoint_to_resume
+from train.signals import EndRequest, end_requests
+from train.state import Identity, Learner, Progress, load_state
+from train.step import ContrastiveStep, notes_of, prepare
 
 LARGEST_LOG_SCALE = math.log(100)
 
@@ -28,94 +32,133 @@ LARGEST_LOG_SCALE = math.log(100)
 def fit(bundle: Bundle, pairs: Pairs, config: TrainConfig, *, evaluate: Evaluate | None = None) -> RunSummary:
     """Train `bundle.model` in place on image-text pairs and write the run's folder.
 
+    Under `torchrun` all processes train together, and the first one validates and writes. SIGTERM and SIGUSR1 end the
+    run after the step at hand, with a checkpoint that `resume` goes on from.
+
     Args:
         bundle: model to start from. With the sigmoid form it gains the parameter `logit_bias`.
         pairs: images and texts.
         config: everything else.
         evaluate: validation, called each `eval_interval` steps and at the end with the model in evaluation mode;
-            returns name -> value (finite). Handed in because training knows nothing of zero-shot scoring.
+            returns name -> value. Handed in because training knows nothing of zero-shot scoring.
 
     Raises:
-        ValueError: the batch is larger than the data, a run is in the folder already, or the loss stops being finite.
+        ValueError: the batch is larger than the data, a run is in the folder already, or it is another one than the
+            one to resume.
+        RuntimeError: too many steps in a row had no finite gradient.
+        OSError: a checkpoint could not be written.
     """
-    rng = np.random.default_rng(config.seed)
-    pairs = pairs.shuffled(rng) if config.shuffle_reports else pairs
-    prepare(bundle, config)
-    per_epoch = steps_per_epoch(len(pairs), config.batch_size)
-    loss_of = contrastive_loss(bundle, pairs, config)
-    optimizer = make_optimizer(bundle.model, config)
-    if config.clamp_scale:
-        optimizer.register_step_post_hook(lambda *_: _clamp_scale(bundle.model))
-    facts = {"model": bundle.name, "n_pairs": len(pairs), "left_out": pairs.left_out, "notes": list(pairs.notes)}
-    bundle.model.train()
-    # dropout draws from the global generator
-    torch.manual_seed(config.seed)
-    clock = Clock(config, steps_per_epoch=per_epoch)
-    with RunFolder(config, facts=facts) as folder, Recorder(bundle, config, folder, clock, evaluate) as recorder:
-        for step in optimise(optimizer, loss_of, config, n_items=len(pairs), clock=clock, rng=rng):
-            recorder.after(step)
-        return recorder.finish()
+    if config.shuffle_reports:
+        pairs = pairs.shuffled(np.random.default_rng(config.seed))
+    with join_world(pick_device(config.device)) as world, end_requests() as request:
+        batches = PairBatches(pairs, bundle, config, world)
+        learner = start_learner(bundle, config)
+        identity = Identity.of(config, pairs, world_size=world.size)
+        checkpoint = checkpoint_to_resume(config)
+        progress, notes = (Progress(), []) if checkpoint is None else load_state(checkpoint, learner, identity)
+        clock = Clock(
+            config, steps_per_epoch=batches.order.steps_per_epoch, step=progress.step, seconds=progress.seconds
+        )
+        run = Run(learner=learner, batches=batches, clock=clock, config=config, world=world)
+        if not world.is_main:
+            return _follow(run, request)
+        notes = [*notes_of(bundle, config, world), *notes]
+        for note in notes:
+            tqdm.write(f"note: {note}")
+        facts = {"model": bundle.name, "n_pairs": len(pairs), "left_out": pairs.left_out}
+        facts["notes"] = [*pairs.notes, *notes]
+        return _record(run, request, identity, progress, facts=facts, evaluate=evaluate)
 
 
-def prepare(bundle: Bundle, config: TrainConfig) -> None:
-    """Move the model to its device and set the logit scale and bias that the configuration starts from, in place."""
-    model: Any = bundle.model
-    arrange_memory(model, pick_device(config.device))
-    if config.init_scale is not None:
-        with torch.no_grad():
-            model.logit_scale.fill_(math.log(config.init_scale))
-    needs_bias = config.objective == "sentences" and config.form == "sigmoid"
-    if needs_bias and getattr(model, "logit_bias", None) is None:
-        model.logit_bias = nn.Parameter(torch.full_like(model.logit_scale, config.init_bias))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What takes the steps of a run."""
 
+    learner: Learner
+    batches: PairBatches
+    clock: Clock
+    config: TrainConfig
+    world: World
 
-def contrastive_loss(
-    bundle: Bundle, pairs: Pairs, config: TrainConfig
-) -> Callable[[Int[np.ndarray, "b"]], Float[Tensor, ""]]:
-    """Return the function from positions of pairs to their loss. All texts are tokenised here, once."""
-    make_columns = sentence_columns if config.objective == "sentences" else report_columns
-    columns: TextColumns = make_columns(pairs.texts, bundle.tokenizer, context_length=bundle.context_length)
-    generator = torch.Generator().manual_seed(config.seed)
-    model: Any = bundle.model
-    text_width: int | None = bundle.config["text_cfg"].get("width")
-    film_tokens = image_tokens(model.visual)
-
-    def loss_of(positions: Int[np.ndarray, "b"]) -> Float[Tensor, ""]:
-        grey = pairs.images.read(pairs.rows[positions])
-        tokens, positives = columns.batch(positions)
-        films = training_input(grey, bundle.preprocessing, config, bundle.device, generator)
-        with autocast(config, bundle.device), attention(bundle.device, n_tokens=film_tokens):
-            images = image_features(bundle, films)
-        with (
-            autocast(config, bundle.device, width=text_width),
-            attention(bundle.device, n_tokens=tokens.shape[1]),
+    def steps(self, *, should_end: Callable[[], bool]) -> Iterator[Step]:
+        """Yield each step as it is made, from the clock's step to the end of the run."""
+        learner, config, model = self.learner, self.config, self.learner.bundle.model
+        for step in optimise(
+            learner.optimizer,
+            batches_from(self.clock.step, self.batches, config),
+            ContrastiveStep(learner.bundle, config, self.world, learner.scaler),
+            config,
+            module=model,
+            clock=self.clock,
+            scaler=learner.scaler,
+            world=self.world,
+            should_end=should_end,
         ):
-            texts = text_features(bundle, tokens.to(bundle.device, non_blocking=True))
-        scale = model.logit_scale.exp()
-        if config.objective == "infonce":
-            return info_nce(images, texts, scale)
-        positives = positives.to(bundle.device, non_blocking=True)
-        if config.form == "softmax":
-            return multi_positive_softmax(images, texts, positives, scale)
-        weight = config.positive_weight
-        return multi_positive_sigmoid(images, texts, positives, scale, bias=model.logit_bias, positive_weight=weight)
-
-    return loss_of
+            if learner.average is not None and not step.is_skipped:
+                learner.average.update(model, step.number)
+            yield step
 
 
-def training_input(
-    grey: UInt8[np.ndarray, "b h w"],
-    preprocessing: Preprocessing,
-    config: TrainConfig,
-    device: torch.device,
-    generator: torch.Generator,
-) -> Float[Tensor, "b 3 r r"]:
-    """Return a batch as the network reads it: bytes to the device, then resized, augmented and normalised there."""
-    images = torch.from_numpy(np.ascontiguousarray(grey)).to(device, non_blocking=True)
-    films = augment(resize(images, preprocessing), config.augment, generator=generator)
-    return normalise(films, preprocessing)
+def start_learner(bundle: Bundle, config: TrainConfig) -> Learner:
+    """Return the model on its device, ready to train, with a fresh optimiser that keeps the logit scale in bounds."""
+    prepare(bundle, config)
+    model = bundle.model.train()
+    depths = layer_depths(bundle) if config.layer_decay != 1 else {}
+    optimizer = make_optimizer(model, config, depths=depths)
+    if config.clamp_scale:
+        optimizer.register_step_post_hook(lambda *_: _clamp_scale(model))
+    return Learner(
+        bundle=bundle,
+        optimizer=optimizer,
+        scaler=make_scaler(config, bundle.device),
+        average=None if config.ema is None else moving_average(model, decay=config.ema),
+    )
 
 
+def _record(
+    run: Run,
+    request: EndRequest,
+    identity: Identity,
+    progress: Progress,
+    *,
+    facts: dict[str, Any],
+    evaluate: Evaluate | None,
+) -> RunSummary:
+    """Take the steps of the process that validates and writes."""
+    config, clock = run.config, run.clock
+    with (
+        RunFolder(config, facts=facts, step=progress.step, best=progress.best_step) as folder,
+        Recorder(run.learner, identity, config, folder, clock, progress=progress, evaluate=evaluate) as recorder,
+    ):
+        for step in run.steps(should_end=lambda: request.is_made or recorder.is_out_of_patience):
+            recorder.after(step)
+        patience = "patience" if recorder.is_out_of_patience else None
+        return recorder.finish(stopped_by=_end(clock, request.signal_name or patience))
+
+
+def _follow(run: Run, request: EndRequest) -> RunSummary:
+    """Take the steps of a process that is not the first one: it writes nothing and has no figures of its own."""
+    last = deque(run.steps(should_end=lambda: request.is_made), maxlen=1)
+    folder, clock = run.config.folder, run.clock
+    return RunSummary(
+        folder=folder,
+        checkpoint=checkpoint_path(folder, clock.step),
+        best=None,
+        steps=clock.step,
+        skipped=0,
+        epochs=clock.epoch,
+        seconds=clock.seconds,
+        loss=float(last[0].loss) if last else math.nan,
+        metrics={},
+        stopped_by=_end(clock, request.signal_name),
+    )
+
+
+def _end(clock: Clock, wish: str | None) -> str | None:
+    """Return why a run ended early; None where its time was over anyway."""
+    return None if clock.is_over else wish or "another process"
+
+
+@torch.no_grad()
 def _clamp_scale(model: nn.Module) -> None:
-    with torch.no_grad():
-        model.logit_scale.clamp_(max=LARGEST_LOG_SCALE)  # type: ignore[operator]
+    model.logit_scale.clamp_(max=LARGEST_LOG_SCALE)  # type: ignore[operator]

@@ -1,65 +1,67 @@
-"""What is minimised: image features against text features, both L2-normalised.
+"""What is minimised: image features against text features, both L2-normalised, float32.
 
-All functions take float32 features and give the mean loss of a batch. `positives[i, j]` says that text j belongs to
-image i; every image and every text of a batch has at least one partner.
+`targets[i, j]` says how much text j belongs to image i: 1 where it is the image's own, 0 where it is not, between for
+soft targets. Every image and every text of a batch has at least one partner. One text that belongs to several images
+is one column, so that it is nobody's negative by mistake; with as many texts as images and the identity as targets,
+the two forms are CLIP's and SigLIP's losses.
+
+On many processes each gives the whole batch's features with its own `rows` (images) and `columns` (texts); the sum of
+what they return is the batch's loss.
 """
 
 import torch
-from jaxtyping import Bool, Float
-from open_clip.loss import ClipLoss
+from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import log_softmax, logsigmoid
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-_CLIP_LOSS = ClipLoss()
-
-
-def info_nce(images: Float[Tensor, "b d"], texts: Float[Tensor, "b d"], scale: Float[Tensor, ""]) -> Float[Tensor, ""]:
-    """Return the symmetric InfoNCE loss of b pairs, open_clip's: the mean of both directions' cross-entropies.
-
-    `-1/(2b) * sum_i [log softmax_j(scale * images_i . texts_j)_i + log softmax_j(scale * texts_i . images_j)_i]`
-
-    Source: Radford et al., ICML 2021, figure 3; `open_clip.loss.ClipLoss`.
-    """
-    loss: Tensor = _CLIP_LOSS(images, texts, scale)
-    return loss
+ALL = slice(None)
 
 
-def multi_positive_softmax(
+def softmax_loss(
     images: Float[Tensor, "b d"],
     texts: Float[Tensor, "k d"],
-    positives: Bool[Tensor, "b k"],
+    targets: Float[Tensor, "b k"],
     scale: Float[Tensor, ""],
+    *,
+    rows: slice = ALL,
+    columns: slice = ALL,
 ) -> Float[Tensor, ""]:
-    """Return the symmetric multi-positive cross-entropy; equal to `info_nce` when each text has one image of its own.
+    """Return the symmetric multi-positive cross-entropy: each image against all texts and each text against all images.
 
-    With P(i) the texts of image i and Q(j) the images of text j, and z = scale * images @ texts.T:
-    `1/2 * [mean_i mean_{j in P(i)} -log softmax_j(z_i.)_j + mean_j mean_{i in Q(j)} -log softmax_i(z_.j)_i]`
+    With z = scale * images @ texts.T and y the targets:
+    `1/2 * [mean_i sum_j -y_ij / y_i. log softmax_j(z_i.)_j + mean_j sum_i -y_ij / y_.j log softmax_i(z_.j)_i]`
 
-    Source: Khosla et al., NeurIPS 2020, eq. 2 (the mean outside the logarithm), in both directions.
+    Source: Radford et al., ICML 2021, figure 3 (y the identity); Khosla et al., NeurIPS 2020, eq. 2 (several
+    positives, the mean outside the logarithm), here in both directions.
     """
-    logits = scale * images @ texts.T
-    weights = positives.to(logits.dtype)
-    per_image = -(log_softmax(logits, dim=1) * weights).sum(dim=1) / weights.sum(dim=1)
-    per_text = -(log_softmax(logits, dim=0) * weights).sum(dim=0) / weights.sum(dim=0)
-    return (per_image.mean() + per_text.mean()) / 2
+    per_image = _soft_cross_entropy(scale * images[rows] @ texts.T, targets[rows])
+    per_text = _soft_cross_entropy(scale * texts[columns] @ images.T, targets.T[columns])
+    return (per_image / len(images) + per_text / len(texts)) / 2
 
 
-def multi_positive_sigmoid(
+def _soft_cross_entropy(logits: Float[Tensor, "n m"], targets: Float[Tensor, "n m"]) -> Float[Tensor, ""]:
+    """Return the sum over rows of the cross-entropy to the row's targets, made to sum to 1."""
+    return cross_entropy(logits, targets / targets.sum(dim=1, keepdim=True), reduction="sum")
+
+
+def sigmoid_loss(
     images: Float[Tensor, "b d"],
     texts: Float[Tensor, "k d"],
-    positives: Bool[Tensor, "b k"],
+    targets: Float[Tensor, "b k"],
     scale: Float[Tensor, ""],
     *,
     bias: Float[Tensor, ""],
     positive_weight: float = 1.0,
+    rows: slice = ALL,
 ) -> Float[Tensor, ""]:
     """Return the pairwise logistic loss: each image-text pair is asked by itself whether it belongs together.
 
-    With z = scale * images @ texts.T + bias and w = `positive_weight`:
+    With z = scale * images @ texts.T + bias, y the targets and w = `positive_weight`:
     `-1/b * sum_ij [w * y_ij * log sigmoid(z_ij) + (1 - y_ij) * log sigmoid(-z_ij)]`
 
-    Source: Zhai et al., ICCV 2023, algorithm 1, with several positives per image and a weight on them.
+    Source: Zhai et al., ICCV 2023, algorithm 1 (y the identity), with several positives per image and a weight on them.
     """
-    logits = scale * images @ texts.T + bias
-    attracted = positive_weight * logsigmoid(logits)
-    return -torch.where(positives, attracted, logsigmoid(-logits)).sum() / len(images)
+    logits = scale * images[rows] @ texts.T + bias
+    weight = torch.full((), positive_weight, dtype=logits.dtype, device=logits.device)
+    total = binary_cross_entropy_with_logits(logits, targets[rows], pos_weight=weight, reduction="sum")
+    return total / len(images)

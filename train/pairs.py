@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
-from cohort import FRONTAL_VIEWS, ImageStore, align, open_images, read_cohort, read_texts
+from cohort import FINDINGS, FRONTAL_VIEWS, ImageStore, align, open_images, read_cohort, read_texts
 from train.config import TrainConfig
 from train.sentences import split_sentences
 
@@ -51,6 +52,12 @@ class Pairs:
     """row of each pair's image in `images`"""
     texts: Sequence[str]
     """report text of each pair, never empty"""
+    second_texts: Sequence[str] | None = None
+    """other text of each pair, empty where an image has none; None: there is only one"""
+    study_ids: Sequence[str] | None = None
+    """study of each pair; None: not known"""
+    labels: Float[np.ndarray, "n c"] | None = None
+    """report labels of each pair (1, 0, -1, NaN) for soft targets; None: not known"""
     left_out: dict[str, int] = field(default_factory=dict)
     """reason -> images left out, in the order of the filters"""
     notes: tuple[str, ...] = ()
@@ -59,15 +66,26 @@ class Pairs:
     def __post_init__(self) -> None:
         if len(self.rows) != len(self.texts):
             raise ValueError(f"one text per image wanted, found {len(self.rows)} images and {len(self.texts)} texts")
+        for name in ("second_texts", "study_ids", "labels"):
+            more = getattr(self, name)
+            if more is not None and len(more) != len(self.rows):
+                raise ValueError(f"{name} of each image wanted, found {len(self.rows)} images and {len(more)} {name}")
         refuse_identical(self.texts)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def shuffled(self, rng: np.random.Generator) -> "Pairs":
-        """Return the pairs with the texts dealt out at random: the negative control."""
+        """Return the pairs with texts and labels dealt out at random together: the negative control."""
         order = rng.permutation(len(self))
-        return replace(self, texts=[self.texts[i] for i in order], notes=(*self.notes, "texts are shuffled"))
+        second = None if self.second_texts is None else [self.second_texts[i] for i in order]
+        return replace(
+            self,
+            texts=[self.texts[i] for i in order],
+            second_texts=second,
+            labels=None if self.labels is None else self.labels[order],
+            notes=(*self.notes, "texts are shuffled"),
+        )
 
     def describe(self) -> str:
         """Return what is trained on and what is not, one line each."""
@@ -92,7 +110,7 @@ def refuse_identical(texts: Sequence[str]) -> None:
 def load_pairs(config: TrainConfig) -> Pairs:
     """Return the pairs that a configuration names, from image store, texts and cohort.
 
-    Images and texts are joined by id (`cohort.align`). Images whose text has no sentence are left out and counted, as
+    Images and texts are joined by id (`cohort.align`). Images whose texts have no sentence are left out and counted, as
     are those of another split or view.
 
     Raises:
@@ -100,29 +118,83 @@ def load_pairs(config: TrainConfig) -> Pairs:
         ValueError: ids that do not match, no rows, no row in the split, or identical texts everywhere.
     """
     store = open_images(config.cxr_filepath)
-    texts = align(store.image_ids, read_texts(config.txt_filepath), n_images=len(store))["text"].tolist()
-    keep = np.ones(len(store), dtype=bool)
-    left_out: dict[str, int] = {}
-
-    def leave_out(reason: str, mask: np.ndarray) -> None:
-        left_out[reason] = int((keep & mask).sum())
-        keep[mask] = False
-
+    table = align(store.image_ids, read_texts(config.txt_filepath), n_images=len(store))
+    texts, second = _usable(table["text"]), None
+    if config.second_txt_filepath is not None:
+        second = _usable(_second_texts(store, config.second_txt_filepath))
+        texts, second = texts.where(texts != "", second), second.where(texts != "", "")
     cohort, notes = cohort_of(store, config)
+    keep, left_out = _filtered(cohort, (texts == "").to_numpy(), config)
+    rows = np.flatnonzero(keep)
+    studies = _study_ids(table, cohort)
+    return Pairs(
+        images=store,
+        rows=rows,
+        texts=texts.iloc[rows].tolist(),
+        second_texts=None if second is None else second.iloc[rows].tolist(),
+        study_ids=None if studies is None else studies.iloc[rows].tolist(),
+        labels=None if cohort is None else cohort[list(FINDINGS)].to_numpy(float)[rows],
+        left_out=left_out,
+        notes=notes,
+    )
+
+
+def _usable(texts: pd.Series) -> pd.Series:
+    """Return the texts with those that have no sentence made empty."""
+    return texts.where(texts.map(lambda text: bool(split_sentences(text))), "")
+
+
+def _second_texts(store: ImageStore, path: Path) -> pd.Series:
+    """Return the texts of another CSV in the order of the store, empty where it has none for an image.
+
+    Raises:
+        ValueError: ids are missing on either side, or a text belongs to no image.
+    """
+    table = read_texts(path)
+    if store.image_ids is None or "image_id" not in table:
+        raise ValueError(f"second texts are joined by image_id, which the image store or {path} does not have")
+    texts = table.set_index("image_id")["text"]
+    without_image = texts.index.difference(store.image_ids)
+    if len(without_image):
+        raise ValueError(
+            f"{len(without_image)} of {len(texts)} texts of {path} have no image: {', '.join(without_image[:3])}."
+            " Were they written for another image store?"
+        )
+    return texts.reindex(store.image_ids, fill_value="").reset_index(drop=True)
+
+
+def _study_ids(texts: pd.DataFrame, cohort: pd.DataFrame | None) -> pd.Series | None:
+    """Return the study of each image: the texts' file knows it, or the cohort, or nobody."""
+    if "study_id" in texts:
+        return texts["study_id"]
+    return None if cohort is None else cohort["study_id"]
+
+
+def _filtered(
+    cohort: pd.DataFrame | None, has_no_text: Bool[np.ndarray, "m"], config: TrainConfig
+) -> tuple[Bool[np.ndarray, "m"], dict[str, int]]:
+    """Return which images are trained on, and reason -> how many are left out, each counted once.
+
+    Raises:
+        ValueError: if no image is in the split.
+    """
+    keep, left_out = np.ones(len(has_no_text), dtype=bool), {}
+    reasons = {"no text": has_no_text}
     if cohort is not None:
         other_split = (cohort["split"] != config.train_split).to_numpy()
-        leave_out(f"split is not {config.train_split}", other_split)
         if other_split.all():
             found = ", ".join(repr(name) for name in sorted(set(cohort["split"])))
             raise ValueError(
                 f"no image of {config.cohort_filepath} is in split {config.train_split!r}; found {found}. Name another "
                 "with --train_split, or give the archive's table a column split (cohort.split_by_patient draws one)"
             )
-        if config.views == "frontal":
-            leave_out("view is not frontal", ~cohort["view"].isin(FRONTAL_VIEWS).to_numpy())
-    leave_out("no text", np.array([not split_sentences(text) for text in texts]))
-    rows = np.flatnonzero(keep)
-    return Pairs(images=store, rows=rows, texts=[texts[row] for row in rows], left_out=left_out, notes=notes)
+        is_lateral = ~cohort["view"].isin(FRONTAL_VIEWS).to_numpy()
+        lateral = {} if config.views == "all" else {"view is not frontal": is_lateral}
+        reasons = {f"split is not {config.train_split}": other_split, **lateral, **reasons}
+    for reason, mask in reasons.items():
+        left_out[reason] = int((keep & mask).sum())
+        keep &= ~mask
+    return keep, left_out
 
 
 def cohort_of(store: ImageStore, config: TrainConfig) -> tuple[pd.DataFrame | None, tuple[str, ...]]:

@@ -5,39 +5,83 @@ from pathlib import Path
 
 from open_clip.transformer import TextTransformer
 
-from models import Bundle, build, load, start_as_bag_of_words
+from models import (
+    Bundle,
+    build,
+    checkpoint_activations,
+    drop_patches,
+    fold_stem,
+    freeze,
+    load,
+    refuse_other_than_chexzero,
+    start_as_bag_of_words,
+    with_context_length,
+)
 from train.config import TrainConfig
 
 
 def start_model(config: TrainConfig) -> Bundle:
     """Return the model to train: a checkpoint where `config.model` is a path, else an architecture with its weights.
 
+    Towers are frozen, patches dropped and activations checkpointed as the configuration says.
+
     Raises:
         FileNotFoundError: weights that are not here and cannot be downloaded.
-        ValueError: an unknown architecture, a file that holds another one, or overrides that a checkpoint cannot take.
+        ValueError: an unknown architecture or tower, a file that holds another one, options that the model cannot
+            take, or a format that could not hold it.
     """
-    if not Path(config.model).exists():
-        bundle = build(
-            config.model,
-            pretrained=None if config.random_init else config.pretrained,
-            image_size=config.image_size,
-            context_length=config.context_length,
-            antialias=config.antialias,
-            seed=config.seed,
-        )
-        if config.text_start == "bag_of_words":
-            text = bundle.model.text
-            if not isinstance(text, TextTransformer):
-                raise ValueError(f"text_start bag_of_words is for open_clip's text transformer, found {type(text)}")
-            start_as_bag_of_words(text, seed=config.seed)
-        return bundle
+    bundle = _trained_model(config) if Path(config.model).exists() else _new_model(config)
+    if config.save_format == "chexzero":
+        # now, not after hours of training
+        refuse_other_than_chexzero(bundle)
+    if config.patch_dropout:
+        drop_patches(bundle, config.patch_dropout)
+    if config.gradient_checkpointing:
+        checkpoint_activations(bundle)
+    if config.freeze != "none":
+        freeze(bundle, config.freeze)
+    return bundle
+
+
+def _new_model(config: TrainConfig) -> Bundle:
+    pretrained = None if config.random_init else config.pretrained
+    if config.freeze != "none" and pretrained is None:
+        raise ValueError(f"freeze {config.freeze} would keep random weights as they are: start from published ones")
+    bundle = build(
+        config.model,
+        pretrained=pretrained,
+        image_tower=config.image_tower,
+        text_tower=config.text_tower,
+        embed_dim=config.embed_dim,
+        image_size=config.image_size,
+        context_length=config.context_length,
+        antialias=config.antialias,
+        grey_stem=config.grey_stem,
+        seed=config.seed,
+    )
+    if config.text_start == "bag_of_words":
+        text = bundle.model.text
+        if not isinstance(text, TextTransformer):
+            raise ValueError(f"text_start bag_of_words is for open_clip's text transformer, found {type(text)}")
+        start_as_bag_of_words(text, seed=config.seed)
+    return bundle
+
+
+def _trained_model(config: TrainConfig) -> Bundle:
+    """Return a checkpoint, with what can be changed without losing what it has learnt."""
     if config.text_start != "architecture":
         raise ValueError(f"{config.model} is a trained model: it cannot also have text_start {config.text_start}")
     bundle = load(config.model)
     for name, wanted, found in (
         ("image_size", config.image_size, bundle.preprocessing.image_size),
-        ("context_length", config.context_length, bundle.context_length),
+        ("embed_dim", config.embed_dim, bundle.config["embed_dim"]),
+        ("image_tower", config.image_tower, "its own"),
+        ("text_tower", config.text_tower, "its own"),
     ):
         if wanted not in (None, found):
             raise ValueError(f"{config.model} was trained with {name} {found}, so it cannot have {wanted}")
+    if config.context_length is not None:
+        bundle = with_context_length(bundle, config.context_length)
+    if config.grey_stem:
+        bundle = fold_stem(bundle)
     return replace(bundle, name=config.model)

@@ -3,6 +3,8 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
+from math import nan
 
 import numpy as np
 import pandas as pd
@@ -13,16 +15,19 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
 from cohort import open_images
-from models import Bundle, to_network_input
+from models import Bundle, layer_depths, to_network_input
 from models.preprocessing import Preprocessing
 from train.arithmetic import arrange_memory, attention, autocast, image_tokens, pick_device
-from train.batches import steps_per_epoch
+from train.augment import draw_changes
 from train.clock import Clock
 from train.config import TrainConfig
-from train.contrastive import training_input
-from train.optimise import make_optimizer, optimise
+from train.distributed import World
+from train.optimise import make_optimizer, make_scaler, optimise
+from train.order import EpochOrder
 from train.pairs import ArrayImages, ImageSource, cohort_of, load_pairs
+from train.randomness import AUGMENTATION, seed_of
 from train.start import start_model
+from train.step import training_input
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +38,23 @@ class Classifier:
     """network input (n, 3, r, r) -> logits (n, c)"""
     preprocessing: Preprocessing
     """of the tower"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examples:
+    """One batch of labelled images."""
+
+    step: int
+    """steps before this one"""
+    positions: Int[np.ndarray, "b"]
+    """which images"""
+    loss_floor: float = nan
+    """labels know no floor"""
+
+    @property
+    def n_images(self) -> int:
+        """Size of the batch."""
+        return len(self.positions)
 
 
 def label_targets(
@@ -83,28 +105,61 @@ def fit_supervised(
         raise ValueError(
             f"one row of labels per image wanted, found {len(rows)} images and {len(labels)} rows of labels"
         )
-    device = pick_device(config.device)
     network = _with_head(bundle, n_findings=labels.shape[1], seed=config.seed)
-    arrange_memory(network.train(), device)
-    n_tokens = image_tokens(bundle.model.visual)  # type: ignore[arg-type]
-    targets, counts = (torch.from_numpy(part.astype(np.float32)) for part in label_targets(labels))
-    generator = torch.Generator().manual_seed(config.seed)
-
-    def loss_of(positions: Int[np.ndarray, "b"]) -> Float[Tensor, ""]:
-        batch = training_input(source.read(rows[positions]), bundle.preprocessing, config, device, generator)
-        with autocast(config, device), attention(device, n_tokens=n_tokens):
-            logits = network(batch)
-        index = torch.from_numpy(positions)
-        return masked_cross_entropy(logits.float(), targets[index].to(device), counts[index].to(device))
-
-    clock = Clock(config, steps_per_epoch=steps_per_epoch(len(rows), config.batch_size))
-    rng = np.random.default_rng(config.seed)
-    optimizer = make_optimizer(network, config)
+    arrange_memory(network.train(), pick_device(config.device))
+    gradients_of = SupervisedStep(
+        Classifier(network=network, preprocessing=bundle.preprocessing), source, rows, label_targets(labels), config
+    )
+    order = EpochOrder(np.ones(len(rows), dtype=np.int64), config.batch_size, seed=config.seed)
+    steps = optimise(
+        make_optimizer(network, config, depths=_depths(bundle) if config.layer_decay != 1 else None),
+        (Examples(step=step, positions=order.items(step)) for step in count()),
+        gradients_of,
+        config,
+        module=network,
+        clock=Clock(config, steps_per_epoch=order.steps_per_epoch),
+        scaler=gradients_of.scaler,
+        world=World(),
+    )
     with tqdm(desc="supervised", unit="step", dynamic_ncols=True) as bar:
-        for _ in optimise(optimizer, loss_of, config, n_items=len(rows), clock=clock, rng=rng):
+        for _ in steps:
             bar.update()
     network.eval()
     return Classifier(network=network, preprocessing=bundle.preprocessing)
+
+
+class SupervisedStep:
+    """The function from labelled images to their loss that adds the loss's gradient to the weights' `.grad`."""
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        images: ImageSource,
+        rows: Int[np.ndarray, "n"],
+        labels: tuple[Float[np.ndarray, "n c"], Bool[np.ndarray, "n c"]],
+        config: TrainConfig,
+    ) -> None:
+        """Take the parts; `labels` are targets and which of them count."""
+        self._network, self._preprocessing = classifier.network, classifier.preprocessing
+        self._images, self._rows, self._config = images, rows, config
+        self._device = next(classifier.network.parameters()).device
+        self._targets, self._counts = (torch.from_numpy(part.astype(np.float32)) for part in labels)
+        self._n_tokens = image_tokens(classifier.network[0])  # type: ignore[index]
+        self.scaler = make_scaler(config, self._device)
+
+    def __call__(self, batch: Examples) -> Float[Tensor, ""]:
+        """Return the loss before any scaling, detached."""
+        config, device = self._config, self._device
+        grey = torch.from_numpy(np.ascontiguousarray(self._images.read(self._rows[batch.positions])))
+        generator = torch.Generator().manual_seed(seed_of(config.seed, AUGMENTATION, batch.step))
+        changes = draw_changes(batch.n_images, config.augment, generator=generator)
+        films = training_input(grey.to(device, non_blocking=True), self._preprocessing, changes)
+        with autocast(config, device), attention(device, n_tokens=self._n_tokens):
+            logits = self._network(films)
+        index = torch.from_numpy(batch.positions)
+        loss = masked_cross_entropy(logits.float(), self._targets[index].to(device), self._counts[index].to(device))
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
 
 def predict_supervised(
@@ -157,6 +212,12 @@ def masked_cross_entropy(
     """Return the mean binary cross-entropy over the entries that count (1) and not over the others (0)."""
     each = binary_cross_entropy_with_logits(logits, targets, reduction="none")
     return (each * counts).sum() / counts.sum().clamp_min(1)
+
+
+def _depths(bundle: Bundle) -> dict[str, int]:
+    """Return the layers above each of the image tower's weights, by their names in the classifier."""
+    depths = layer_depths(bundle)
+    return {f"0.{name.removeprefix('visual.')}": n for name, n in depths.items() if name.startswith("visual.")}
 
 
 def _with_head(bundle: Bundle, *, n_findings: int, seed: int) -> nn.Module:

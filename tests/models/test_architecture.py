@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import models
-from models import architecture
+from models import architecture, published
 
 
 def test_the_same_seed_gives_the_same_weights_and_leaves_the_global_generator_alone():
@@ -58,7 +58,7 @@ def test_weights_that_cannot_be_downloaded_say_where_to_put_the_file(monkeypatch
 def test_a_file_placed_in_the_weights_folder_stands_in_for_the_download(tmp_path, monkeypatch):
     source = models.build("toy", seed=3)
     torch.save(source.model.state_dict(), tmp_path / "toy-published.pt")
-    monkeypatch.setattr(architecture, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(published, "WEIGHTS", tmp_path)
     bundle = models.build("toy", pretrained="published", seed=0)
     assert models.fingerprint(bundle) == models.fingerprint(source)
 
@@ -70,6 +70,6 @@ def test_a_local_file_of_another_architecture_is_an_error_that_names_both(tmp_pa
 
 
 def test_published_weights_trained_with_quick_gelu_get_it(monkeypatch):
-    config = architecture._config("ViT-B-32", "openai", image_size=None, context_length=None)
+    config = architecture._config("ViT-B-32", "openai", image_size=None)
     assert config["quick_gelu"] is True
-    assert "quick_gelu" not in architecture._config("ViT-B-32", None, image_size=None, context_length=None)
+    assert "quick_gelu" not in architecture._config("ViT-B-32", None, image_size=None)

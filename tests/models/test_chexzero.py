@@ -1,6 +1,7 @@
 """CheXzero's checkpoint files: architecture from shapes, and everything that is not one refused."""
 
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
@@ -126,3 +127,58 @@ def test_weights_wrapped_by_a_trainer_are_found(tmp_path, golden):
     torch.save(wrapped, tmp_path / "wrapped.pt")
     plain, unwrapped = models.load(golden / "model" / "tiny_clip.pt"), models.load(tmp_path / "wrapped.pt")
     assert models.fingerprint(plain) == models.fingerprint(unwrapped)
+
+
+@pytest.fixture
+def clip(clip_weights):
+    return models.build("tiny-clip", pretrained=clip_weights, antialias=False, seed=0)
+
+
+@pytest.mark.parametrize("grey_stem", [False, True])
+def test_a_saved_file_has_chexzeros_layout_and_loads_again_to_the_bit(grey_stem, clip_weights, films, tmp_path):
+    bundle = models.build("tiny-clip", pretrained=clip_weights, antialias=False, grey_stem=grey_stem, seed=0)
+    bundle.model.logit_bias = torch.nn.Parameter(torch.tensor(-5.0))
+    models.save_chexzero(bundle, tmp_path / "model.pt")
+    stored = torch.load(tmp_path / "model.pt", weights_only=True)
+    expected = openai_layout(patch=8, image=32, width=64, layers=2, embed=32, text_width=64, text_layers=2)
+    assert {name: tensor.shape for name, tensor in stored.items()} == {n: t.shape for n, t in expected.items()}
+    assert {tensor.dtype for tensor in stored.values()} == {torch.float32}
+    again = models.load(tmp_path / "model.pt")
+    assert again.preprocessing == replace(bundle.preprocessing, channels=3)
+    tokens = models.tokenize(["no edema"], bundle.tokenizer, context_length=77)
+    assert torch.equal(models.encode_texts(again, tokens), models.encode_texts(bundle, tokens))
+    tolerance = 1e-6 if grey_stem else 0
+    pictures = models.encode_images(bundle, films)
+    torch.testing.assert_close(models.encode_images(again, films), pictures, atol=tolerance, rtol=0)
+    assert again.model.logit_scale == bundle.model.logit_scale
+
+
+@pytest.mark.golden
+def test_a_chexzero_file_comes_back_tensor_for_tensor(golden, tmp_path):
+    models.save_chexzero(models.load(golden / "model" / "tiny_clip.pt"), tmp_path / "model.pt")
+    stored, ours = (
+        torch.load(path, weights_only=True) for path in (golden / "model" / "tiny_clip.pt", tmp_path / "model.pt")
+    )
+    assert set(ours) == set(stored)
+    for name, tensor in stored.items():
+        assert torch.equal(ours[name], tensor.float()), name
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"antialias": True}, r"antialias is True, not False \(--no_antialias\)"),
+        ({"image_tower": "timm:test_vit"}, r"missing visual.conv1.weight"),
+    ],
+)
+def test_what_the_layout_cannot_hold_is_refused_with_the_reasons(options, message, tmp_path):
+    bundle = models.build("tiny-clip", seed=0, **{"antialias": False, **options})
+    with pytest.raises(ValueError, match=message):
+        models.save_chexzero(bundle, tmp_path / "model.pt")
+    assert not any(tmp_path.iterdir())
+
+
+def test_another_activation_and_other_heads_are_refused_because_shapes_do_not_show_them(clip):
+    other = {**clip.config, "quick_gelu": False, "vision_cfg": {**clip.config["vision_cfg"], "head_width": 32}}
+    with pytest.raises(ValueError, match=r"vision head_width is 32, not 64; quick_gelu is False, not True"):
+        models.refuse_other_than_chexzero(replace(clip, config=other))

@@ -51,7 +51,7 @@ def test_thin_convolutions_stay_contiguous_on_a_cpu_and_the_output_is_the_same()
     torch.testing.assert_close(network(films), before, atol=1e-5, rtol=1e-5)
 
 
-def test_bfloat16_is_for_wide_towers_with_hardware_for_it(monkeypatch):
+def test_bfloat16_is_for_wide_towers_with_hardware_for_it_and_float16_for_who_asks(monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
 
     def dtype(config, width):
@@ -62,6 +62,7 @@ def test_bfloat16_is_for_wide_towers_with_hardware_for_it(monkeypatch):
     assert dtype(TrainConfig(), 512) == torch.bfloat16
     assert dtype(TrainConfig(), 128) == torch.float32
     assert dtype(TrainConfig(precision="bf16"), 128) == torch.bfloat16
+    assert dtype(TrainConfig(precision="fp16"), 128) == torch.float16
     assert dtype(TrainConfig(precision="fp32"), 512) == torch.float32
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": False})
     assert dtype(TrainConfig(), 512) == torch.float32

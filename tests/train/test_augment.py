@@ -1,10 +1,10 @@
-"""Augmentation moves and re-exposes films, and never mirrors them."""
+"""Augmentation moves and re-exposes films, and mirrors those alone that it is told to."""
 
 import numpy as np
 import pytest
 import torch
 
-from train.augment import augment
+from train.augment import augment, draw_changes
 from train.config import Augmentation
 
 STRONG = Augmentation(rotation_degrees=10.0, shift=0.1, scale=0.1, brightness=0.3, contrast=0.3)
@@ -26,7 +26,7 @@ def centre_of_mass(films):
 
 
 def run(films, settings, seed=0):
-    return augment(films, settings, generator=torch.Generator().manual_seed(seed))
+    return augment(films, draw_changes(len(films), settings, generator=torch.Generator().manual_seed(seed)))
 
 
 def test_without_changes_the_films_are_returned_as_they_are(films):
@@ -84,6 +84,27 @@ def test_each_image_has_its_own_draw_and_the_seed_decides_it(films):
     assert not torch.equal(first[0], first[1])
     assert torch.equal(first, run(films, STRONG))
     assert not torch.equal(first, run(films, STRONG, seed=1))
+
+
+def test_a_part_of_the_batch_gets_the_changes_that_it_has_in_the_whole(films):
+    changes = draw_changes(64, STRONG, generator=torch.Generator().manual_seed(0))
+    whole = augment(films, changes)
+    parts = [augment(films[share], changes.of(share)) for share in (slice(0, 20), slice(20, 64))]
+    torch.testing.assert_close(torch.cat(parts), whole)
+
+
+def test_mirrored_films_are_mirrored_and_the_others_are_not(films):
+    is_mirrored = torch.arange(64) % 2 == 0
+    none = draw_changes(64, Augmentation(flip=0.5), generator=torch.Generator())
+    changed = augment(films, none, is_mirrored=is_mirrored)
+    assert torch.equal(changed[0::2], films[0::2].flip(3))
+    assert torch.equal(changed[1::2], films[1::2])
+
+
+def test_a_mirrored_film_is_moved_like_any_other(films):
+    changes = draw_changes(64, STRONG, generator=torch.Generator().manual_seed(0))
+    wanted = augment(films.flip(3), changes)
+    assert torch.equal(augment(films, changes, is_mirrored=torch.ones(64, dtype=torch.bool)), wanted)
 
 
 def test_impossible_settings_are_refused():

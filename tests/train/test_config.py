@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from train.config import PRESETS, TrainConfig, chexzero
+from train.config import TrainConfig
+from train.presets import PRESETS, chexzero
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,8 @@ def test_every_preset_can_be_built():
 
 def test_the_reference_recipe_has_none_of_our_additions():
     recipe = chexzero()
-    assert (recipe.objective, recipe.optimizer, recipe.lr, recipe.momentum) == ("infonce", "sgd", 1e-4, 0.9)
+    assert (recipe.objective, recipe.form, recipe.duplicates) == ("reports", "softmax", "negatives")
+    assert (recipe.optimizer, recipe.lr, recipe.momentum) == ("sgd", 1e-4, 0.9)
     assert (recipe.schedule, recipe.warmup, recipe.grad_clip, recipe.weight_decay) == ("constant", 0.0, None, 0.0)
     assert (recipe.precision, recipe.clamp_scale, recipe.antialias, recipe.augment.shift) == ("fp32", False, False, 0.0)
 

@@ -6,14 +6,18 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import open_clip
+import pandas as pd
 import pytest
 import torch
 
 import models
+from train.batches import PairBatches
 from train.clock import Clock
 from train.config import Augmentation, TrainConfig
-from train.contrastive import contrastive_loss, fit, prepare
-from train.optimise import make_optimizer, optimise
+from train.contrastive import Run, fit, start_learner
+from train.distributed import World
+from train.optimise import make_optimizer
 from train.pairs import ArrayImages, Pairs
 from train.supervised import fit_supervised, label_targets, masked_cross_entropy, predict_supervised
 
@@ -22,6 +26,7 @@ SENTENCES = {  # finding -> present, absent
     "band": ("Linear band across the base.", "No linear band."),
 }
 
+INFONCE = {"objective": "reports", "form": "softmax", "duplicates": "negatives"}
 
 PROMPTS = (
     ("there is a round opacity", "no round opacity"),
@@ -103,7 +108,7 @@ def test_shuffled_reports_cannot_be_learnt_and_the_run_says_that_they_are(pairs,
 
 
 def test_infonce_on_whole_reports_runs_and_its_loss_falls(pairs, tmp_path):
-    fit(models.build("toy", seed=0), pairs, config(tmp_path, objective="infonce", epochs=4, log_interval=1))
+    fit(models.build("toy", seed=0), pairs, config(tmp_path, **INFONCE, epochs=4, log_interval=1))
     losses = [line["loss"] for line in metric_lines(tmp_path / "run") if "loss" in line]
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
 
@@ -129,7 +134,9 @@ def finished(pairs, tmp_path_factory):
 def test_a_run_writes_its_folder(finished):
     summary, bundle, _ = finished
     names = {path.name for path in summary.folder.iterdir()}
-    assert names == {"config.json", "environment.json", "metrics.jsonl", "tensorboard", "checkpoints", "latest"}
+    assert names == {
+        "config.json", "environment.json", "metrics.jsonl", "metrics.csv", "tensorboard", "checkpoints", "latest", "best",
+    }  # fmt: skip
     assert json.loads((summary.folder / "config.json").read_text())["batch_size"] == 40
     environment = json.loads((summary.folder / "environment.json").read_text())
     assert environment["n_pairs"] == 200
@@ -138,11 +145,26 @@ def test_a_run_writes_its_folder(finished):
     assert list((summary.folder / "tensorboard").iterdir())
 
 
-def test_checkpoints_follow_the_interval_and_only_the_newest_are_kept(finished):
+def test_checkpoints_follow_the_interval_and_the_newest_and_the_best_are_kept(finished):
     summary = finished[0]
     kept = sorted(path.name for path in (summary.folder / "checkpoints").iterdir())
-    assert kept == ["step_000009", "step_000010"]
-    assert summary.checkpoint.name == "step_000010"
+    assert kept == ["step_000004", "step_000009", "step_000010"]
+    assert (summary.checkpoint.name, summary.best.name) == ("step_000010", "step_000004")
+    assert (summary.folder / "latest").read_text() == "checkpoints/step_000010\n"
+    assert (summary.folder / "best").read_text() == "checkpoints/step_000004\n"
+
+
+def test_only_the_newest_checkpoint_holds_what_a_resume_needs(finished):
+    folders = (finished[0].folder / "checkpoints").iterdir()
+    assert [path.name for path in folders if (path / "state.pt").is_file()] == ["step_000010"]
+
+
+def test_the_table_has_one_row_per_step_with_the_validation_beside_the_loss(finished):
+    table = pd.read_csv(finished[0].folder / "metrics.csv").set_index("step")
+    assert table.index.tolist() == [3, 4, 6, 8, 9, 10]
+    assert table["mean_auroc"].dropna().index.tolist() == [4, 8, 10]
+    losses = {line["step"]: line["loss"] for line in metric_lines(finished[0].folder) if "loss" in line}
+    assert table["loss"].to_dict() == losses
 
 
 def test_metrics_are_one_finite_json_line_per_interval_with_the_validation_among_them(finished):
@@ -186,11 +208,23 @@ def test_a_run_bounded_by_minutes_stops_and_its_rate_ends_near_zero(pairs, tmp_p
 
 def test_the_logit_scale_is_kept_at_100_or_below(pairs, tmp_path):
     bundle = models.build("toy", seed=0)
-    fit(bundle, pairs, config(tmp_path, epochs=1, init_scale=99.9, objective="infonce", lr=0.5))
+    fit(bundle, pairs, config(tmp_path, epochs=1, init_scale=99.9, **INFONCE, lr=0.5))
     assert bundle.model.logit_scale.exp().item() <= 100.001
     torch.nn.init.constant_(bundle.model.logit_scale, 5.0)
     optimizer = make_optimizer(bundle.model, config(tmp_path))
     assert not optimizer.state
+
+
+def test_a_checkpoint_for_chexzero_lies_beside_ours_and_both_are_the_same_model(pairs, tmp_path):
+    towers = {"image_size": 32, "layers": 1, "width": 64, "head_width": 64, "patch_size": 8}
+    text = {"context_length": 24, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 1}
+    architecture = {"embed_dim": 16, "quick_gelu": True, "vision_cfg": towers, "text_cfg": text}
+    (tmp_path / "toy-openai.json").write_text(json.dumps(architecture))
+    open_clip.add_model_config(tmp_path / "toy-openai.json")
+    bundle = models.build("toy-openai", antialias=False, seed=0)
+    summary = fit(bundle, pairs, config(tmp_path, epochs=1, save_format="chexzero", form="softmax"))
+    ours, theirs = models.load(summary.checkpoint), models.load(summary.checkpoint / "model.pt")
+    assert models.fingerprint(ours) == models.fingerprint(theirs) == models.fingerprint(bundle)
 
 
 @pytest.mark.golden
@@ -198,19 +232,18 @@ def test_six_steps_of_sgd_are_those_of_the_reference(golden):
     expected = np.load(golden / "model" / "expected.npz", allow_pickle=False)
     images = np.load(golden / "model" / "images.npz", allow_pickle=False)["images"]
     settings = TrainConfig(
-        objective="infonce", optimizer="sgd", lr=1e-4, weight_decay=0.0, warmup=0.0, schedule="constant",
+        **INFONCE, optimizer="sgd", lr=1e-4, weight_decay=0.0, warmup=0.0, schedule="constant",
         grad_clip=None, clamp_scale=False, precision="fp32", batch_size=16, epochs=6, device="cpu",
     )  # fmt: skip
     texts = [str(text) for text in expected["pair_texts"]]
     pairs = Pairs(images=ArrayImages(images), rows=np.arange(16), texts=texts)
     bundle = models.load(golden / "model" / "tiny_clip.pt")
-    prepare(bundle, settings)
-    loss_of = contrastive_loss(bundle, pairs, settings)
-    steps = optimise(
-        make_optimizer(bundle.model, settings), loss_of, settings, n_items=16,
-        clock=Clock(settings, steps_per_epoch=1), rng=np.random.default_rng(0),
+    learner, world = start_learner(bundle, settings), World()
+    run = Run(
+        learner=learner, batches=PairBatches(pairs, bundle, settings, world), config=settings, world=world,
+        clock=Clock(settings, steps_per_epoch=1),
     )  # fmt: skip
-    losses = [float(step.loss) for step in steps]
+    losses = [float(step.loss) for step in run.steps(should_end=lambda: False)]
     np.testing.assert_allclose(losses, expected["sgd_losses"], atol=1e-3, rtol=0)
     with torch.no_grad():
         after = bundle.model.encode_image(models.to_network_input(torch.from_numpy(images), bundle.preprocessing))
@@ -249,13 +282,68 @@ def test_a_run_is_not_overwritten_unasked(pairs, tmp_path):
     assert stranger.read_text() == "mine"
 
 
-def test_a_loss_that_is_no_number_stops_the_run_before_it_is_saved(pairs, tmp_path):
+def test_gradients_that_stay_no_number_stop_the_run_before_its_weights_are_saved(pairs, tmp_path):
     bundle = models.build("toy", seed=0)
     torch.nn.init.constant_(bundle.model.visual.head.proj.weight, float("nan"))
-    with pytest.raises(ValueError, match=r"the loss is nan by step 4: lower --lr"):
-        fit(bundle, pairs, config(tmp_path, save_interval=4, log_interval=100))
+    with pytest.raises(RuntimeError, match=r"the gradients of 10 steps in a row, up to step 10, are not finite"):
+        fit(bundle, pairs, config(tmp_path, save_interval=4, log_interval=5))
     assert not (tmp_path / "run" / "checkpoints").exists()
-    assert metric_lines(tmp_path / "run") == []
+    assert [(line["skipped_steps"], "loss" in line) for line in metric_lines(tmp_path / "run")] == [
+        (5, False),
+        (10, False),
+    ]
+
+
+def test_the_floor_that_equal_reports_set_is_logged_beside_the_loss(toy, tmp_path):
+    same = Pairs(images=ArrayImages(toy[0][:40]), rows=np.arange(40), texts=["One report."] * 20 + ["Other."] * 20)
+    fit(models.build("toy", seed=0), same, config(tmp_path, **INFONCE, epochs=2, log_interval=1))
+    lines = metric_lines(tmp_path / "run")
+    assert [line["loss_floor"] for line in lines] == pytest.approx([np.log(20)] * 2)
+    assert all(line["loss"] > line["loss_floor"] for line in lines)
+
+
+def test_the_best_checkpoint_is_that_of_the_best_figure_and_a_loss_is_better_when_lower(pairs, tmp_path):
+    figures = iter([3.0, 1.0, 2.0, 4.0, 5.0])
+    settings = config(tmp_path, epochs=2, eval_interval=2, best_by="validation_loss", keep=1)
+    summary = fit(models.build("toy", seed=0), pairs, settings, evaluate=lambda _: {"validation_loss": next(figures)})
+    assert summary.best.name == "step_000004"
+    assert models.load(summary.best).name == "toy"
+    assert summary.stopped_by is None
+
+
+def test_a_run_without_better_validations_ends_when_its_patience_does(pairs, tmp_path):
+    figures = iter([0.5, 0.6, 0.6, 0.5, 0.4, 0.3])
+    settings = config(tmp_path, epochs=3, eval_interval=2, patience=2)
+    summary = fit(models.build("toy", seed=0), pairs, settings, evaluate=lambda _: {"mean_auroc": next(figures)})
+    assert (summary.steps, summary.stopped_by, summary.best.name) == (8, "patience", "step_000004")
+    with pytest.raises(ValueError, match=r"patience waits for a better mean_auroc, but validation gives loss"):
+        fit(models.build("toy", seed=0), pairs, replace(settings, overwrite=True), evaluate=lambda _: {"loss": 1.0})
+
+
+def test_the_moving_average_is_what_is_validated_and_saved(pairs, tmp_path):
+    seen = []
+    bundle = models.build("toy", seed=0)
+    start = bundle.model.text.text_projection.detach().clone()
+    trajectory = [start]
+
+    class Watched(ArrayImages):
+        def read(self, rows):
+            trajectory.append(bundle.model.text.text_projection.detach().clone())
+            return ArrayImages.read(self, rows)
+
+    watched = replace(pairs, images=Watched(pairs.images.array))
+    settings = config(tmp_path, epochs=1, ema=0.9, eval_interval=100)
+    summary = fit(bundle, watched, settings, evaluate=lambda one: seen.append(models.fingerprint(one)) or {})
+    expected = start.double()
+    # the loop reads one batch ahead: weights after step t are there when batch t + 2 is read
+    after = [*trajectory[3:], bundle.model.text.text_projection.detach()]
+    assert len(after) == summary.steps == 5
+    for step, weights in enumerate(after, start=1):
+        decay = min(0.9, (step - 1) / (step + 9))
+        expected = decay * expected + (1 - decay) * weights
+    saved = models.load(summary.checkpoint)
+    np.testing.assert_allclose(saved.model.text.text_projection.detach(), expected, atol=1e-6)
+    assert seen == [models.fingerprint(saved)] != [models.fingerprint(bundle)]
 
 
 def test_a_batch_larger_than_the_data_is_refused_before_anything_is_written(pairs, tmp_path):

@@ -1,5 +1,6 @@
 """Images and texts meet by id, and nothing is left out in silence."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import h5py
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cohort import COLUMNS, write_cohort
+from cohort import COLUMNS, FINDINGS, write_cohort
 from train.config import TrainConfig
 from train.pairs import ArrayImages, Pairs, load_pairs
 
@@ -112,6 +113,58 @@ def test_files_of_chexzero_without_ids_pair_by_row(files):
     assert "the image store has no ids" in pairs.describe()
 
 
+def test_second_texts_meet_their_images_by_id_and_stand_in_where_the_first_is_missing(files):
+    second = {"i4": "Left effusion.", "i0": "Heart is large.", "i2": "___"}
+    write_texts(files.folder / "second.csv", list(second), list(second.values()))
+    pairs = load_pairs(replace(files.config, second_txt_filepath=files.folder / "second.csv"))
+    assert pairs.rows.tolist() == [0, 2, 3, 4]
+    assert list(pairs.texts) == ["Edema.", "Clear lungs.", "No effusion. NA", "Left effusion."]
+    assert list(pairs.second_texts) == ["Heart is large.", "", "", ""]
+    assert pairs.left_out == {"no text": 1}
+
+
+def test_a_second_text_without_image_is_an_error_that_names_it(files):
+    write_texts(files.folder / "second.csv", ["i0", "i7"], ["Edema.", "Fluid."])
+    with pytest.raises(ValueError, match=r"1 of 2 texts of .*second.csv have no image: i7"):
+        load_pairs(replace(files.config, second_txt_filepath=files.folder / "second.csv"))
+
+
+def test_second_texts_without_ids_are_an_error(files):
+    write_texts(files.folder / "second.csv", None, TEXTS)
+    with pytest.raises(ValueError, match=r"second texts are joined by image_id, .*second.csv does not have"):
+        load_pairs(replace(files.config, second_txt_filepath=files.folder / "second.csv"))
+
+
+def test_the_study_of_an_image_comes_from_the_texts_or_else_from_the_cohort(files):
+    table = cohort_table(["train"] * 5, ["PA"] * 5)
+    table["study_id"] = ["c0", "c1", "c2", "c3", "c4"]
+    write_cohort(table, files.folder / "cohort.csv")
+    # `filename` is s0.txt to s4.txt, in the reverse order of the images
+    assert load_pairs(files.config).study_ids == ["4", "2", "1"]
+    text_table = pd.read_csv(files.folder / "texts.csv", keep_default_na=False).drop(columns="filename")
+    text_table.to_csv(files.folder / "texts.csv", index=False)
+    assert load_pairs(files.config).study_ids == ["c0", "c2", "c3"]
+    (files.folder / "cohort.csv").unlink()
+    assert load_pairs(files.config).study_ids is None
+
+
+def test_labels_come_from_the_cohort_in_the_order_of_the_pairs(files):
+    assert load_pairs(files.config).labels is None
+    table = cohort_table(["train"] * 5, ["PA"] * 5)
+    table["Edema"] = [1, 0, -1, np.nan, 0]
+    write_cohort(table, files.folder / "cohort.csv")
+    labels = load_pairs(files.config).labels
+    assert labels.shape == (3, len(FINDINGS))
+    np.testing.assert_array_equal(labels[:, FINDINGS.index("Edema")], [1, -1, np.nan])
+
+
+@pytest.mark.parametrize("fields", [{"second_texts": ["a"]}, {"study_ids": ["a"]}])
+def test_what_else_is_known_must_be_known_of_every_pair(fields):
+    images = ArrayImages(np.zeros((2, 4, 4), dtype=np.uint8))
+    with pytest.raises(ValueError, match=rf"{next(iter(fields))} of each image wanted, found 2 images and 1"):
+        Pairs(images=images, rows=np.arange(2), texts=["Edema.", "Fluid."], **fields)
+
+
 def test_identical_texts_everywhere_are_refused_and_git_lfs_is_recognised():
     images = ArrayImages(np.zeros((2, 4, 4), dtype=np.uint8))
     with pytest.raises(ValueError, match=r"all 2 texts are identical, there is nothing to learn: 'Edema.'"):
@@ -128,8 +181,13 @@ def test_no_text_at_all_is_refused(files):
 
 def test_shuffling_deals_the_same_texts_to_other_images():
     images = ArrayImages(np.zeros((50, 4, 4), dtype=np.uint8))
-    pairs = Pairs(images=images, rows=np.arange(50), texts=[f"text {i}" for i in range(50)])
+    texts, second = ([f"{name} {i}" for i in range(50)] for name in ("text", "second"))
+    labels = np.arange(50.0)[:, None]
+    pairs = Pairs(images=images, rows=np.arange(50), texts=texts, second_texts=second, labels=labels)
     shuffled = pairs.shuffled(np.random.default_rng(0))
+    numbers = [text.split()[1] for text in shuffled.texts]
+    assert [text.split()[1] for text in shuffled.second_texts] == numbers
+    assert [f"{label:g}" for label in shuffled.labels[:, 0]] == numbers
     assert sorted(shuffled.texts) == sorted(pairs.texts)
     assert sum(a == b for a, b in zip(shuffled.texts, pairs.texts, strict=True)) < 5
     assert shuffled.rows.tolist() == pairs.rows.tolist()

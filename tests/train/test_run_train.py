@@ -1,15 +1,20 @@
 """The command: flags, presets, exit codes."""
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import h5py
+import numpy as np
+import pandas as pd
 import pytest
 
 import models
 import run_train
-from train.command_line import read_command_line
-from train.config import phantom
+from train.command_line import choose_task, read_command_line
+from train.presets import phantom
 from train.start import start_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,3 +76,39 @@ def test_a_checkpoint_cannot_take_another_image_size(tmp_path):
 def test_random_init_ignores_published_weights():
     config = read_command_line(["--model", "toy", "--pretrained", "openai", "--random_init"], about="")
     assert start_model(config).name == "toy"
+
+
+def test_the_resolved_configuration_is_printed_as_json_and_nothing_else_happens(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["run_train.py", "--preset", "phantom", "--print_config", "--batch_size", "16"])
+    assert run_train.cli() == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["batch_size"], shown["model"]) == (16, "phantom-tiny")
+    assert shown["augment"]["rotation_degrees"] == phantom().augment.rotation_degrees
+    assert shown.keys() == set(phantom().__slots__)
+
+
+def test_two_tasks_at_once_are_a_wrong_request(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        choose_task(["--print_config", "--dry_run"])
+    assert "not allowed with" in capsys.readouterr().err
+    assert choose_task(["--dry_run", "--lr", "1"]) == ("dry_run", ["--lr", "1"])
+
+
+def test_a_dry_run_says_what_the_run_needs_and_writes_nothing(tmp_path, monkeypatch, capsys):
+    with h5py.File(tmp_path / "cxr.h5", "w") as store:
+        store["cxr"] = np.random.default_rng(0).integers(0, 256, (20, 32, 32)).astype(np.float32)
+    texts = pd.DataFrame({"filename": range(20), "impression": [f"Sentence {i}." for i in range(20)]})
+    texts.to_csv(tmp_path / "texts.csv", index=False)
+    before = sorted(tmp_path.iterdir())
+    arguments = ["--dry_run", "--cxr_filepath", tmp_path / "cxr.h5", "--txt_filepath", tmp_path / "texts.csv",
+                 "--cohort_filepath", tmp_path / "none.csv", "--out_dir", tmp_path / "run", "--model", "toy",
+                 "--random_init", "--batch_size", "10", "--epochs", "3", "--device", "cpu"]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["run_train.py", *map(str, arguments)])
+    assert run_train.cli() == 0
+    shown = capsys.readouterr().out
+    assert "films: 10 x 32 x 32" in shown
+    assert "targets: 10 x 10" in shown
+    assert re.search(r"loss: \d+\.\d{4}\nmemory: \d\.\d\d GiB\na step takes \d+\.\d\d s, .*; 6 steps: 0\.0 h", shown)
+    bundle = models.build("toy", seed=0)
+    assert f"weights: {1 + sum(one.numel() for one in bundle.model.parameters()):,}, trainable" in shown
+    assert sorted(tmp_path.iterdir()) == before

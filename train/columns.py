@@ -1,0 +1,146 @@
+"""Texts of images as columns of a batch: drawn anew at each step, equal ones one column.
+
+A text here is what is compared with images: a sentence of a report, or the whole report.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from train.config import TrainConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """The texts of one batch."""
+
+    texts: Int[np.ndarray, "k"]
+    """rows of `TextTable.tokens`, one per column"""
+    targets: Float[np.ndarray, "b k"]
+    """how much each text belongs to each image"""
+    loss_floor: float
+    """nats: what plain InfoNCE cannot get below, because it cannot tell equal texts apart (see `infonce_floor`)"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextTable:
+    """All texts of the data, and which belong to which image."""
+
+    tokens: Int[Tensor, "m t"]
+    """one row per text that reads differently to the model; int32, to halve the memory"""
+    texts: Int[np.ndarray, "e"]
+    """rows of `tokens`, image after image: those of its report, then those of its second report"""
+    is_second: Bool[np.ndarray, "e"]
+    """which of them are of the second report"""
+    starts: Int[np.ndarray, "n_plus_1"]
+    """where each image's begin in `texts`; the last entry is where all end"""
+    mirrored: Int[np.ndarray, "m"]
+    """row of each text with left and right swapped, -1 where that cannot be; empty when nothing is mirrored"""
+    can_mirror: Bool[np.ndarray, "n"]
+    """whether all texts of an image can be swapped"""
+    label_groups: Int[np.ndarray, "n"] | None
+    """images with the very same labels have the same number; -1 where no label is known. None: labels do not count"""
+    config: TrainConfig
+
+    def draw(
+        self,
+        images: Int[np.ndarray, "b"],
+        *,
+        studies: Int[np.ndarray, "b"],
+        is_mirrored: Bool[np.ndarray, "b"],
+        rng: np.random.Generator,
+    ) -> Columns:
+        """Return the columns of a batch: of each image's report or second report, all texts or so many at random.
+
+        A column that was drawn for one image counts for every image whose reports contain it, drawn there or not.
+
+        Args:
+            images: positions of the batch's images.
+            studies: number below b of each one's study; images of a study get the same draw.
+            is_mirrored: whose texts are swapped.
+            rng: draws.
+        """
+        texts, owners, place, is_second = self._entries(images)
+        texts = np.where(is_mirrored[owners], self.mirrored[texts], texts) if is_mirrored.any() else texts
+        drawn = self._chosen(owners, place, is_second, studies, rng)
+        floor = infonce_floor(texts[drawn], owners[drawn], n_images=len(images))
+        if self.config.duplicates == "negatives":
+            identity = np.eye(len(images), dtype=np.float32)
+            return Columns(texts=texts[drawn], targets=identity, loss_floor=floor)
+        columns = np.unique(texts[drawn])
+        nearest = np.searchsorted(columns, texts).clip(max=len(columns) - 1)
+        is_column = columns[nearest] == texts
+        targets = np.zeros((len(images), len(columns)), dtype=np.float32)
+        targets[owners[is_column], nearest[is_column]] = 1
+        if self.label_groups is not None:
+            alike = _shares_labels(self.label_groups[images], targets)
+            targets = np.maximum(targets, np.float32(self.config.label_similarity) * alike)
+        return Columns(texts=columns, targets=targets, loss_floor=floor)
+
+    def _entries(
+        self, images: Int[np.ndarray, "b"]
+    ) -> tuple[Int[np.ndarray, "f"], Int[np.ndarray, "f"], Int[np.ndarray, "f"], Bool[np.ndarray, "f"]]:
+        """Return the texts of images, whose they are (0..b-1), their places in its list, and which are second."""
+        owners, place = unroll(self.starts[images + 1] - self.starts[images])
+        entries = self.starts[images][owners] + place
+        return self.texts[entries], owners, place, self.is_second[entries]
+
+    def _chosen(
+        self,
+        owners: Int[np.ndarray, "f"],
+        place: Int[np.ndarray, "f"],
+        is_second: Bool[np.ndarray, "f"],
+        studies: Int[np.ndarray, "b"],
+        rng: np.random.Generator,
+    ) -> Bool[np.ndarray, "f"]:
+        """Return which entries are drawn: one of the two reports of each study, and some of its texts."""
+        has_second = np.zeros(len(studies), dtype=bool)
+        has_second[owners[is_second]] = True
+        takes_second = has_second & (rng.random(len(studies)) < self.config.second_share)[studies]
+        chosen: np.ndarray = is_second == takes_second[owners]
+        wanted = self.config.sentences_per_report
+        if wanted is None or self.config.objective == "reports":
+            return chosen
+        keys = rng.random((len(studies), int(place.max()) + 1))[studies[owners], place]
+        order = np.lexsort((np.where(chosen, keys, np.inf), owners))
+        rank = np.empty_like(order)
+        # `place` counts 0, 1, 2, ... within each image, in any order of its entries
+        rank[order] = place
+        return chosen & (rank < wanted)
+
+
+def unroll(counts: Int[np.ndarray, "b"]) -> tuple[Int[np.ndarray, "f"], Int[np.ndarray, "f"]]:
+    """Return owner and place of each member of lists of these lengths, laid end to end.
+
+    >>> [part.tolist() for part in unroll(np.array([2, 0, 3]))]
+    [[0, 0, 2, 2, 2], [0, 1, 0, 1, 2]]
+    """
+    owners = np.repeat(np.arange(len(counts)), counts)
+    return owners, np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def infonce_floor(texts: Int[np.ndarray, "f"], owners: Int[np.ndarray, "f"], *, n_images: int) -> float:
+    """Return the smallest value of plain InfoNCE on a batch in which some images have the very same texts, in nats.
+
+    It cannot tell n equal texts apart, so that the best it can give the right one is 1/n, in both directions:
+    `sum_g n_g / b * ln n_g` over the groups g of n_g images with equal texts. 0 when all differ.
+
+    Args:
+        texts: numbers of texts, those of an image next to each other.
+        owners: image of each, ascending from 0 to n_images - 1.
+        n_images: b.
+    """
+    borders = np.searchsorted(owners, np.arange(1, n_images))
+    groups = Counter(np.unique(own).tobytes() for own in np.split(texts, borders))
+    sizes = np.array(list(groups.values()))
+    return float((sizes * np.log(sizes)).sum() / n_images)
+
+
+def _shares_labels(groups: Int[np.ndarray, "b"], targets: Float[np.ndarray, "b k"]) -> Bool[np.ndarray, "b k"]:
+    """Return whether a text belongs to any image of the batch with the very same labels."""
+    same = (groups[:, None] == groups[None, :]) & (groups[:, None] >= 0)
+    shared: np.ndarray = same.astype(np.float32) @ (targets == 1).astype(np.float32) > 0
+    return shared
