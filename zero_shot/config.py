@@ -21,8 +21,9 @@ class ZeroShotConfig:
     """shipped prompt set (radiologist, chexzero) or a JSON file"""
     findings: tuple[str, ...] = ()
     """findings to score, by name; all of the prompt set when empty"""
-    scoring: Literal["temperature", "chexzero", "single"] = "temperature"
-    """temperature: with the learned logit scale; chexzero: without; single: positive prompts only"""
+    scoring: Literal["mixture", "temperature", "chexzero", "single"] = "mixture"
+    """mixture: any phrase of a finding may fit; temperature: the mean of its phrases has to; chexzero: the same without
+    the learned logit scale; single: positive prompts only"""
     split: str = "test"
     """cohort split to score, or "all\""""
     views: Literal["frontal", "all"] = "frontal"
