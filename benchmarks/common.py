@@ -19,6 +19,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+TERMINAL = Path("-")
 PACKAGES = ("torch", "open_clip_torch", "timm", "numpy", "pandas", "opencv-python-headless", "pillow", "h5py")
 
 
@@ -69,9 +70,11 @@ def median_ratio(baseline: Sequence[float], ours: Sequence[float]) -> float:
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser that already knows `--json FILE`."""
+    """Return a parser that already knows `--json [FILE]`."""
     result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    result.add_argument("--json", type=Path, default=None, metavar="FILE", help="also write the figures here")
+    result.add_argument(
+        "--json", type=Path, nargs="?", const=TERMINAL, metavar="FILE", help="also write the figures, here or to stdout"
+    )
     return result
 
 
@@ -81,7 +84,12 @@ def report(figures: Mapping[str, Any], *, title: str, json_path: Path | None) ->
     width = max(len(name) for name in figures)
     for name, value in figures.items():
         print(f"  {name:<{width}}  {f'{value:.4g}' if isinstance(value, float) else value}")
-    if json_path is not None:
-        json_path.parent.mkdir(parents=True, exist_ok=True)
-        json_path.write_text(json.dumps({"title": title, "figures": figures, "machine": describe_machine()}, indent=2))
-        print(f"  written: {json_path}")
+    if json_path is None:
+        return
+    text = json.dumps({"title": title, "figures": figures, "machine": describe_machine()}, indent=2)
+    if json_path == TERMINAL:
+        print(text)
+        return
+    json_path.parent.mkdir(parents=True, exist_ok=True)
+    json_path.write_text(text)
+    print(f"  written: {json_path}")

@@ -7,10 +7,10 @@ if TYPE_CHECKING:
     from zero_shot.config import ZeroShotConfig
     from zero_shot.ensemble import average, ensemble_models, score_checkpoints
     from zero_shot.evaluate import metrics_table
-    from zero_shot.features import image_features, prompt_features
+    from zero_shot.features import image_features, phrase_features, prompt_features
     from zero_shot.images import Images, as_images
     from zero_shot.prompts import PromptPair, PromptSet, from_templates, load_prompts
-    from zero_shot.scoring import probabilities, score, score_features
+    from zero_shot.scoring import mixture_probabilities, probabilities, score, score_features
     from zero_shot.select import choose_labels, select_images
     from zero_shot.spec import build_spec
 
@@ -28,6 +28,8 @@ _HOME = {
     "image_features": "features",
     "load_prompts": "prompts",
     "metrics_table": "evaluate",
+    "mixture_probabilities": "scoring",
+    "phrase_features": "features",
     "probabilities": "scoring",
     "prompt_features": "features",
     "score": "scoring",
@@ -50,6 +52,8 @@ __all__ = [
     "image_features",
     "load_prompts",
     "metrics_table",
+    "mixture_probabilities",
+    "phrase_features",
     "probabilities",
     "prompt_features",
     "score",

@@ -24,8 +24,9 @@ class ZeroShotConfig:
     dataset, image_id, subject_id, such as the cohort table of the archive"""
     findings: tuple[str, ...] = ()
     """findings to score, by name; all of the prompt set when empty"""
-    scoring: Literal["temperature", "chexzero", "single"] = "temperature"
-    """temperature: with the learned logit scale; chexzero: without; single: positive prompts only"""
+    scoring: Literal["mixture", "temperature", "chexzero", "single"] = "mixture"
+    """mixture: any phrase of a finding may fit; temperature: the mean of its phrases has to; chexzero: the same without
+    the learned logit scale; single: positive prompts only"""
     split: str = "test"
     """cohort split to score, or "all\""""
     views: Literal["frontal", "all"] = "frontal"

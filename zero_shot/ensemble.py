@@ -61,7 +61,7 @@ def score_checkpoints(
     images: Images,
     prompts: PromptSet,
     *,
-    scoring: Scoring = "temperature",
+    scoring: Scoring = "mixture",
     batch_size: int = 64,
     device: str = "cpu",
     progress: Callable[[int], object] | None = None,

@@ -49,6 +49,26 @@ def image_features(
     return features
 
 
+def phrase_features(
+    bundle: models.Bundle, prompts: Sequence[Sequence[str]]
+) -> tuple[Float[Tensor, "k d"], list[list[int]]]:
+    """Return one feature per distinct phrase, and for each of c findings the rows of its phrases.
+
+    Args:
+        bundle: the model.
+        prompts: for each of c findings its phrases, of one polarity.
+
+    Raises:
+        ValueError: a phrase longer than the model's context, named; features that are not finite.
+    """
+    distinct = list(dict.fromkeys(chain.from_iterable(prompts)))
+    tokens = models.tokenize(distinct, bundle.tokenizer, context_length=bundle.context_length, on_overflow="error")
+    encoded = torch.cat([models.encode_texts(bundle, batch).cpu() for batch in torch.split(tokens, TEXT_BATCH)])
+    _refuse_not_finite(encoded, bundle, "prompts")
+    place = {phrase: row for row, phrase in enumerate(distinct)}
+    return encoded, [[place[phrase] for phrase in phrases] for phrases in prompts]
+
+
 def prompt_features(bundle: models.Bundle, prompts: Sequence[Sequence[str]]) -> Float[Tensor, "c d"]:
     """Return one feature per finding: its phrases' features normalised, averaged and normalised again.
 
@@ -57,17 +77,12 @@ def prompt_features(bundle: models.Bundle, prompts: Sequence[Sequence[str]]) -> 
         prompts: for each of c findings its phrases, of one polarity.
 
     Raises:
-        ValueError: a phrase longer than the model's context, named; features that are not finite.
+        ValueError: as `phrase_features`.
 
     Source: rajpurkarlab/CheXzero zero_shot.py, `zeroshot_classifier`; Radford et al. 2021, section 3.1.4.
     """
-    distinct = list(dict.fromkeys(chain.from_iterable(prompts)))
-    tokens = models.tokenize(distinct, bundle.tokenizer, context_length=bundle.context_length, on_overflow="error")
-    encoded = torch.cat([models.encode_texts(bundle, batch).cpu() for batch in torch.split(tokens, TEXT_BATCH)])
-    _refuse_not_finite(encoded, bundle, "prompts")
-    place = {phrase: row for row, phrase in enumerate(distinct)}
-    means = [encoded[[place[phrase] for phrase in phrases]].mean(dim=0) for phrases in prompts]
-    return normalize(torch.stack(means), dim=-1)
+    encoded, rows = phrase_features(bundle, prompts)
+    return normalize(torch.stack([encoded[own].mean(dim=0) for own in rows]), dim=-1)
 
 
 def logit_scale(bundle: models.Bundle) -> float:

@@ -1,5 +1,6 @@
 """From features to probabilities."""
 
+import math
 from typing import Literal, get_args
 
 import numpy as np
@@ -8,12 +9,12 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 import models
-from zero_shot.features import image_features, logit_scale, prompt_features
+from zero_shot.features import image_features, logit_scale, phrase_features, prompt_features
 from zero_shot.images import Images, Reader, as_images
 from zero_shot.prompts import PromptSet
 
-Scoring = Literal["temperature", "chexzero", "single"]
-"""How cosines become probabilities, see `probabilities`."""
+Scoring = Literal["mixture", "temperature", "chexzero", "single"]
+"""How cosines become probabilities: see `mixture_probabilities`, and `probabilities` for the other three."""
 SCORINGS: tuple[str, ...] = get_args(Scoring)
 
 
@@ -22,10 +23,10 @@ def probabilities(
     positive: Float[Tensor, "c d"],
     negative: Float[Tensor, "c d"],
     *,
-    scoring: Scoring = "temperature",
+    scoring: Literal["temperature", "chexzero", "single"] = "temperature",
     scale: float = 1.0,
 ) -> Float[Tensor, "n c"]:
-    """Return the probability of every finding in every image, from L2-normalised features.
+    """Return the probability of every finding in every image, from one L2-normalised feature for all its phrases.
 
     - "temperature": softmax over the pair, exp(a·cos⁺) / (exp(a·cos⁺) + exp(a·cos⁻)) with a = `scale`, computed as
       sigmoid(a·(cos⁺ - cos⁻)), which cannot overflow.
@@ -48,8 +49,37 @@ def probabilities(
     return torch.sigmoid(margin if scoring == "chexzero" else scale * margin)
 
 
+def mixture_probabilities(
+    images: Float[Tensor, "n d"],
+    positive: tuple[Float[Tensor, "k d"], list[list[int]]],
+    negative: tuple[Float[Tensor, "m d"], list[list[int]]],
+    *,
+    scale: float,
+) -> Float[Tensor, "n c"]:
+    """Return the probability that a finding's text is one of its positive phrases and not one of its negative ones.
+
+    With a = `scale` and P, N the features of a finding's positive and negative phrases: p / (p + q) where
+    `p = mean_{t in P} exp(a image.t)` and `q = mean_{t in N} exp(a image.t)`. That is the posterior of the training
+    softmax when all phrases of a side are equally likely beforehand. A phrase that fits ("left pleural effusion")
+    counts in full, where a mean of features lets those that do not ("right pleural effusion") pull it down. With one
+    phrase on each side it equals "temperature".
+
+    Args:
+        images: L2-normalised.
+        positive: L2-normalised features of phrases, and each finding's rows among them, as from `phrase_features`.
+        negative: likewise.
+        scale: the model's logit scale.
+    """
+
+    def evidence(features: Float[Tensor, "k d"], rows: list[list[int]]) -> Float[Tensor, "n c"]:
+        logits = scale * images @ features.T
+        return torch.stack([logits[:, own].logsumexp(dim=1) - math.log(len(own)) for own in rows], dim=1)
+
+    return torch.sigmoid(evidence(*positive) - evidence(*negative))
+
+
 def score_features(
-    bundle: models.Bundle, images: Float[Tensor, "n d"], prompts: PromptSet, *, scoring: Scoring = "temperature"
+    bundle: models.Bundle, images: Float[Tensor, "n d"], prompts: PromptSet, *, scoring: Scoring = "mixture"
 ) -> Float[np.ndarray, "n c"]:
     """Return float32 probabilities for images that are encoded already: new prompts cost no new image pass.
 
@@ -58,9 +88,15 @@ def score_features(
     """
     if scoring not in SCORINGS:
         raise ValueError(f"scoring must be one of {', '.join(SCORINGS)}; found {scoring!r}")
-    positive = prompt_features(bundle, [pair.positive for pair in prompts.pairs.values()])
-    negative = prompt_features(bundle, [pair.negative for pair in prompts.pairs.values()])
-    scores = probabilities(images, positive, negative, scoring=scoring, scale=logit_scale(bundle))
+    positive = [pair.positive for pair in prompts.pairs.values()]
+    negative = [pair.negative for pair in prompts.pairs.values()]
+    scale = logit_scale(bundle)
+    if scoring == "mixture":
+        phrases = phrase_features(bundle, positive), phrase_features(bundle, negative)
+        scores = mixture_probabilities(images, *phrases, scale=scale)
+    else:
+        means = prompt_features(bundle, positive), prompt_features(bundle, negative)
+        scores = probabilities(images, *means, scoring=scoring, scale=scale)
     return np.asarray(scores.numpy(), dtype=np.float32)
 
 
@@ -69,7 +105,7 @@ def score(
     images: Images | Reader | UInt8[np.ndarray, "n h w"],
     prompts: PromptSet,
     *,
-    scoring: Scoring = "temperature",
+    scoring: Scoring = "mixture",
     batch_size: int = 64,
 ) -> Float[np.ndarray, "n c"]:
     """Return float32 probabilities, one column per finding of `prompts`; every image is encoded once.

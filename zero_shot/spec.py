@@ -10,9 +10,9 @@ from typing import Any
 from zero_shot.ensemble import Member
 from zero_shot.prompts import PromptSet
 
-SPEC_VERSION = 1
+SPEC_VERSION = 2
 PACKAGES = ("torch", "open_clip_torch", "numpy", "pandas")
-AGGREGATION = "phrases: normalise, mean, normalise; checkpoints: mean of probabilities in float32"
+OF_ALTERNATIVES, OF_FEATURES = "mean of exp(cosine / temperature)", "normalise, mean, normalise"
 
 
 def build_spec(
@@ -43,8 +43,11 @@ def build_spec(
             {"weights": m.weights, "preprocessing": m.preprocessing, "logit_scale": m.logit_scale} for m in members
         ],
         "scoring": scoring,
-        "temperature": [1 / m.logit_scale if scoring == "temperature" else 1.0 for m in members],
-        "aggregation": AGGREGATION,
+        "temperature": [1 / m.logit_scale if scoring in ("mixture", "temperature") else 1.0 for m in members],
+        "aggregation": {
+            "phrases": OF_ALTERNATIVES if scoring == "mixture" else OF_FEATURES,
+            "checkpoints": "mean of probabilities in float32",
+        },
         "prompt_set": prompts.name,
         "findings": list(prompts.findings),
         "prompts": prompts.to_json(),

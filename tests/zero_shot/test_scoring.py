@@ -13,6 +13,8 @@ from zero_shot import (
     as_images,
     image_features,
     load_prompts,
+    mixture_probabilities,
+    phrase_features,
     probabilities,
     prompt_features,
     score,
@@ -52,6 +54,42 @@ def test_exchanging_positive_and_negative_gives_the_complement():
     images, positive, negative = unit(6, 8, 0), unit(4, 8, 1), unit(4, 8, 2)
     there, back = (probabilities(images, *pair, scale=20.0) for pair in ((positive, negative), (negative, positive)))
     np.testing.assert_allclose(there + back, 1.0, rtol=0, atol=1e-6)
+
+
+@given(st.integers(0, 1000), st.sampled_from([1.0, 14.3, 100.0]))
+@settings(max_examples=25, deadline=None)
+def test_a_mixture_is_the_share_of_the_mean_likelihoods_of_the_phrases(seed, scale):
+    images, positive, negative = (unit(k, 8, seed + j) for j, k in enumerate((5, 4, 3)))
+    of_positive, of_negative = [[0, 1, 3], [2]], [[0], [1, 2]]
+    ours = mixture_probabilities(images, (positive, of_positive), (negative, of_negative), scale=scale)
+    likelihoods = [np.exp(scale * (images.double() @ side.double().T).numpy()) for side in (positive, negative)]
+    for finding, (own, others) in enumerate(zip(of_positive, of_negative, strict=True)):
+        p, q = likelihoods[0][:, own].mean(axis=1), likelihoods[1][:, others].mean(axis=1)
+        np.testing.assert_allclose(ours[:, finding], p / (p + q), rtol=0, atol=2e-5)
+
+
+def test_with_one_phrase_on_each_side_a_mixture_is_the_softmax_over_the_pair():
+    images, positive, negative = unit(6, 8, 0), unit(4, 8, 1), unit(4, 8, 2)
+    rows = [[finding] for finding in range(4)]
+    mixed = mixture_probabilities(images, (positive, rows), (negative, rows), scale=20.0)
+    np.testing.assert_allclose(mixed, probabilities(images, positive, negative, scale=20.0), rtol=0, atol=1e-5)
+
+
+def test_a_phrase_that_does_not_fit_cannot_hide_one_that_does():
+    left, right, nothing = torch.eye(3).split(1)
+    mean = torch.nn.functional.normalize(left + right, dim=-1)
+    film = torch.nn.functional.normalize(left - right, dim=-1)
+    mixed = mixture_probabilities(film, (torch.cat([left, right]), [[0, 1]]), (nothing, [[0]]), scale=20.0)
+    assert mixed.item() > 0.99
+    assert probabilities(film, mean, nothing, scale=20.0).item() == pytest.approx(0.5)
+
+
+def test_the_default_scoring_is_the_mixture_of_the_prompt_set(bundle):
+    encoded = image_features(bundle, as_images(pixels(5)))
+    sides = [[getattr(pair, side) for pair in PROMPTS.pairs.values()] for side in ("positive", "negative")]
+    positive, negative = (phrase_features(bundle, side) for side in sides)
+    expected = mixture_probabilities(encoded, positive, negative, scale=logit_scale(bundle))
+    np.testing.assert_allclose(score_features(bundle, encoded, PROMPTS), expected, rtol=0, atol=1e-6)
 
 
 def test_single_standardises_over_the_findings_of_an_image():
@@ -124,7 +162,9 @@ def test_all_zero_images_are_refused_with_their_ids(bundle):
 
 def test_an_unknown_scoring_and_no_images_are_refused(bundle):
     unchecked = score_features.__wrapped__  # callers outside the tests have no run-time check of literals
-    with pytest.raises(ValueError, match="scoring must be one of temperature, chexzero, single; found 'softmax'"):
+    with pytest.raises(
+        ValueError, match="scoring must be one of mixture, temperature, chexzero, single; found 'softmax'"
+    ):
         unchecked(bundle, unit(1, 4, 0), PROMPTS, scoring="softmax")
     with pytest.raises(ValueError, match="there is no image"):
         score(bundle, pixels(0), PROMPTS)
