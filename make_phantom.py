@@ -1,20 +1,21 @@
 """Makes a simulated chest X-ray archive in the layout of MIMIC-CXR, with planted and known disparities.
 
     python make_phantom.py --out_dir data/phantom --n_patients 1200 --seed 0 --scenario default --image_size 512
+    python make_phantom.py miniature --archive padchest --out_dir data/padchest-miniature      # other archives, tiny
 
-1,200 patients are about 2,100 studies and 3,000 films. Everything that was planted stands in scenario.json, everything
-that the films show in truth.csv.
+1,200 patients are about 3,000 films. What was planted stands in scenario.json, what the films show in truth.csv.
 """
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import tyro
 
 from exit_codes import exit_code
+from phantom.miniatures_config import MiniatureConfig
 
 if TYPE_CHECKING:
     from phantom import Archive
@@ -52,17 +53,25 @@ def main(config: PhantomConfig) -> "Archive":
         workers=config.workers,
     )
     counts = f"{archive.n_patients} patients, {archive.n_studies} studies, {archive.n_images} films"
-    if archive.reused:
-        print(f"{archive.root} already holds this archive ({counts}): nothing to do")
-    else:
-        print(f"wrote {archive.root} ({counts}) in {time.perf_counter() - started:.0f} s")
+    wrote = f"wrote {archive.root} ({counts}) in {time.perf_counter() - started:.0f} s"
+    print(f"{archive.root} already holds this archive ({counts}): nothing to do" if archive.reused else wrote)
     print(f"planted: {archive.root / 'scenario.json'}   in the pictures: {archive.root / 'truth.csv'}")
     print(f"next: python preprocess_train_data.py --archive_root {archive.root}")
     return archive
 
 
+def _miniature(arguments: list[str]) -> None:
+    from phantom.miniatures import write_miniature  # noqa: PLC0415
+
+    config = tyro.cli(MiniatureConfig, args=arguments, use_underscores=True)
+    write_miniature(**asdict(config))
+    print(f"wrote {config.out_dir} ({config.archive}, {config.n_patients} patients)\nnext: {config.next_command}")
+
+
 def cli() -> int:
     """Run from the command line; 2 for a request that cannot be used, 1 for a job that failed."""
+    if sys.argv[1:2] == ["miniature"]:
+        return exit_code(lambda: _miniature(sys.argv[2:]))
     return exit_code(lambda: main(tyro.cli(PhantomConfig, description=__doc__, use_underscores=True)))
 
 

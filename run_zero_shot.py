@@ -1,4 +1,4 @@
-"""Score X-rays by prompts and judge the scores: predictions, metrics, subgroups and flow (CSV), and spec.json.
+"""Score X-rays by prompts and judge the scores: predictions, metrics, subgroups and flow (CSV), spec.json.
 
 python run_zero_shot.py --checkpoints runs/phantom --truth_filepath data/phantom/truth.csv --name phantom
 python run_zero_shot.py --checkpoints a.pt b.pt --prompts chexzero --scoring chexzero --groups sex "age:0,18,65,+"
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def main(config: ZeroShotConfig) -> Results:
-    """Score, evaluate overall and by group, write the four files, and return the tables."""
+    """Score, evaluate overall and by group, write the files, and return the tables."""
     from audit import disaggregate  # noqa: PLC0415  (pandas and torch, which -h does not need)
     from cohort import group_table, parse_groups  # noqa: PLC0415
     from zero_shot.results import run, write  # noqa: PLC0415
@@ -38,6 +38,7 @@ def main(config: ZeroShotConfig) -> Results:
     print(table.where(table.notna(), "").to_string(index=False, float_format="{:.3f}".format))
     for row in results.metrics.loc[results.metrics["reason"] != ""].itertuples():
         print(f"{row.finding}: {row.reason}")
+    print(results.exposure)
     print(f"results in {config.folder}")
     return results
 

@@ -86,7 +86,7 @@ class Report:
     examples: Sequence[Example] = ()
     caveats: Sequence[str] = ()
     specification: Mapping[str, Any] = field(default_factory=dict)
-    """What the scores depend on."""
+    """What the scores depend on. Its block "exposure" (stamp, images by reason) is shown with the scores."""
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -148,6 +148,7 @@ def render(report: Report, figures: Mapping[str, str]) -> str:
         report_figures=[name for name in figures if name.startswith("reports_")],
         flows={title: table.astype(object).to_dict("records") for title, table in report.flows.items()},
         examples=[(_data_uri(example.image), example) for example in report.examples],
+        exposure=report.specification.get("exposure"),
         specification=json.dumps(report.specification, indent=2),
         metric_names=METRIC_NAMES,
         policy=", ".join(sorted(set(report.subgroups["threshold_policy"]) - {""})),

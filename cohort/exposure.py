@@ -7,7 +7,8 @@ Three things are looked at, for every image of the evaluation:
 3. the pictures, if both sides are given as hashes (`image_hashes`): the same film under another name.
 
 An archive that is a part of another one, nobody knows which, counts as exposed to it. "clean" is said only of what can
-be known: an archive that the table does not list is unknown until the pictures of both sides were compared.
+be known: an archive that the table does not list is unknown until the pictures of both sides were compared, and so is
+everything if a part of the training is not on record (`cohort.trained_on`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,9 +44,13 @@ class Cohort:
     """One side of the comparison."""
 
     images: pd.DataFrame
-    """Cohort table with `dataset`, `image_id`, `subject_id`; `origin_image_id` where images have another name too."""
+    """Cohort table with `dataset`, `image_id`, `subject_id`; `origin_image_id` where images have another name too. Of
+    training images, `role` may say that some only "selected" the checkpoint, which exposes them as well."""
     hashes: UInt64[np.ndarray, "n 8"] | None = None
     """`image_hashes` of the images, in their order; None if the pictures were not looked at."""
+    unrecorded: str = ""
+    """Of training: a name for what was learnt from images that are not listed here, such as the weights that the
+    training started from; "" if everything is listed."""
 
     def __post_init__(self) -> None:
         if self.hashes is not None and len(self.hashes) != len(self.images):
@@ -88,7 +93,7 @@ def check_exposure(evaluated: Cohort, trained: Sequence[Cohort]) -> Exposure:
     ranks = np.zeros(len(evaluated.images), dtype=np.int64)
     reasons = np.full(len(ranks), CLEAN, dtype=object)
     for cohort in trained:
-        for rows, stamp, reason in _evidence(evaluated, cohort):
+        for rows, stamp, reason in _all_evidence(evaluated, cohort):
             worse = rows & (ranks < _ORDER.index(stamp))
             ranks[worse] = _ORDER.index(stamp)
             reasons[worse] = reason
@@ -141,25 +146,41 @@ class _Listed:
 
 
 _Rows = npt.NDArray[np.bool_]
+_WHERE = {"trained": "in training", "selected": "among those that chose the checkpoint"}
 
 
-def _evidence(evaluated: Cohort, trained: Cohort) -> Iterator[tuple[_Rows, Stamp, str]]:
+def _all_evidence(evaluated: Cohort, trained: Cohort) -> Iterator[tuple[_Rows, Stamp, str]]:
+    """Yield `_evidence` of the images that were trained on, of those that selected, and of what is not on record."""
+    if trained.unrecorded:
+        everything = np.ones(len(evaluated.images), dtype=bool)
+        yield everything, "unknown", f"what {trained.unrecorded} was trained on is not on record"
+    roles = trained.images["role"] if "role" in trained.images else pd.Series("trained", index=trained.images.index)
+    for role, where in _WHERE.items():
+        rows = roles.eq(role).to_numpy()
+        if rows.any():
+            hashes = None if trained.hashes is None else trained.hashes[rows]
+            yield from _evidence(evaluated, Cohort(images=trained.images[rows], hashes=hashes), where)
+
+
+def _evidence(evaluated: Cohort, trained: Cohort, where: str) -> Iterator[tuple[_Rows, Stamp, str]]:
     """Yield what speaks against "clean": the evaluated images concerned, (n,), how they are stamped, and why."""
     pictures = evaluated.hashes is not None and trained.hashes is not None
     for dataset in evaluated.images["dataset"].unique():
         rows = evaluated.images["dataset"].eq(dataset).to_numpy()
         for other, training in trained.images.groupby("dataset"):
             images = evaluated.images[rows]
-            for found, stamp, reason in _by_archive(str(dataset), str(other), images, training, pictures=pictures):
+            for found, stamp, reason in _by_archive(
+                str(dataset), str(other), images, training, pictures=pictures, where=where
+            ):
                 concerned = rows.copy()
                 concerned[rows] = found
                 yield concerned, stamp, reason
     if evaluated.hashes is not None and trained.hashes is not None:
-        yield near_duplicates(evaluated.hashes, trained.hashes), "exposed", "the same picture is in training"
+        yield near_duplicates(evaluated.hashes, trained.hashes), "exposed", f"the same picture is {where}"
 
 
 def _by_archive(
-    dataset: str, other: str, images: pd.DataFrame, training: pd.DataFrame, *, pictures: bool
+    dataset: str, other: str, images: pd.DataFrame, training: pd.DataFrame, *, pictures: bool, where: str
 ) -> Iterator[tuple[_Rows, Stamp, str]]:
     """Yield the evidence against images of one archive, given what is trained on of another one.
 
@@ -169,27 +190,39 @@ def _by_archive(
         images: The evaluated images.
         training: The training images.
         pictures: Whether the pictures are compared too.
+        where: What the training images were used for, in words.
     """
     archives = _archives()
     everything = np.ones(len(images), dtype=bool)
     for name in (other, dataset):
         if name not in archives:
+            if dataset == other:
+                yield from _by_id(images["image_id"], training["image_id"], images, training, f"{where} ({other})")
             if not pictures:
-                yield everything, "unknown", f"nothing is known of the archive {name}; the pictures were not compared"
+                told = name or "without a name"
+                yield everything, "unknown", f"nothing is known of the archive {told}; the pictures were not compared"
             return
     if archives[dataset].family != archives[other].family:
         return
     mine, theirs = (_shared_ids(*one) for one in ((images, archives[dataset]), (training, archives[other])))
     named = mine.ne("").to_numpy()
-    yield named & mine.isin(theirs).to_numpy(), "exposed", f"the image is in training ({other})"
-    patients = images["subject_id"].isin(training["subject_id"]).to_numpy()
-    yield named & patients, "exposed", f"another image of the patient is in training ({other})"
+    yield from _by_id(mine, theirs, images, training, f"{where} ({other})")
     family = archives[dataset].family
     if not pictures:
         yield ~named, "exposed", f"taken from {family} like training ({other}), and nobody knows which images"
     yield ~named, "unknown", f"taken from {family} like training ({other}): no picture is the same, but patients may be"
     if theirs.eq("").any():
         yield named, "unknown", f"training has images of {family} without their names ({other})"
+
+
+def _by_id(
+    mine: pd.Series, theirs: pd.Series, images: pd.DataFrame, training: pd.DataFrame, where: str
+) -> Iterator[tuple[_Rows, Stamp, str]]:
+    """Yield the evidence of ids of one kind: the image itself, or another one of the same patient."""
+    named = mine.ne("").to_numpy()
+    yield named & mine.isin(theirs).to_numpy(), "exposed", f"the image is {where}"
+    patients = images["subject_id"].isin(training["subject_id"]).to_numpy()
+    yield named & patients, "exposed", f"another image of the patient is {where}"
 
 
 def _shared_ids(images: pd.DataFrame, listed: _Listed) -> "pd.Series[str]":

@@ -1,5 +1,6 @@
 """The flow table: how many images, studies and patients each exclusion leaves, by reason and in order."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ class Step:
     """Studies that remain."""
     patients: int
     """Patients that remain."""
+    fault: bool = False
+    """Whether the line tells of damage to the archive, which a strict job does not let pass."""
 
 
 class Flow:
@@ -56,10 +59,18 @@ class Flow:
         """Record where the counting begins: all rows of `frame`."""
         self._add("start", reason, len(frame), frame)
 
-    def keep(self, frame: pd.DataFrame, mask: "pd.Series[bool] | npt.NDArray[np.bool_]", reason: str) -> pd.DataFrame:
+    def keep(
+        self,
+        frame: pd.DataFrame,
+        mask: "pd.Series[bool] | npt.NDArray[np.bool_]",
+        reason: str,
+        *,
+        fault: bool = False,
+    ) -> pd.DataFrame:
         """Return the rows of `frame` where `mask` is true and record the others as left out for `reason`.
 
-        The line is written even when no row is left out: a zero says that the rule was applied.
+        The line is written even when no row is left out: a zero says that the rule was applied. A `fault` is something
+        wrong with the archive, see `faults`.
 
         Raises:
             ValueError: `mask` is not boolean, has missing values, or does not fit `frame`.
@@ -70,13 +81,22 @@ class Flow:
                 f"flow ({reason}): wanted {len(frame)} true/false values, found {kept.dtype} of shape {kept.shape}."
             )
         remaining = frame.loc[kept].reset_index(drop=True)
-        self._add("left out", reason, len(frame) - len(remaining), remaining)
+        self._add("left out", reason, len(frame) - len(remaining), remaining, fault=fault)
         return remaining
 
-    def note(self, frame: pd.DataFrame, reason: str, *, rows: int | None = None) -> None:
+    def note(self, frame: pd.DataFrame, reason: str, *, rows: int | None = None, fault: bool = False) -> None:
         """Record something about rows that stay, such as images without a race on record; nothing when `rows` is 0."""
         if rows != 0:
-            self._add("noted", reason, rows, frame)
+            self._add("noted", reason, rows, frame, fault=fault)
+
+    @property
+    def faults(self) -> Counter[str]:
+        """How many rows each fault of the archive concerns, by reason."""
+        counts: Counter[str] = Counter()
+        for step in self.steps:
+            if step.fault and step.rows:
+                counts[step.reason] += step.rows
+        return counts
 
     def to_frame(self) -> pd.DataFrame:
         """Return the columns step, reason, rows, images, studies, patients; the last three count what remains."""
@@ -104,7 +124,7 @@ class Flow:
             for line in lines
         )
 
-    def _add(self, kind: Kind, reason: str, rows: int | None, frame: pd.DataFrame) -> None:
+    def _add(self, kind: Kind, reason: str, rows: int | None, frame: pd.DataFrame, *, fault: bool = False) -> None:
         self.steps.append(
             Step(
                 kind=kind,
@@ -113,5 +133,6 @@ class Flow:
                 images=len(frame),
                 studies=len(frame[["subject_id", "study_id"]].drop_duplicates()),
                 patients=int(frame["subject_id"].nunique()),
+                fault=fault,
             )
         )

@@ -84,10 +84,16 @@ def validate(frame: pd.DataFrame) -> None:
 def listed(frame: pd.DataFrame, *, dataset: str, source: str) -> pd.DataFrame:
     """Return what a reader of an archive found as a cohort table: named, none of it packed yet, in order, checked.
 
+    An image to which the reader gave a `status_reason` is "excluded" from the start and in no split, the others are
+    "listed".
+
     Raises:
         ValueError: `validate` objects.
     """
-    frame = frame.assign(dataset=dataset, source=source, status="listed", status_reason="")
+    reasons = frame["status_reason"] if "status_reason" in frame else pd.Series("", index=frame.index)
+    status = reasons.eq("").map({True: "listed", False: "excluded"})
+    split = frame["split"].where(reasons.eq(""), "")
+    frame = frame.assign(dataset=dataset, source=source, status=status, status_reason=reasons, split=split)
     frame["h5_row"] = pd.array([pd.NA] * len(frame), dtype="Int64")
     validate(frame)
     return _in_order(frame)

@@ -1,5 +1,6 @@
 """The archive that the settings name, as a cohort table in row order, with its flow."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +20,7 @@ from cohort.sources.table import read_mapping, read_table
 from cohort.sources.vindr import read_vindr_cxr, read_vindr_pcxr
 from preprocess.config import PreprocessConfig
 
-READERS = {
+READERS: Mapping[str, Callable[..., tuple[pd.DataFrame, Flow]]] = {
     "chexpert": read_chexpert,
     "chexpert-plus": read_chexpert_plus,
     "nih": read_nih,
@@ -48,7 +49,9 @@ def read_archive(config: PreprocessConfig) -> tuple[pd.DataFrame, Flow]:
         frame, flow = _read_csv(config.csv_path, config)
     elif config.dataset_type in READERS:
         # Files are looked for later, one by one, so that each one missing keeps its line in the cohort table.
-        frame, flow = READERS[config.dataset_type](config.chest_x_ray_path or config.archive_root, check_files=False)
+        options = {"edition": config.nih_edition} if config.dataset_type == "nih" else {}
+        root = config.chest_x_ray_path or config.archive_root
+        frame, flow = READERS[config.dataset_type](root, check_files=False, **options)
     else:
         frame, flow = _read_mimic(config)
     # By parts of the path, as folders are listed: all images of a patient, then of a study, follow each other.

@@ -26,6 +26,9 @@ Dtype = Literal["uint8", "float32"]
 
 CRASHES = "image stops the process that reads it"
 
+MIN_PIXELS = 64
+"""Smaller pictures are marks of a failed export, not films: a single pixel would become an evenly grey row."""
+
 _synchronise = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 _MOST_STARTS = 2
@@ -135,11 +138,20 @@ def make_row(path: str, spec: PackSpec) -> tuple[UInt8[np.ndarray, "r r"], tuple
     """
     enough = None if spec.exact else math.ceil(DECODED_PER_TARGET * spec.resolution)
     image = decode_image(path, sixteen_bit=spec.sixteen_bit, enough=enough)
+    if image.width * image.height < MIN_PIXELS:
+        size = f"{image.width} x {image.height}, {MIN_PIXELS} pixels or more are wanted"
+        raise UnreadableImageError("image is too small", f"{path}: {size}")
     square = fit_to_square(image, spec.resolution)
     width, height = fitted_size(image.width, image.height, spec.resolution)
     left, top = (spec.resolution - width) // 2, (spec.resolution - height) // 2
     inside = square[top : top + height, left : left + width]
-    return square, quality.flags(inside, width=image.width, height=image.height)
+    found = quality.flags(inside, width=image.width, height=image.height)
+    of_file = {
+        quality.COLOURED: quality.is_coloured(image.pixels),
+        quality.TRANSPARENT: image.transparent,
+        quality.MISNAMED: quality.is_misnamed(path, image.format),
+    }
+    return square, (*found, *(flag for flag, holds in of_file.items() if holds))
 
 
 def _pack(image: Image, row: int, rows: int, offset: int, spec: PackSpec) -> Entry:

@@ -61,6 +61,9 @@ class PreprocessConfig:
     """Folder of the images: files/ of MIMIC-CXR-JPG or MIMIC-CXR, or CheXpert's test folder. csv: paths of the table
     are relative to it (default: to the table). Other archives: the same as archive_root. Default: found below
     archive_root."""
+    nih_edition: Literal["2020", "2017"] | None = None
+    """nih: whose ages and labels to take, Data_Entry_2017_v2020.csv or Data_Entry_2017.csv; a quarter of the ages
+    differ. Default: 2020 if it is there."""
     radiology_reports_path: Path | None = None
     """mimic: folder files/ of the MIMIC-CXR reports. Default: found below archive_root."""
     mimiciv_path: Path | None = None
@@ -157,6 +160,8 @@ class PreprocessConfig:
             raise ValueError("--dataset_type chexpert-test: wanted its folder as --chest_x_ray_path, found none.")
         if self.csv_mapping is not None and self.columns != ColumnMapping():
             raise ValueError("--dataset_type csv: wanted --csv_mapping or --columns.* flags, found both.")
+        if self.nih_edition is not None and self.dataset_type != "nih":
+            raise ValueError(f"--nih_edition: wanted --dataset_type nih with it, found {self.dataset_type}.")
         extra = self.radiology_reports_path or self.mimiciv_path
         if self.dataset_type in TEXTS_IN_FILES and extra is not None and self.chest_x_ray_path is None:
             raise ValueError(

@@ -57,6 +57,10 @@ class Decoded(NamedTuple):
     """Likewise."""
     shrunk: int = 1
     """Whole pixels per pixel in `pixels`, along each side."""
+    format: str = ""
+    """"JPEG", "PNG", "BMP", "TIFF" or "DICOM", by content, whatever the file's name says."""
+    transparent: bool = False
+    """Whether it had an alpha channel that was not opaque everywhere."""
 
 
 def read_image(path: Path | str, *, sixteen_bit: SixteenBitRule = "window") -> Pixels:
@@ -88,14 +92,15 @@ def decode_image(path: Path | str, *, sixteen_bit: SixteenBitRule = "window", en
             if file.read(_DICOM_PREAMBLE + 4)[_DICOM_PREAMBLE:] == b"DICM":
                 from preprocess.dicom import read_dicom  # noqa: PLC0415  (pydicom, which most archives do not need)
 
-                return _whole(read_dicom(file, path))
+                return _whole(read_dicom(file, path), "DICOM")
             file.seek(0)
             with Image.open(file, formats=FORMATS) as image:
                 _refuse_before_decoding(image, path, sixteen_bit)
                 if image.format in {"JPEG", "MPO"} and image.mode in {"L", "RGB"}:
                     return _decode_jpeg(image, file, enough)
                 image.load()
-                return _whole(_pixels(ImageOps.exif_transpose(image), path, sixteen_bit))
+                whole = _whole(_pixels(ImageOps.exif_transpose(image), path, sixteen_bit), str(image.format))
+                return whole._replace(transparent=_is_transparent(image))
         except UnreadableImageError:
             raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -119,8 +124,8 @@ def _open(path: Path | str) -> BinaryIO:
     return file
 
 
-def _whole(pixels: Pixels) -> Decoded:
-    return Decoded(pixels, pixels.shape[1], pixels.shape[0])
+def _whole(pixels: Pixels, kind: str) -> Decoded:
+    return Decoded(pixels, pixels.shape[1], pixels.shape[0], format=kind)
 
 
 def _decode_jpeg(image: Image.Image, file: BinaryIO, enough: int | None) -> Decoded:
@@ -139,8 +144,8 @@ def _decode_jpeg(image: Image.Image, file: BinaryIO, enough: int | None) -> Deco
     if image.mode == "L":
         pixels = pixels[..., 0]
     if orientation in _UPRIGHT:
-        return _whole(np.asarray(Image.fromarray(pixels).transpose(_UPRIGHT[orientation])))
-    return Decoded(pixels, image.width, image.height, shrunk)
+        return _whole(np.asarray(Image.fromarray(pixels).transpose(_UPRIGHT[orientation])), "JPEG")
+    return Decoded(pixels, image.width, image.height, shrunk, "JPEG")
 
 
 _UPRIGHT = {
@@ -176,6 +181,14 @@ def _refuse_before_decoding(image: Image.Image, path: Path | str, sixteen_bit: S
     raw_modes = [str(tile[-1]) for tile in getattr(image, "tile", [])]
     if sixteen_bit == "window" and image.mode in {"RGB", "RGBA", "LA"} and any("16" in mode for mode in raw_modes):
         raise UnreadableImageError("image is 16-bit colour", f"{path}: only 16-bit grey can be windowed")
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    if image.mode not in {"LA", "La", "RGBA", "RGBa"}:
+        return False
+    return bool(np.asarray(image.getchannel(len(image.mode) - 1)).min() < np.iinfo(np.uint8).max)
 
 
 def _pixels(image: Image.Image, path: Path | str, sixteen_bit: SixteenBitRule) -> Pixels:

@@ -5,9 +5,10 @@ the file and the kind of fault in words of ours, because pydicom's own may quote
 """
 
 import logging
+import math
 import warnings
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pydicom
@@ -16,14 +17,26 @@ from jaxtyping import Float64, Int, Integer, UInt8
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import JPEGBaseline8Bit
+from pydicom.uid import (
+    JPEG2000,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
 from preprocess.decode import MAX_PIXELS, Pixels, UnreadableImageError
 
 DECODERS = "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg pyjpegls"
 """What decodes the compressed transfer syntaxes."""
 
-logging.getLogger("pydicom").addFilter(lambda _: False)  # Its lines quote elements too.
+# Its lines quote elements too. A filter would hold up its own lines only, not those of its modules.
+logging.getLogger("pydicom").addHandler(logging.NullHandler())
+logging.getLogger("pydicom").propagate = False
 
 _READ = [
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PlanarConfiguration", "PhotometricInterpretation"),
@@ -32,6 +45,15 @@ _READ = [
     *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence"),
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PixelData"),
 ]
+_PLUGINS = {
+    **dict.fromkeys((JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1), "pylibjpeg"),
+    **dict.fromkeys((JPEG2000, JPEG2000Lossless), "pylibjpeg"),
+    **dict.fromkeys((JPEGLSLossless, JPEGLSNearLossless), "pyjpegls"),
+    RLELossless: "pydicom",
+}
+"""Who decodes what. pydicom would take whatever is installed, GDCM first; but GDCM and pylibjpeg-rle answer some
+damaged files by ending the process."""
+
 _GREY, _COLOUR = {"MONOCHROME1", "MONOCHROME2"}, {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
 
 
@@ -93,7 +115,7 @@ def _stored(dataset: Dataset) -> Integer[np.ndarray, "h w"] | UInt8[np.ndarray, 
         frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
         pixels: np.ndarray = simplejpeg.decode_jpeg(frame, "GRAY", strict=True)[..., 0]
         return pixels
-    return pixel_array(dataset)
+    return pixel_array(dataset, decoding_plugin=_PLUGINS.get(syntax, ""))
 
 
 def _lacks_decoder(error: Exception) -> bool:
@@ -105,7 +127,11 @@ def _grey_levels(stored: Integer[np.ndarray, "h w"], dataset: Dataset) -> UInt8[
     lowest = int(stored.min())
     values = np.arange(lowest, int(stored.max()) + 1)
     padding = _is_padding(values, dataset)
-    shares = _voi(_modality(values, dataset), dataset, used=_occurs(stored, lowest, len(values)) & ~padding)
+    used = _occurs(stored, lowest, len(values)) & ~padding
+    transformed = _modality(values, dataset)
+    shares = _voi(transformed, dataset, used=used)
+    if not (np.isfinite(transformed[used]).all() and np.isfinite(shares[used]).all()):
+        raise ValueError("a transform beyond all numbers")
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         shares = 1.0 - shares
     levels = np.where(padding, 0, np.rint(255.0 * shares)).astype(np.uint8)
@@ -128,7 +154,14 @@ def _modality(values: Int[np.ndarray, "v"], dataset: Dataset) -> Float64[np.ndar
     if dataset.get("ModalityLUTSequence"):
         return _look_up(values.astype(np.float64), dataset.ModalityLUTSequence[0], dataset)[0]
     slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
-    return values * float(1.0 if slope is None else slope) + float(intercept or 0.0)
+    return values * _number(1.0 if slope is None else slope) + _number(intercept or 0.0)
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError("an element that is no number")
+    return number
 
 
 def _voi(values: Float64[np.ndarray, "v"], dataset: Dataset, *, used: np.ndarray) -> Float64[np.ndarray, "v"]:
@@ -143,7 +176,7 @@ def _voi(values: Float64[np.ndarray, "v"], dataset: Dataset, *, used: np.ndarray
         brightness, highest = _look_up(values, dataset.VOILUTSequence[0], dataset)
         return brightness / highest
     if dataset.get("WindowCenter") is not None and dataset.get("WindowWidth") is not None:
-        centre, width = (float(np.atleast_1d(dataset[name].value)[0]) for name in ("WindowCenter", "WindowWidth"))
+        centre, width = (_number(np.atleast_1d(dataset[name].value)[0]) for name in ("WindowCenter", "WindowWidth"))
         return _window(values, centre, width, str(dataset.get("VOILUTFunction") or "LINEAR"))
     darkest, brightest = (values[used].min(), values[used].max()) if used.any() else (0.0, 0.0)
     return np.clip((values - darkest) / max(brightest - darkest, 1e-9), 0.0, 1.0)

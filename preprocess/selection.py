@@ -13,10 +13,13 @@ from preprocess import quality
 class Selection:
     """Narrows an archive to the images that become rows, and remembers why every other one did not.
 
+    Images that the archive's reader excluded are left out from the start, for its reason.
+
     Attributes:
         kept: the images still in, in row order.
         flow: the counts, by reason and in order.
-        faults: how many images each fault of the archive cost; what was left out by choice is none.
+        faults: how many images, or rows of its tables, each fault of the archive cost; what was left out by choice is
+            none.
     """
 
     def __init__(self, listed: pd.DataFrame, flow: Flow) -> None:
@@ -24,8 +27,10 @@ class Selection:
         self._left_out: dict[str, tuple[str, str]] = {}
         self.kept = listed
         self.flow = flow
-        self.faults: Counter[str] = Counter()
+        self.faults: Counter[str] = flow.faults
         self._flags: dict[str, set[str]] = {}
+        if listed["status_reason"].ne("").any():
+            self.leave_out(listed["status_reason"].tolist(), rule="")
 
     def leave_out(
         self,
@@ -65,7 +70,9 @@ class Selection:
             lateral = {quality.LATERAL} if view == "LATERAL" else set()
             self._flags[image_id] = lateral.union(flags.get(image_id, ()))
         for flag in quality.FLAGS:
-            self.flow.note(self.kept, flag, rows=sum(flag in found for found in self._flags.values()))
+            rows = sum(flag in found for found in self._flags.values())
+            self.flow.note(self.kept, flag, rows=rows, fault=flag in quality.FAULTS)
+            self.faults.update({flag: rows} if rows and flag in quality.FAULTS else {})
 
     def cohort(self) -> pd.DataFrame:
         """Return all listed images with `h5_row` (the place among those kept), `status`, `status_reason`, `quality`."""

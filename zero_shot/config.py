@@ -19,6 +19,9 @@ class ZeroShotConfig:
     """CSV with image_id and 0/1 columns by name; the cohort's own labels when absent"""
     prompts: str = "radiologist"
     """shipped prompt set (radiologist, chexzero) or a JSON file"""
+    trained_on: tuple[Path, ...] = ()
+    """tables of the images that the checkpoints were trained on, where no trained_on.csv.gz lies beside them: columns
+    dataset, image_id, subject_id, such as the cohort table of the archive"""
     findings: tuple[str, ...] = ()
     """findings to score, by name; all of the prompt set when empty"""
     scoring: Literal["mixture", "temperature", "chexzero", "single"] = "mixture"

@@ -10,10 +10,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from atomic import write_json, write_whole
-from cohort import Flow, open_images, read_cohort
+from cohort import Exposure, Flow, open_images, read_cohort
 from zero_shot.config import ZeroShotConfig
 from zero_shot.ensemble import Member, average, in_order, score_checkpoints
 from zero_shot.evaluate import metrics_table
+from zero_shot.exposure import stamp
 from zero_shot.features import pick_device
 from zero_shot.images import Images
 from zero_shot.prompts import PromptSet, load_prompts
@@ -37,6 +38,8 @@ class Results:
     """See `spec.build_spec`."""
     flow: Flow
     """Which rows of the cohort were not scored, and why."""
+    exposure: Exposure
+    """Whether the scored images were seen in training."""
 
     @property
     def findings(self) -> list[str]:
@@ -82,8 +85,10 @@ def run(config: ZeroShotConfig) -> Results:
             uncertainty_policy=config.uncertainty_policy,
             blank_is_zero=config.blank_is_zero,
         )
+        stamped = stamp(config.checkpoints, chosen, images, named=config.trained_on)
         members = _score(config, images, prompts)
         spec = _spec(config, members, prompts, images=images, truth=truth, store=store.attributes)
+    spec["exposure"] = stamped.to_json()
     scores = average([member.scores for member in members])
     predictions = pd.DataFrame(scores, columns=list(prompts.findings))
     predictions.insert(0, "image_id", list(images.ids))
@@ -95,16 +100,28 @@ def run(config: ZeroShotConfig) -> Results:
         n_replicates=config.n_replicates,
         seed=config.seed,
     )
-    return Results(predictions=predictions, truth=truth, cohort=chosen, metrics=table, spec=spec, flow=flow)
+    return Results(
+        predictions=predictions,
+        truth=truth,
+        cohort=chosen,
+        metrics=table,
+        spec=spec,
+        flow=flow,
+        exposure=stamped.exposure,
+    )
 
 
 def write(results: Results, subgroups: pd.DataFrame, folder: Path) -> None:
     """Write predictions, metrics, subgroups, flow (CSV) and spec.json into `folder`, each whole or not at all.
 
-    The specification comes last: a folder with a spec.json is complete.
+    exposure.csv is written only if not all images are clean. The specification comes last: a folder with a spec.json is
+    complete.
     """
-    (folder / "spec.json").unlink(missing_ok=True)
+    for name in ("spec.json", "exposure.csv"):
+        (folder / name).unlink(missing_ok=True)
     tables = {"predictions": results.predictions, "metrics": results.metrics, "subgroups": subgroups}
+    if results.exposure.stamp != "clean":
+        tables["exposure"] = results.exposure.images
     for name, table in tables.items():
         with write_whole(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")

@@ -24,7 +24,7 @@ def build_spec(
     labels: Mapping[str, Any],
     interval: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the specification as it is written to `spec.json`.
+    """Return the specification as it is written to `spec.json`, but for its block `exposure` (`exposure.Stamped`).
 
     `hash` covers the block `evaluation` only: the same weights, pixels, prompts and rules give the same hash wherever
     the files lie and whatever the versions are, which stand beside it in `provenance`.

@@ -109,7 +109,7 @@ def add_paths(
     first = files[~files.index.duplicated()]
     extra = int((~first.index.isin(names)).sum())
     flow.note(frame, "image files that no table lists", rows=extra)
-    flow.note(frame, "file names that occur twice: the first path is taken", rows=len(files) - len(first))
+    flow.note(frame, "file names that occur twice: the first path is taken", rows=len(files) - len(first), fault=True)
     paths = names.map(first)
     there = paths.notna()
     frame = frame.assign(path=paths.where(there, f"{root}{os.sep}" + names))

@@ -16,7 +16,7 @@ from typing import Literal
 
 import pandas as pd
 
-from cohort._csv import read_strings, refuse_repeated
+from cohort._csv import read_strings
 from cohort.flow import Flow
 from cohort.labels import to_labels
 from cohort.names import FINDINGS
@@ -29,6 +29,7 @@ from cohort.sources.archive_files import (
     table_below,
 )
 from cohort.sources.chexpert_demographics import DEMO, add_race_and_ethnicity, read_demo
+from cohort.sources.repeated import one_row_per_image
 from cohort.sources.words import add_ages, add_sex, add_views, without
 from cohort.table import listed
 
@@ -56,7 +57,7 @@ def read_chexpert(
 
     Raises:
         FileNotFoundError: No such folder, no table, or none of the images.
-        ValueError: A table lacks a column, has an image twice, or a label that is none of 1, 0, -1, blank.
+        ValueError: A table lacks a column, or has a label that is none of 1, 0, -1, blank.
 
     Source: Irvin et al., CheXpert, AAAI 2019, arXiv 1901.07031.
     """
@@ -64,9 +65,9 @@ def read_chexpert(
     train = needed_table(folder, "train.csv" if labeller == "chexpert" else "train_cheXbert.csv", archive=ARCHIVE)
     tables = [path for path in (train, table_below(train.parent, "valid.csv", depth=0)) if path is not None]
     frame = pd.concat([_read_table(path, images_below=train.parent) for path in tables], ignore_index=True)
-    refuse_repeated(frame["image_id"], what=f"{train}, Path", advice="Download the file again.")
     flow = Flow()
     flow.start(frame, f"listed in {' and '.join(path.name for path in tables)}")
+    frame = one_row_per_image(frame, flow)
     if check_files:
         frame = keep_existing(frame, flow, archive=ARCHIVE)
     frame = add_views(frame, view_words(frame.pop("Frontal/Lateral"), frame.pop("AP/PA")), flow)

@@ -17,13 +17,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from cohort._csv import read_strings, refuse_repeated
+from cohort._csv import read_strings
 from cohort.flow import Flow
 from cohort.names import FINDINGS
 from cohort.sources.archive_files import Archive, archive_root, keep_existing, needed_table, source_of, table_below
 from cohort.sources.chexpert import SPLITS, ages_without_zero, ids_of, view_words
 from cohort.sources.chexpert_demographics import add_race_and_ethnicity
 from cohort.sources.composed_report import compose
+from cohort.sources.repeated import one_row_per_image, one_row_per_key
 from cohort.sources.words import NOT_SAID, add_ages, add_sex, add_views, without
 from cohort.table import listed
 
@@ -59,20 +60,22 @@ def read_chexpert_plus(root: Path | str, *, check_files: bool = True) -> tuple[p
 
     Raises:
         FileNotFoundError: No such folder, no table, or none of the images.
-        ValueError: The table lacks a column or has an image twice, or the label file cannot be read.
+        ValueError: The table lacks a column, or the label file cannot be read.
 
     Source: Chambon et al., CheXpert Plus, arXiv 2405.19538.
     """
     folder = archive_root(root, ARCHIVE)
     path = needed_table(folder, TABLE, archive=ARCHIVE)
     table = read_strings(path, columns=[*_COLUMNS, *SECTIONS.values()], what=ARCHIVE.name)
-    frame = ids_of(table["path_to_image"])
-    refuse_repeated(frame["image_id"], what=f"{path}, path_to_image", advice="Download the file again.")
+    ids = ids_of(table["path_to_image"])
+    table = table.assign(**ids)
+    flow = Flow()
+    flow.start(table, f"listed in {path.name}")
+    table = one_row_per_image(table, flow)
+    frame = table[[*ids, "status_reason"]].copy()
     frame["split"] = frame["split_official"].map(SPLITS).fillna("test")
     frame["path"] = _paths(table["path_to_image"], path.parent)
     frame["report"] = compose({heading: table[column] for heading, column in SECTIONS.items()})
-    flow = Flow()
-    flow.start(frame, f"listed in {path.name}")
     frame = _add_labels(frame, folder, flow)
     frame = add_views(frame, view_words(table["frontal_lateral"], table["ap_pa"]), flow)
     frame = add_sex(frame, table["sex"], flow)
@@ -119,7 +122,7 @@ def _add_labels(frame: pd.DataFrame, folder: Path, flow: Flow) -> pd.DataFrame:
             f"{ARCHIVE.name}: {path}: wanted one JSON object per line with path_to_image and the 14 findings ({error})."
         ) from error
     labels = labels.assign(image_id=ids_of(labels["path_to_image"])["image_id"]).drop(columns="path_to_image")
-    refuse_repeated(labels["image_id"], what=f"{path}, path_to_image", advice="Download the file again.")
+    labels = one_row_per_key(labels, ["image_id"], images=frame, flow=flow, name=path.name)
     joined = frame.merge(labels, on="image_id", how="left", validate="one_to_one", indicator="labelled")
     flow.note(joined, f"not in {path.name}: no labels", rows=int(joined["labelled"].eq("left_only").sum()))
     return joined.drop(columns="labelled").astype(dict.fromkeys(FINDINGS, "float64"))

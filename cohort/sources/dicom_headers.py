@@ -3,6 +3,7 @@
 Only the fields asked for are read, by keyword, and no pixels. Nothing else of a header leaves this function.
 """
 
+import logging
 import warnings
 from collections.abc import Sequence
 
@@ -12,6 +13,10 @@ from pydicom.errors import InvalidDicomError
 from tqdm import tqdm
 
 from cohort.flow import Flow
+
+# Its lines and warnings quote elements, among them names. A filter would hold up its own lines only.
+logging.getLogger("pydicom").addHandler(logging.NullHandler())
+logging.getLogger("pydicom").propagate = False
 
 # What pydicom raises on damaged files, besides its own class; NotImplementedError for a kind of value it does not know.
 _DAMAGE = (InvalidDicomError, OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError)
@@ -37,7 +42,7 @@ def read_headers(paths: pd.Series, keywords: Sequence[str]) -> pd.DataFrame:
 def note_unreadable(frame: pd.DataFrame, headers: pd.DataFrame, flow: Flow) -> None:
     """Count the headers that could not be read, by the error that they gave."""
     for error, count in headers.loc[headers["unreadable"].ne(""), "unreadable"].value_counts().items():
-        flow.note(frame, f"DICOM header cannot be read: {error}", rows=int(count))
+        flow.note(frame, f"DICOM header cannot be read: {error}", rows=int(count), fault=True)
 
 
 def _read(path: str, keywords: Sequence[str]) -> list[str]:

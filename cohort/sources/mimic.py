@@ -20,19 +20,19 @@ from typing import Literal
 
 import pandas as pd
 
-from cohort._csv import read_strings, refuse_repeated
+from cohort._csv import read_strings
 from cohort.flow import Flow
 from cohort.labels import to_labels
 from cohort.names import FINDINGS
 from cohort.sources.dicom_headers import note_unreadable, read_headers
 from cohort.sources.mimic_iv import add_demographics
 from cohort.sources.mimic_layout import MimicLayout, find_mimic, how_to_get_mimic, layout_at
+from cohort.sources.repeated import one_row_per_image, one_row_per_key
 from cohort.sources.words import add_views
 from cohort.table import listed
 
 __all__ = ["MimicLayout", "find_mimic", "how_to_get_mimic", "layout_at", "read_mimic"]
 
-ADVICE = "Download the file again."
 NAMES = {"jpg": ("MIMIC-CXR-JPG", "mimic-cxr-jpg"), "dcm": ("MIMIC-CXR", "mimic-cxr")}
 """Suffix of the images to the archive's name and its word in the column `dataset`."""
 
@@ -52,8 +52,8 @@ def read_mimic(
     age is missing; `age_top_coded`; `insurance_link`, how the admission was found; and the archive's own words in
     `raw_view`, `raw_sex`, `raw_race` and `raw_insurance`.
 
-    Only images whose file is missing are left out. Those without report, labels or demographics stay, and the flow
-    notes how many they are. A part of the archive that is absent altogether is noted too.
+    Only images whose file is missing and rows that repeat an image are left out. Images without report, labels or
+    demographics stay, and the flow notes how many they are. A part of the archive that is absent is noted too.
 
     Args:
         layout: Where the parts are: `find_mimic` or `layout_at`; its `suffix` says whether images are JPEG or DICOM.
@@ -62,7 +62,7 @@ def read_mimic(
 
     Raises:
         FileNotFoundError: The folder of images is not there, or holds none of the images listed.
-        ValueError: A table lacks a column, has an id twice, or a label that is none of 1, 0, -1, blank.
+        ValueError: A table lacks a column, or has a label that is none of 1, 0, -1, blank.
 
     Source:
         Johnson et al., MIMIC-CXR-JPG, arXiv 1901.07042.
@@ -74,8 +74,9 @@ def read_mimic(
             "there. Were the images downloaded?"
         )
     flow = Flow()
-    frame = _with_paths(_read_records(layout) if _is_record_list(layout) else _read_metadata(layout), layout)
+    frame = _read_records(layout) if _is_record_list(layout) else _read_metadata(layout)
     flow.start(frame, f"listed in {layout.metadata.name}")
+    frame = _with_paths(one_row_per_image(frame, flow), layout)
     if check_files:
         frame = flow.keep(frame, _exists(frame["path"]), "image file not in the archive")
         if frame.empty:
@@ -110,7 +111,6 @@ def _read_records(layout: MimicLayout) -> pd.DataFrame:
 
 
 def _with_paths(frame: pd.DataFrame, layout: MimicLayout) -> pd.DataFrame:
-    refuse_repeated(frame["image_id"], what=f"{layout.metadata}, dicom_id", advice=ADVICE)
     frame = frame.sort_values(["subject_id", "study_id", "image_id"], ignore_index=True)
     folder = "" if layout.flat else _study_folder(frame) + "/"
     frame["path"] = f"{layout.images_dir}{os.sep}" + folder + frame["image_id"] + f".{layout.suffix}"
@@ -154,7 +154,7 @@ def _add_split(frame: pd.DataFrame, layout: MimicLayout, flow: Flow) -> pd.DataF
         flow.note(frame, f"no split table beside {layout.metadata.name}: no official split", rows=len(frame))
         return frame.assign(split="", split_official="")
     splits = read_strings(path, columns=["dicom_id", "split"], only=True, what="MIMIC-CXR-JPG split")
-    refuse_repeated(splits["dicom_id"], what=f"{path}, dicom_id", advice=ADVICE)
+    splits = one_row_per_key(splits, ["dicom_id"], images=frame, flow=flow, name=path.name)
     official = frame["image_id"].map(splits.set_index("dicom_id")["split"]).fillna("")
     flow.note(frame, f"not in {path.name}: no official split", rows=int(official.eq("").sum()))
     return frame.assign(split=official, split_official=official)
@@ -167,7 +167,7 @@ def _add_labels(frame: pd.DataFrame, layout: MimicLayout, flow: Flow, *, labelle
         return frame.assign(**dict.fromkeys(FINDINGS, float("nan")))
     key = ["subject_id", "study_id"]
     table = read_strings(path, columns=[*key, *FINDINGS], only=True, what=f"MIMIC-CXR-JPG {labeller} labels")
-    refuse_repeated(table["subject_id"] + "/" + table["study_id"], what=f"{path}, subject/study", advice=ADVICE)
+    table = one_row_per_key(table, key, images=frame, flow=flow, name=path.name)
     for finding in FINDINGS:
         table[finding] = to_labels(table[finding], what=f"{path}, {finding}")
     joined = frame.merge(table, on=key, how="left", validate="many_to_one", indicator="labelled")

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from cohort._csv import read_strings, refuse_repeated, some
+from cohort._csv import read_strings, some
 from cohort.ages import age_at_study
 from cohort.flow import Flow
 from cohort.insurance import insurance_by_study, study_time
 from cohort.race import CONFLICT, race_by_patient, raw_by_patient
 from cohort.sources.mimic_layout import MimicLayout
+from cohort.sources.repeated import one_row_per_key
 from cohort.value_tables import ValueTable, read_value_table
 
 RACE_TABLES = {"race": "race_mimic_v2.csv", "ethnicity": "race_mimic_v1.csv"}
@@ -27,7 +28,7 @@ def add_demographics(frame: pd.DataFrame, layout: MimicLayout, flow: Flow) -> pd
         flow: Receives how many images lack what, and why.
 
     Raises:
-        ValueError: A table of MIMIC-IV lacks a column or has a patient twice.
+        ValueError: A table of MIMIC-IV lacks a column.
     """
     return _add_race_and_insurance(_add_age_and_sex(frame, layout.patients, flow), layout.admissions, flow)
 
@@ -39,7 +40,7 @@ def _add_age_and_sex(frame: pd.DataFrame, path: Path | None, flow: Flow) -> pd.D
         return frame.assign(age_years=float("nan"), **blank)
     columns = ["subject_id", "gender", "anchor_age", "anchor_year"]
     patients = read_strings(path, columns=columns, only=True, what="MIMIC-IV patients")
-    refuse_repeated(patients["subject_id"], what=f"{path}, subject_id", advice="Download the file again.")
+    patients = one_row_per_key(patients, ["subject_id"], images=frame, flow=flow, name=path.name)
     joined = frame.merge(patients, on="subject_id", how="left", validate="many_to_one")
     joined[columns[1:]] = joined[columns[1:]].fillna("")
     ages = age_at_study(joined["anchor_age"], joined["anchor_year"], joined["StudyDate"])

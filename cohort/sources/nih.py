@@ -20,7 +20,7 @@ from typing import Literal
 
 import pandas as pd
 
-from cohort._csv import read_strings, refuse_repeated
+from cohort._csv import read_strings
 from cohort.flow import Flow
 from cohort.sources.archive_files import (
     Archive,
@@ -32,6 +32,7 @@ from cohort.sources.archive_files import (
     table_below,
 )
 from cohort.sources.label_map import add_findings, listed_labels, own_columns, read_label_map
+from cohort.sources.repeated import one_row_per_image
 from cohort.sources.words import add_ages, add_sex, add_views, whole_number, without
 from cohort.table import listed
 
@@ -83,7 +84,7 @@ def read_nih(
 
     Raises:
         FileNotFoundError: No such folder, no table, or none of the images.
-        ValueError: A table lacks a column, has an image twice, or a label that is none of `LABELS`.
+        ValueError: A table lacks a column, or has a label that is none of `LABELS`.
 
     Source: Wang et al., ChestX-ray8, CVPR 2017; the files' own README.
     """
@@ -93,6 +94,7 @@ def read_nih(
     flow = Flow()
     frame = _read_entries(path)
     flow.start(frame, f"listed in {path.name}")
+    frame = one_row_per_image(frame, flow)
     files = image_files(folder, [".png"])
     frame = add_paths(frame, frame["image_id"], files, root=folder, archive=ARCHIVE, flow=flow, check=check_files)
     frame = add_views(frame, frame["raw_view"], flow)
@@ -111,7 +113,6 @@ def _read_entries(path: Path) -> pd.DataFrame:
         names = table.columns
         table = table.reset_index().iloc[:, : len(names)].set_axis(names, axis=1)
     frame = table[list(_COLUMNS)].rename(columns=_COLUMNS)
-    refuse_repeated(frame["image_id"], what=f"{path}, Image Index", advice="Download the file again.")
     frame["subject_id"] = whole_number(frame["subject_id"])
     frame["study_id"] = frame["subject_id"] + "_" + whole_number(frame.pop("follow_up"))
     return frame

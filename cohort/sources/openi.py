@@ -17,6 +17,7 @@ View      of the DICOM table; else PA or AP where the projection is frontal and 
 """
 
 import tarfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pandas as pd
 
-from cohort._csv import read_strings, refuse_repeated
+from cohort._csv import read_strings
 from cohort.flow import Flow
 from cohort.sources.archive_files import (
     Archive,
@@ -38,6 +39,7 @@ from cohort.sources.archive_files import (
 )
 from cohort.sources.composed_report import compose
 from cohort.sources.label_map import add_findings, listed_labels, read_label_map
+from cohort.sources.repeated import one_row_per_image, one_row_per_key
 from cohort.sources.words import add_ages, add_sex, add_views, whole_number, without
 from cohort.table import listed
 
@@ -75,16 +77,17 @@ def read_openi(root: Path | str, *, check_files: bool = True) -> tuple[pd.DataFr
 
     Raises:
         FileNotFoundError: No such folder, no reports, or none of the images.
-        ValueError: A file that is no XML or no report, or an image twice.
+        ValueError: Not one of the files is a report, or their archive is damaged.
 
     Source: Demner-Fushman et al., JAMIA 2016;23:304-310.
     """
     folder = archive_root(root, ARCHIVE)
-    reports = list(read_reports(folder))
+    reports, damaged = _readable_reports(folder)
     flow = Flow()
-    frame = _one_row_per_image(reports)
-    refuse_repeated(frame["image_id"], what=f"{ARCHIVE.name}, parentImage", advice="Unpack the archive again.")
+    frame = _row_per_image(reports)
     flow.start(frame, f"images of {len(reports):,} reports")
+    flow.note(frame, "report file is damaged: its images are not listed", rows=damaged, fault=True)
+    frame = one_row_per_image(frame, flow)
     flow.note(frame, "reports without an image", rows=sum(not report.images for report in reports))
     files = image_files(folder, [".png"])
     names = frame["image_id"] + ".png"
@@ -101,8 +104,7 @@ def read_reports(root: Path | str) -> Iterator[Report]:
         FileNotFoundError: Neither is below `root`.
         ValueError: A file is no XML, or has no uId.
     """
-    documents = sorted(_documents(Path(root)), key=lambda document: (len(document[0]), document[0]))
-    for name, content in documents:
+    for name, content in _documents(Path(root)):
         yield parse_report(content, name=name)
 
 
@@ -128,21 +130,42 @@ def parse_report(content: bytes, *, name: str) -> Report:
     )
 
 
-def _documents(root: Path) -> Iterator[tuple[str, bytes]]:
+def _readable_reports(root: Path) -> tuple[list[Report], int]:
+    """Return the reports, and how many files are none."""
+    reports, errors = [], []
+    for name, content in _documents(root):
+        try:
+            reports.append(parse_report(content, name=name))
+        except ValueError as error:
+            errors.append(error)
+    if errors and not reports:
+        raise errors[0]
+    return reports, len(errors)
+
+
+def _documents(root: Path) -> list[tuple[str, bytes]]:
+    """Return name and content of every report file, by number."""
+    return sorted(_files(root), key=lambda document: (len(document[0]), document[0]))
+
+
+def _files(root: Path) -> Iterator[tuple[str, bytes]]:
     places = (root, root / _FOLDER, *sorted(root.glob(f"*/{_FOLDER}")))
     unpacked = next((files for place in places if (files := sorted(place.glob("[0-9]*.xml")))), None)
     if unpacked is not None:
         yield from ((path.stem, path.read_bytes()) for path in unpacked)
         return
     path = needed_table(root, REPORTS, archive=ARCHIVE)
-    with tarfile.open(path) as archive:
-        for member in archive:
-            file = archive.extractfile(member) if member.name.endswith(".xml") else None
-            if file is not None:
-                yield Path(member.name).stem, file.read()
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                file = archive.extractfile(member) if member.name.endswith(".xml") else None
+                if file is not None:
+                    yield Path(member.name).stem, file.read()
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise ValueError(f"{ARCHIVE.name}: {path} is damaged ({error}). Download it again.") from error
 
 
-def _one_row_per_image(reports: list[Report]) -> pd.DataFrame:
+def _row_per_image(reports: list[Report]) -> pd.DataFrame:
     texts = pd.DataFrame([report.sections for report in reports], columns=list(SECTIONS))
     composed = compose({heading: texts[heading] for heading in SECTIONS})
     rows = [
@@ -168,7 +191,7 @@ def _headers(frame: pd.DataFrame, path: Path | None, flow: Flow) -> pd.DataFrame
         flow.note(frame, f"no {HEADERS} was found: no age, no sex", rows=len(frame))
         return pd.DataFrame("", index=frame.index, columns=list(_HEADER_COLUMNS))
     table = read_strings(path, columns=list(_HEADER_COLUMNS), only=True, what="Open-i's DICOM table")
-    refuse_repeated(table["imageid"], what=f"{path}, imageid", advice="Download the file again.")
+    table = one_row_per_key(table, ["imageid"], images=frame, flow=flow, name=path.name)
     found = table.set_index("imageid").reindex(frame["image_id"]).fillna("")
     return found.set_index(frame.index)
 
@@ -181,8 +204,9 @@ def _projections(frame: pd.DataFrame, path: Path | None, flow: Flow) -> pd.Serie
     table = read_strings(path, columns=["uid", "filename", "projection"], only=True, what="Open-i's projections")
     # "1_IM-0001-4001.dcm.png" of report 1 is the image CXR1_1_IM-0001-4001.
     image_ids = "CXR" + table["uid"] + "_" + table["filename"].str.replace(r"(\.dcm)?\.png$", "", regex=True)
-    refuse_repeated(image_ids, what=f"{path}, filename", advice="Download the file again.")
-    return frame["image_id"].map(dict(zip(image_ids, table["projection"], strict=True))).fillna("")
+    told = pd.DataFrame({"image_id": image_ids, "projection": table["projection"]})
+    told = one_row_per_key(told, ["image_id"], images=frame, flow=flow, name=path.name)
+    return frame["image_id"].map(told.set_index("image_id")["projection"]).fillna("")
 
 
 def _view_words(projections: pd.Series, captions: pd.Series) -> pd.Series:

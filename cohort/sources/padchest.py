@@ -20,10 +20,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from cohort._csv import read_strings, refuse_repeated
+from cohort._csv import read_strings
 from cohort.flow import Flow
 from cohort.sources.archive_files import Archive, add_paths, archive_root, image_files, needed_table, source_of
 from cohort.sources.label_map import add_findings, listed_labels, read_label_map
+from cohort.sources.repeated import one_row_per_image
 from cohort.sources.words import add_ages, add_sex, add_views, whole_number, without
 from cohort.table import listed
 from cohort.value_tables import TABLES
@@ -60,19 +61,18 @@ def read_padchest(root: Path | str, *, check_files: bool = True) -> tuple[pd.Dat
 
     Raises:
         FileNotFoundError: No such folder, no table, or none of the images.
-        ValueError: The table lacks a column or has an image twice.
+        ValueError: The table lacks a column.
 
     Source: Bustos et al., PadChest, arXiv 1901.07441, table 2 for the columns.
     """
     folder = archive_root(root, ARCHIVE)
     path = needed_table(folder, TABLE, archive=ARCHIVE)
     frame = read_strings(path, columns=list(_COLUMNS), only=True, what=ARCHIVE.name).rename(columns=_COLUMNS)
-    refuse_repeated(frame["image_id"], what=f"{path}, ImageID", advice="Download the file again.")
     flow = Flow()
     flow.start(frame, f"listed in {path.name}")
     unreadable = read_strings(UNREADABLE, columns=["ImageID"], what="PadChest's unreadable images")["ImageID"]
     frame = flow.keep(frame, ~frame["image_id"].isin(unreadable), "known to be unreadable (exclusions/padchest.csv)")
-    frame = flow.keep(frame, frame["subject_id"].ne(""), "no patient id")
+    frame = one_row_per_image(frame, flow)
     files = image_files(folder, [".png"])
     frame = add_paths(frame, frame["image_id"], files, root=folder, archive=ARCHIVE, flow=flow, check=check_files)
     projection, position = frame.pop("projection"), frame.pop("view_position")

@@ -31,6 +31,7 @@ from cohort.sources.archive_files import (
 )
 from cohort.sources.dicom_headers import note_unreadable, read_headers
 from cohort.sources.label_map import add_findings, own_columns, read_label_map
+from cohort.sources.repeated import DISAGREE
 from cohort.sources.words import add_ages, add_sex, add_views, whole_number, without
 from cohort.table import listed
 
@@ -48,6 +49,8 @@ CLASSES = ("Lung Opacity", "No Lung Opacity / Not Normal", "Normal")
 def read_rsna(root: Path | str, *, check_files: bool = True) -> tuple[pd.DataFrame, Flow]:
     """Return the cohort table of the challenge's training images, in the order of its table, and its flow.
 
+    An image with two classes or none, or with a class that contradicts its Target, is excluded and has no labels.
+
     `origin_image_id` is the file name in ChestX-ray14 and `subject_id` its patient, where the mapping is present; else
     `subject_id` is the image's own id and the flow says so.
 
@@ -57,7 +60,7 @@ def read_rsna(root: Path | str, *, check_files: bool = True) -> tuple[pd.DataFra
 
     Raises:
         FileNotFoundError: No such folder, no table, or none of the images.
-        ValueError: A table lacks a column, an image has two classes or none, or its class contradicts its Target.
+        ValueError: A table lacks a column, or has a class of another name.
 
     Source: Shih et al., Radiology: AI 2019;1:e180041.
     """
@@ -74,6 +77,7 @@ def read_rsna(root: Path | str, *, check_files: bool = True) -> tuple[pd.DataFra
     frame = add_header_fields(frame, flow)
     frame = without(frame.assign(split=""), "race", "insurance", flow=flow)
     own = pd.DataFrame({name: frame["class"].eq(name).astype("float64") for name in CLASSES})
+    own = own.where(frame["status_reason"].eq(""))
     frame = add_findings(frame.drop(columns="class"), own, read_label_map("rsna.csv"))
     return listed(pd.concat([frame, own_columns(own)], axis=1), dataset=ARCHIVE.dataset, source=source_of(folder)), flow
 
@@ -88,21 +92,20 @@ def add_header_fields(frame: pd.DataFrame, flow: Flow) -> pd.DataFrame:
 
 
 def _read_classes(folder: Path) -> pd.DataFrame:
-    """Return `image_id` and `class`, one row per image; both tables have one row per box."""
+    """Return `image_id`, `class` and `status_reason`, one row per image; both tables have one row per box."""
     path = needed_table(folder, BOXES, archive=ARCHIVE)
     targets = read_strings(path, columns=["patientId", "Target"], only=True, what=ARCHIVE.name).drop_duplicates()
     details = needed_table(folder, CLASSES_TABLE, archive=ARCHIVE)
     classes = read_strings(details, columns=["patientId", "class"], only=True, what=ARCHIVE.name).drop_duplicates()
     joined = targets.merge(classes, on="patientId", how="left").fillna("")
+    strange = sorted(set(joined["class"]) - {*CLASSES, ""})
+    if strange:
+        raise ValueError(f"{ARCHIVE.name}: {details}: wanted the classes {some(CLASSES)}, found {some(strange)} too.")
     # An image named twice by now has two classes or two targets.
-    wrong = joined["patientId"].duplicated(keep=False) | ~joined["class"].isin(CLASSES)
-    wrong |= joined["class"].eq(CLASSES[0]) != whole_number(joined["Target"]).eq("1")
-    if wrong.any():
-        raise ValueError(
-            f"{ARCHIVE.name}: wanted one class of {some(CLASSES)} per image, Lung Opacity exactly where Target is 1; "
-            f"look at {some(joined.loc[wrong, 'patientId'].unique())} in {path.name} and {details.name}."
-        )
-    return joined.rename(columns={"patientId": "image_id"})[["image_id", "class"]]
+    torn = joined["patientId"].duplicated(keep=False) | joined["class"].eq("")
+    torn |= joined["class"].eq(CLASSES[0]) != whole_number(joined["Target"]).eq("1")
+    joined = joined.assign(status_reason=torn.map({True: DISAGREE, False: ""}))
+    return joined.rename(columns={"patientId": "image_id"}).drop(columns="Target").drop_duplicates("image_id")
 
 
 def _add_patients(frame: pd.DataFrame, path: Path | None) -> pd.DataFrame:

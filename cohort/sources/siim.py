@@ -19,6 +19,7 @@ from cohort._csv import read_strings, some
 from cohort.flow import Flow
 from cohort.sources.archive_files import Archive, add_paths, archive_root, image_files, needed_table, source_of
 from cohort.sources.label_map import add_findings, own_columns, read_label_map
+from cohort.sources.repeated import DISAGREE
 from cohort.sources.rsna import add_header_fields
 from cohort.sources.words import without
 from cohort.table import listed
@@ -35,7 +36,8 @@ NO_OUTLINE = "-1"
 def read_siim(root: Path | str, *, check_files: bool = True) -> tuple[pd.DataFrame, Flow]:
     """Return the cohort table of SIIM-ACR's training images, in the order of their first row, and its flow.
 
-    `outlines` is the number of outlined areas of an image.
+    `outlines` is the number of outlined areas of an image. An image that is outlined and marked as normal at once is
+    excluded and has no labels.
 
     Args:
         root: Folder of the table and images, or one above.
@@ -43,7 +45,7 @@ def read_siim(root: Path | str, *, check_files: bool = True) -> tuple[pd.DataFra
 
     Raises:
         FileNotFoundError: No such folder, no table, or none of the images.
-        ValueError: The table lacks a column, or an image has an outline and none at once.
+        ValueError: The table lacks a column.
 
     Source: Filice et al., J Digit Imaging 2020;33:490-496.
     """
@@ -59,6 +61,7 @@ def read_siim(root: Path | str, *, check_files: bool = True) -> tuple[pd.DataFra
     frame = add_header_fields(frame, flow)
     frame = without(frame.assign(split=""), "race", "insurance", flow=flow)
     own = pd.DataFrame({"Pneumothorax": frame["outlines"].ne("0").astype("float64")})
+    own = own.where(frame["status_reason"].eq(""))
     frame = add_findings(frame, own, read_label_map("siim.csv"))
     return listed(pd.concat([frame, own_columns(own)], axis=1), dataset=ARCHIVE.dataset, source=source_of(folder)), flow
 
@@ -71,11 +74,8 @@ def _read_outlines(path: Path) -> pd.DataFrame:
         raise ValueError(f"{ARCHIVE.name}: {path} lacks the column {some(missing)}; found {some(table.columns)}.")
     outlined = table["EncodedPixels"].str.strip().ne(NO_OUTLINE)
     by_image = outlined.groupby(table["ImageId"].str.strip(), sort=False)
-    both = by_image.nunique().gt(1)
-    if both.any():
-        raise ValueError(f"{ARCHIVE.name}: {path}: outlined and marked as normal at once: {some(both[both].index)}.")
     counts = by_image.sum()
-    ids = counts.index.astype(str)
-    return pd.DataFrame(
-        {"image_id": ids, "subject_id": ids, "study_id": ids, "outlines": counts.astype(str).to_numpy()}
-    )
+    reasons = by_image.nunique().gt(1).map({True: DISAGREE, False: ""})
+    frame = pd.DataFrame({"outlines": counts.astype(str), "status_reason": reasons})
+    frame = frame.rename_axis("image_id").reset_index()
+    return frame.assign(subject_id=frame["image_id"], study_id=frame["image_id"])

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from cohort._csv import read_strings, refuse_repeated, some
+from cohort._csv import read_strings, some
 from cohort.flow import Flow
 from cohort.labels import to_labels
 from cohort.names import FINDINGS
 from cohort.race import CONFLICT, race_by_patient
 from cohort.sources.mapping import ColumnMapping, read_mapping
+from cohort.sources.repeated import one_row_per_image
 from cohort.sources.words import NOT_SAID, add_ages, translated
 from cohort.table import listed
 
@@ -40,7 +41,7 @@ def read_table(
 
     Raises:
         FileNotFoundError: The CSV or `image_root` is not there, or not one image is.
-        ValueError: A column that is required or was asked for is missing, an id is there twice, a patient is in two
+        ValueError: A column that is required or was asked for is missing, a patient is in two
             splits, or a label is none of 1, 0, -1, blank.
     """
     if str(image_root) and not Path(image_root).is_dir():
@@ -53,7 +54,7 @@ def read_table(
     flow.start(frame, f"listed in {Path(csv_path).name}")
     frame = _add_labels(frame, raw, mapping, flow, path=csv_path)
     frame = _keep_identified(frame, flow, path=csv_path)
-    refuse_repeated(frame["image_id"], what=f"{csv_path}, {mapping.image_id}", advice="Give each image its own id.")
+    frame = one_row_per_image(frame, flow)
     frame["path"] = frame["path"].map(lambda path: os.path.join(image_root, path))  # noqa: PTH118
     if check_files:
         frame = _keep_existing(frame, flow, csv_path=csv_path)
@@ -93,7 +94,7 @@ def _rename(raw: pd.DataFrame, mapping: ColumnMapping) -> pd.DataFrame:
 
 def _keep_identified(frame: pd.DataFrame, flow: Flow, *, path: Path | str) -> pd.DataFrame:
     for column, words in (("image_id", "no image id"), ("path", "no image path"), ("subject_id", "no patient id")):
-        frame = flow.keep(frame, frame[column].ne(""), words)
+        frame = flow.keep(frame, frame[column].ne(""), words, fault=True)
     if frame.empty:
         raise ValueError(f"the image table: no row of {path} has an image id, a path and a patient id.")
     return frame

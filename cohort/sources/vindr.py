@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cohort._csv import read_strings, refuse_repeated, some
+from cohort._csv import read_strings, some
 from cohort.flow import Flow
 from cohort.labels import to_labels
 from cohort.sources.archive_files import (
@@ -36,6 +36,7 @@ from cohort.sources.archive_files import (
 )
 from cohort.sources.dicom_headers import note_unreadable, read_headers
 from cohort.sources.label_map import add_findings, own_columns, read_label_map
+from cohort.sources.repeated import DISAGREE, REPEATS, disagreeing, one_row_per_image
 from cohort.sources.words import add_ages, add_sex, without
 from cohort.table import listed
 
@@ -73,6 +74,9 @@ CXR_LABELS = (
 )
 """22 findings with boxes, then 6 judgements of the whole image."""
 
+READER = ("rad_id", "rad_ID")
+"""Who read the image, as the two archives spell it; the consensus on the test images of VinDr-CXR has no reader."""
+
 PCXR_LABELS = (
     "No finding",
     "Bronchitis",
@@ -103,7 +107,7 @@ def read_vindr_cxr(root: Path | str, *, check_files: bool = True) -> tuple[pd.Da
 
     Raises:
         FileNotFoundError: No such folder, no table, or none of the images.
-        ValueError: A table lacks a column, has an image twice, or a label that is none of 1, 0, blank.
+        ValueError: A table lacks a column, or has a label that is none of 1, 0, blank.
 
     Source: Nguyen et al., VinDr-CXR, Sci Data 2022;9:429.
     """
@@ -138,10 +142,11 @@ def _read(root: Path | str, edition: _Edition, *, check: bool) -> tuple[pd.DataF
     tables = {"train": train, "test": table_below(train.parent, "image_labels_test.csv", depth=0)}
     parts = [_votes(path, edition).assign(split=split) for split, path in tables.items() if path is not None]
     frame = pd.concat(parts, ignore_index=True)
-    refuse_repeated(frame["image_id"], what=f"{train.parent}, image_id", advice="Download the tables again.")
     frame = frame.assign(subject_id=frame["image_id"], study_id=frame["image_id"], split_official=frame["split"])
     flow = Flow()
     flow.start(frame, f"listed in {' and '.join(path.name for path in tables.values() if path)}")
+    flow.note(frame, f"{REPEATS} and reader", rows=int(frame.pop("repeats").sum()), fault=True)
+    frame = one_row_per_image(frame, flow)
     flow.note(frame, "no patient ids: every image counts as a patient of its own", rows=len(frame))
     files = image_files(folder, [".dicom", ".dcm"])
     files.index = files.index.str.rsplit(".", n=1).str[0]
@@ -154,16 +159,22 @@ def _read(root: Path | str, edition: _Edition, *, check: bool) -> tuple[pd.DataF
 
 
 def _votes(path: Path, edition: _Edition) -> pd.DataFrame:
-    """Return one row per image: its labels by majority of the readers, and how many there were."""
+    """Return one row per image: its labels by majority of the readers, how many there were, and rows to complain of."""
     table = read_strings(path, columns=["image_id"], what=edition.archive.name).rename(columns=dict(edition.spellings))
     missing = [label for label in edition.labels if label not in table]
     if missing:
         raise ValueError(f"{edition.archive.name}: {path} lacks the labels {some(missing)}; found {some(table, 40)}.")
+    key = ["image_id", *(name for name in READER if name in table)]
     votes = pd.DataFrame({label: to_labels(table[label], what=f"{path}, {label}") for label in edition.labels})
-    by_image = votes.groupby(table["image_id"], sort=False)
+    readings = pd.concat([table[key], votes], axis=1)
+    torn = table.loc[disagreeing(readings, key), "image_id"]
+    first = ~table.duplicated(key)
+    by_image = votes[first].groupby(table.loc[first, "image_id"], sort=False)
     # Three readers cannot be of two minds in equal parts; should an even number be, the finding counts as absent.
     labels = by_image.mean().gt(0.5).astype("float64").where(by_image.count().gt(0))
-    return labels.assign(readers=by_image.size().astype(str)).reset_index()
+    repeats = (~first).groupby(table["image_id"]).sum()
+    counted = labels.assign(readers=by_image.size().astype(str), repeats=repeats).reset_index()
+    return counted.assign(status_reason=counted["image_id"].isin(torn).map({True: DISAGREE, False: ""}))
 
 
 def _add_demographics(frame: pd.DataFrame, flow: Flow) -> pd.DataFrame:

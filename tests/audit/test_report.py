@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
@@ -156,7 +157,18 @@ def test_a_report_without_its_optional_parts_still_renders(report, tmp_path):
     text = write_report(tmp_path, bare).read_text(encoding="utf-8")
     assert "not evidence of equality" in text
     assert 'id="training"' not in text
+    assert "Seen in training" not in text
     assert Page(text).open == []
+
+
+@pytest.mark.parametrize(("stamp", "word"), [("clean", "no"), ("exposed", "yes"), ("unknown", "unknown")])
+def test_the_page_says_whether_the_films_were_seen_in_training_and_why(report, tmp_path, stamp, word):
+    exposure = {"stamp": stamp, "images": {"<b>a reason</b>": 1200, "another": 3}}
+    shown = replace(report, specification={"exposure": exposure})
+    text = write_report(tmp_path, shown).read_text(encoding="utf-8")
+    visible = " ".join("".join(Page(text).text).split())
+    assert f"Seen in training: {word}. 1,200 images: <b>a reason</b>; 3 images: another." in visible
+    assert ('<strong class="flag">' + word in text) == (stamp != "clean")
 
 
 def test_figures_are_the_same_bytes_for_the_same_data_and_take_the_page_s_colours(report):

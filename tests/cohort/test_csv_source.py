@@ -143,7 +143,6 @@ def test_a_raw_name_that_is_taken_gets_another(folder):
         (PLAIN, {"sex": "gender"}, "has no column 'gender'"),
         (PLAIN, {"labels": {"Edema": "oedema"}}, "has no column 'oedema'"),
         (PLAIN, {"finding_list": "list", "finding_names": {"a": "Edema"}}, "has no column 'list'"),
-        ("image_id,path,subject_id\ni,a.png,1\ni,b.png,2\n", {}, "image_id: 1 ids occur more than once: 'i'"),
         ("image_id,path,subject_id,Edema\ni,a.png,1,mild\n", {}, "Edema holds 'mild'"),
         ("image_id,path,subject_id\n,a.png,1\n", {}, "no row of .* has an image id, a path and a patient id"),
         ("image_id,path,subject_id,split\ni,a.png,1,train\nj,b.png,1,test\n", {}, "in more than one split: '1'"),

@@ -1,7 +1,13 @@
 """Headers that cannot be read become a word, never a crash."""
 
+import logging
+import struct
+import warnings
+
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydicom import dcmwrite
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
@@ -41,3 +47,36 @@ def test_a_file_that_is_no_dicom_and_one_that_is_missing_are_named_by_theirs(hea
     header.write_bytes(b"nothing")
     assert read(header) == ["", "", "InvalidDicomError"]
     assert read(header.with_name("none.dcm")) == ["", "", "FileNotFoundError"]
+
+
+@pytest.fixture
+def logged():
+    """Return the log lines that reach the program; pytest's own `caplog` also sees those that are held up."""
+    lines = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logging.getLogger().addHandler(handler)
+    yield lines
+    logging.getLogger().removeHandler(handler)
+
+
+@pytest.mark.slow
+@settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=6),
+    share=st.one_of(st.just(1.0), st.floats(0.3, 1.0)),
+    value=st.binary(max_size=8),
+)
+def test_whatever_the_bytes_are_a_header_is_read_or_its_error_named(header, tmp_path, logged, flips, share, value):
+    content = bytearray(header.read_bytes())
+    content += struct.pack("<HH2sH", 0x0040, 0x0001, b"DS", len(value)) + value
+    for place, byte in flips:
+        content[132 + int(place * (len(content) - 132))] = byte
+    damaged = tmp_path / "damaged.dcm"
+    damaged.write_bytes(bytes(content[: int(share * len(content))]))
+    with warnings.catch_warnings(record=True) as leaked:
+        warnings.simplefilter("always")
+        _, _, unreadable = read(damaged)
+    assert not leaked
+    assert logged == []
+    assert unreadable.isidentifier() or unreadable == ""

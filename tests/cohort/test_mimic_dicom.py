@@ -65,11 +65,17 @@ def test_its_folders_can_be_named(miniature):
         layout_at(root / HOSPITAL, suffix="dcm")
 
 
-def test_a_broken_header_leaves_the_image_without_view_and_date(copied, noted):
+@pytest.mark.parametrize(
+    ("content", "counted"),
+    [(b"no DICOM", [1]), (b"\0" * 128 + b"DICM", [])],
+    ids=["no header", "a header without elements"],
+)
+def test_a_broken_header_leaves_the_image_without_view_and_date(copied, noted, content, counted):
     root = copied("mimic-dicom")
     broken = min(root.rglob("*.dcm"))
-    broken.write_bytes(broken.read_bytes()[:140])
+    broken.write_bytes(content)
     frame, flow = read(root)
     row = frame.set_index("image_id").loc[broken.stem]
-    assert (row["view"], row["insurance_link"]) == ("UNKNOWN", "")
-    assert noted(flow, "DICOM header cannot be read") or row["raw_view"] == ""
+    assert (row["view"], row["raw_view"], row["insurance_link"]) == ("UNKNOWN", "", "")
+    assert noted(flow, "DICOM header cannot be read: InvalidDicomError") == counted
+    assert sum(flow.faults.values()) == len(counted)

@@ -4,17 +4,23 @@ import csv
 import gzip
 import hashlib
 import io
+import sys
 import tarfile
+from typing import get_args, get_type_hints
 
 import cv2
 import numpy as np
 import pytest
+import tyro
 from openpyxl import load_workbook
 from PIL import Image
 from pydicom import dcmread
 
+import make_phantom
 from phantom.film import Film
 from phantom.miniatures import MINIATURES, write_miniature
+from phantom.miniatures_config import MiniatureConfig
+from preprocess.config import PreprocessConfig
 
 CHEXPERT = "No Finding,Enlarged Cardiomediastinum,Cardiomegaly,Lung Opacity,Lung Lesion,Edema,Consolidation,Pneumonia,Atelectasis,Pneumothorax,Pleural Effusion,Pleural Other,Fracture,Support Devices"
 VINDR = "Aortic enlargement,Atelectasis,Calcification,Cardiomegaly,Clavicle fracture,Consolidation,Edema,Emphysema,Enlarged PA,ILD,Infiltration,Lung Opacity,Lung cavity,Lung cyst,Mediastinal shift,Nodule/Mass,Pleural effusion,Pleural thickening,Pneumothorax,Pulmonary fibrosis,Rib fracture,Other lesion,COPD,Lung tumor,Pneumonia,Tuberculosis"
@@ -165,6 +171,21 @@ def test_films_are_drawn_where_no_stand_in_is_given(tmp_path):
 def test_requests_that_cannot_be_met_are_refused(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
         make(root=tmp_path / "new", **arguments)
+
+
+def test_the_command_writes_every_miniature_and_says_how_to_read_it(tmp_path, monkeypatch, capsys):
+    assert set(get_args(get_type_hints(MiniatureConfig)["archive"])) == set(MINIATURES)
+    folder = tmp_path / "mini"
+    command = f"make_phantom.py miniature --archive chexpert-test --out_dir {folder} --n_patients 3 --image_size 32"
+    monkeypatch.setattr(sys, "argv", command.split())
+    assert make_phantom.cli() == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == f"wrote {folder} (chexpert-test, 3 patients)"
+    reader = second.removeprefix("next: python preprocess_train_data.py ").split()
+    packing = tyro.cli(PreprocessConfig, args=reader, use_underscores=True)
+    assert packing.chest_x_ray_path.is_dir()
+    assert make_phantom.cli() == 2
+    assert "is not empty. Choose another folder" in capsys.readouterr().err
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path):

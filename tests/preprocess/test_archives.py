@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from phantom.film import Film
@@ -36,6 +37,26 @@ def test_every_archive_is_reached_by_its_name(tmp_path, name):
 def test_every_choice_of_the_flag_has_a_reader():
     choices = set(get_args(get_type_hints(PreprocessConfig)["dataset_type"]))
     assert choices == {"mimic", "csv", *MINIATURES}
+
+
+def test_the_edition_of_chestx_ray14_can_be_chosen(tmp_path):
+    write_miniature("nih", tmp_path, n_patients=12, seed=16, image_size=32, draw=quick_film)
+
+    def ages(edition):
+        frame, _ = read_archive(PreprocessConfig(dataset_type="nih", archive_root=tmp_path, nih_edition=edition))
+        return frame.set_index("image_id")["age_years"]
+
+    def published(name):
+        column = pd.read_csv(tmp_path / name, index_col=False).set_index("Image Index")["Patient Age"]
+        return column.astype(str).str.removesuffix("Y")
+
+    first, second = ages("2017"), ages("2020")
+    assert not first.equals(second)
+    assert ages(None).equals(second)
+    for read, name in ((first, "Data_Entry_2017.csv"), (second, "Data_Entry_2017_v2020.csv")):
+        plain = published(name).loc[lambda column: column.str.fullmatch(r"0?\d{1,2}")].astype(float)
+        assert len(plain) > 5
+        assert read[plain.index].tolist() == plain.tolist()
 
 
 def test_an_image_whose_file_is_missing_keeps_its_line_for_the_flow(tmp_path):

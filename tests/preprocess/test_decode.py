@@ -38,6 +38,9 @@ def test_alpha_is_dropped_without_blending(tmp_path):
     alpha = np.full((48, 32, 1), 7, dtype=np.uint8)
     Image.fromarray(np.concatenate([COLOUR, alpha], axis=-1)).save(tmp_path / "rgba.png")
     Image.merge("LA", [Image.fromarray(NOISE), Image.fromarray(alpha[..., 0])]).save(tmp_path / "la.png")
+    assert decode_image(tmp_path / "rgba.png").transparent
+    Image.fromarray(COLOUR).convert("RGBA").save(tmp_path / "opaque.png")
+    assert not decode_image(tmp_path / "opaque.png").transparent
     np.testing.assert_array_equal(read_image(tmp_path / "rgba.png"), COLOUR)
     np.testing.assert_array_equal(read_image(tmp_path / "la.png"), NOISE)
 

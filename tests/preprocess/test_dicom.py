@@ -178,6 +178,8 @@ REFUSED = {
     "palette": ({"PhotometricInterpretation": "PALETTE COLOR"}, "DICOM image is neither grey nor true colour"),
     "short": ({"PixelData": FILM.tobytes()[:-2000]}, "image is damaged"),
     "no window width": ({"WindowCenter": 5, "WindowWidth": 0}, "image is damaged"),
+    "endless slope": ({"RescaleSlope": "1e400", "WindowCenter": 5, "WindowWidth": 5}, "image is damaged"),
+    "slope beyond numbers": ({"RescaleSlope": "1e308"}, "image is damaged"),
     "no bits": ({"BitsStored": None}, "image is damaged"),
 }
 

@@ -1,4 +1,5 @@
 import csv
+import gzip
 from pathlib import Path
 
 import h5py
@@ -257,7 +258,7 @@ def test_the_chexpert_test_set_is_the_sorted_first_views(tmp_path):
     settings = {"dataset_type": "chexpert-test", "chest_x_ray_path": tmp_path / "test", "out_dir": tmp_path / "out"}
     with pytest.raises(ValueError, match=r"wanted 500 first views below .*, found 2. Give --allow_count"):
         run(PreprocessConfig(**settings))
-    summary = run(PreprocessConfig(**settings, allow_count=True))
+    summary = run(PreprocessConfig(**settings, allow_count=True, strict=True))
     store = open_images(summary.outputs.images)
     assert store.image_ids == ["patient10/study1/view1_frontal", "patient2/study1/view1_frontal"]
     assert read_cohort(summary.outputs.cohort)["study_id"].tolist() == ["patient10/study1", "patient2/study1"]
@@ -274,6 +275,7 @@ def test_the_chexpert_test_set_is_the_sorted_first_views(tmp_path):
         ({"dataset_type": "chexpert-test"}, "wanted its folder as --chest_x_ray_path, found none."),
         ({"compat": "chexzero", "prior_references": "phrases"}, "wanted keep with CheXzero's text rule"),
         ({"text_rule": "chexzero", "deidentification_marks": "remove"}, "found keep and remove"),
+        ({"nih_edition": "2017"}, "--nih_edition: wanted --dataset_type nih with it, found mimic."),
         ({"radiology_reports_path": Path("r")}, "wanted --chest_x_ray_path together with r, found none."),
     ],
 )
@@ -299,6 +301,43 @@ def test_faults_stop_a_strict_run_before_it_decodes_and_what_the_settings_exclud
     assert not (tmp_path / "out").exists()
     written = pd.read_csv(pack(mimic, tmp_path / "out").outputs.flow)
     assert written.loc[written["step"] == "noted", "reason"].str.contains("do not list").any()
+
+
+def repeat_row(mimic, number, old="", new=""):
+    """Write a row of the metadata table once more, changed."""
+    path = next(mimic.root.rglob("*metadata.csv.gz"))
+    lines = gzip.decompress(path.read_bytes()).decode().splitlines()
+    assert old in lines[number]
+    path.write_bytes(gzip.compress("\n".join([*lines, lines[number].replace(old, new), ""]).encode()))
+    return lines[number].split(",")[0]
+
+
+def test_repeated_ids_are_counted_and_where_rows_disagree_the_image_is_left_out(mimic, tmp_path):
+    sound = pack(mimic, tmp_path / "sound")
+    repeated = repeat_row(mimic, 1)
+    first = pack(mimic, tmp_path / "once")
+    assert left_out(first) == left_out(sound) | {"row repeats an image id": 1}
+    for name in set(OUTPUTS) - {"flow.csv"}:
+        assert (tmp_path / "once" / name).read_bytes() == (tmp_path / "sound" / name).read_bytes(), name
+    torn = repeat_row(mimic, 4, "PA", "AP")
+    summary = pack(mimic, tmp_path / "out")
+    assert left_out(summary) == left_out(sound) | {
+        "row repeats an image id": 2,
+        "rows with the same image id disagree": 1,
+    }
+    cohort = read_cohort(summary.outputs.cohort).set_index("image_id")
+    assert len(cohort) == summary.n_listed == 12
+    assert cohort.loc[torn, ["status", "status_reason"]].tolist() == [
+        "excluded",
+        "rows with the same image id disagree",
+    ]
+    assert cohort.loc[repeated, "status"] == "packed"
+    store = open_images(summary.outputs.images)
+    assert torn not in store.image_ids
+    assert len(store) == sound.n_packed - 1
+    message = r"found row repeats an image id \(2\); rows with the same image id disagree \(1\)"
+    with pytest.raises(JobFailedError, match=message):
+        pack(mimic, tmp_path / "strict", strict=True)
 
 
 def test_a_strict_run_that_meets_a_damaged_image_changes_nothing_but_keeps_its_rows(mimic, tmp_path):

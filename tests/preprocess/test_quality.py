@@ -4,7 +4,7 @@ from PIL import Image
 
 from preprocess.contact_sheet import write_contact_sheet
 from preprocess.decode import read_image
-from preprocess.quality import BLANK, INVERTED, NEAR_CONSTANT, ODD_ASPECT, flags
+from preprocess.quality import BLANK, INVERTED, NEAR_CONSTANT, ODD_ASPECT, flags, is_coloured, is_misnamed
 from preprocess.resize import fit_to_square, fitted_size
 
 
@@ -30,6 +30,31 @@ def test_what_is_odd_about_a_picture_is_seen(picture, expected):
     assert flags(picture, width=80, height=100) == expected
     assert flags(picture, width=80, height=161) == (*expected, ODD_ASPECT)
     assert flags(picture, width=200, height=100) == expected
+
+
+def test_grey_in_three_channels_is_no_colour_and_one_level_in_one_channel_is():
+    three = np.stack([film()] * 3, axis=-1)
+    assert not is_coloured(film())
+    assert not is_coloured(three)
+    for channel in range(3):
+        tinted = three.copy()
+        tinted[5, 5, channel] += 1
+        assert is_coloured(tinted)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "expected"),
+    [
+        ("a.jpg", "JPEG", False),
+        ("a.JPEG", "PNG", True),
+        ("a.tif", "TIFF", False),
+        ("a.dicom", "DICOM", False),
+        ("a.png", "DICOM", True),
+        ("1.2.840.113", "DICOM", False),
+    ],
+)
+def test_a_name_that_promises_another_format_is_seen_and_one_that_promises_nothing_is_not(name, kind, expected):
+    assert is_misnamed(name, kind) == expected
 
 
 @pytest.mark.real

@@ -60,6 +60,31 @@ def test_every_row_matches_its_picture_as_opencv_reads_and_shrinks_it(packed, re
         assert np.abs(store.read([row])[0] - expected).mean() < 4, image_id
 
 
+def test_no_picture_is_changed_without_a_word(packed, real):
+    """What each file is, by OpenCV: every one with colour or with holes says so in the table, and no other."""
+    cohort = read_cohort(packed.outputs.cohort).set_index("image_id")
+    counts = {"colour made grey": 0, "transparency dropped": 0, "odd aspect": 0, "file is not what its name says": 0}
+    for image_id, said in cohort["quality"].items():
+        pixels = cv2.imread(str(real / image_id), cv2.IMREAD_UNCHANGED)
+        height, width = pixels.shape[:2]
+        channels = pixels.reshape(height, width, -1)
+        colour, alpha = channels[..., :3], channels[..., 3:]
+        expected = {
+            "colour made grey": bool((colour != colour[..., :1]).any()),
+            "transparency dropped": bool((alpha < 255).any()),
+            "odd aspect": max(height, width) > 2 * min(height, width),
+            "file is not what its name says": False,
+        }
+        flags = said.split("; ")
+        assert {flag: flag in flags for flag in expected} == expected, image_id
+        for flag, holds in expected.items():
+            counts[flag] += holds
+    print(counts)
+    assert counts["colour made grey"] > 0
+    noted = {step.reason: step.rows for step in packed.flow.steps if step.kind == "noted"}
+    assert {flag: noted.get(flag, 0) for flag in counts} == counts
+
+
 def test_captions_are_kept_word_for_word_and_other_images_have_none(packed, real):
     texts = read_texts(packed.outputs.texts)
     with_text = texts[texts["text"] != ""]
