@@ -31,10 +31,10 @@ def main(config: TrainConfig) -> RunSummary:
 
     pairs = load_pairs(config)
     say(pairs.describe())
-    evaluate, notes = validation(config)
-    for note in notes:
+    judged = validation(config)
+    for note in judged.notes:
         say(f"note: {note}")
-    summary = fit(start_model(config), pairs, config, evaluate=evaluate)
+    summary = fit(start_model(config), pairs, config, evaluate=judged.evaluate, selected=judged.images)
     say(summary)
     return summary
 

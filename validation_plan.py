@@ -3,7 +3,7 @@
 Here, because training and zero-shot scoring know nothing of each other.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -11,26 +11,40 @@ from cohort import open_images, read_cohort
 from models import Bundle
 from train import TrainConfig, load_pairs, pair_validation
 from train.recorder import Evaluate
-from zero_shot import choose_labels, load_prompts, metrics_table, score, select_images
+from zero_shot import Images, choose_labels, load_prompts, metrics_table, score, select_images
 
 
-def validation(config: TrainConfig) -> tuple[Evaluate | None, list[str]]:
-    """Return the validation of a run, and notes on what it lacks; None where the cohort has no validation split."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """How a run is judged while it trains."""
+
+    evaluate: Evaluate | None
+    """from a model to its figures; None where the cohort has no validation split"""
+    images: pd.DataFrame | None
+    """cohort rows of the split that it takes images from"""
+    notes: tuple[str, ...] = ()
+    """what it lacks"""
+
+
+def validation(config: TrainConfig) -> Validation:
+    """Return the validation of a run."""
     cohort = read_cohort(config.cohort_filepath) if config.cohort_filepath.is_file() else None
     if cohort is None or not (cohort["split"] == config.eval_split).any():
-        return None, [f"no validation, because {config.cohort_filepath} has no image in split {config.eval_split!r}"]
-    by_prompts = prompt_validation(config, cohort)
+        missing = f"no validation, because {config.cohort_filepath} has no image in split {config.eval_split!r}"
+        return Validation(evaluate=None, images=None, notes=(missing,))
+    store = open_images(config.cxr_filepath)
+    chosen, images, _ = select_images(cohort, store, split=config.eval_split, views=config.views)
+    by_prompts = prompt_validation(config, chosen, images)
     try:
         by_pairs = pair_validation(load_pairs(replace(config, train_split=config.eval_split)), config)
     except ValueError as error:
-        return by_prompts, [f"no validation loss and no retrieval: {error}"]
-    return lambda bundle: by_prompts(bundle) | by_pairs(bundle), []
+        notes = (f"no validation loss and no retrieval: {error}",)
+        return Validation(evaluate=by_prompts, images=chosen, notes=notes)
+    return Validation(evaluate=lambda bundle: by_prompts(bundle) | by_pairs(bundle), images=chosen)
 
 
-def prompt_validation(config: TrainConfig, cohort: pd.DataFrame) -> Evaluate:
+def prompt_validation(config: TrainConfig, chosen: pd.DataFrame, images: Images) -> Evaluate:
     """Return the function from a model to its zero-shot AUROC: "mean_auroc", and "auroc/FINDING" where defined."""
-    store = open_images(config.cxr_filepath)
-    chosen, images, _ = select_images(cohort, store, split=config.eval_split, views=config.views)
     chosen, few = chosen[: config.eval_images], slice(config.eval_images)
     images = replace(images, rows=images.rows[few], ids=images.ids[few])
     prompts = load_prompts(config.eval_prompts)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from models.architecture import build, published_names
     from models.bundle import Bundle, encode_images, encode_texts, fingerprint, image_features, text_features
-    from models.checkpoint import load, save
+    from models.checkpoint import find_beside, load, save
     from models.chexzero import refuse_other_than_chexzero, save_chexzero
     from models.depths import layer_depths
     from models.grey_stem import fold_stem
@@ -26,6 +26,7 @@ _HOME = {
     "encode_images": "bundle",
     "encode_texts": "bundle",
     "fingerprint": "bundle",
+    "find_beside": "checkpoint",
     "fold_stem": "grey_stem",
     "freeze": "training_only",
     "image_features": "bundle",
@@ -54,6 +55,7 @@ __all__ = [
     "drop_patches",
     "encode_images",
     "encode_texts",
+    "find_beside",
     "fingerprint",
     "fold_stem",
     "freeze",

@@ -65,9 +65,7 @@ def load(path_or_name: Path | str) -> Bundle:
         ValueError: a file or folder that holds no model of a known layout.
     """
     name = str(path_or_name)
-    path = Path(path_or_name)
-    if not path.exists() and (WEIGHTS / name).exists():
-        path = WEIGHTS / name
+    path = _place_of(path_or_name)
     if path.is_dir():
         bundle = _load_folder(_checkpoint_folder(path))
     elif path.is_file():
@@ -85,6 +83,30 @@ def load(path_or_name: Path | str) -> Bundle:
         )
     bundle.model.eval()
     return bundle
+
+
+def find_beside(path_or_name: Path | str, name: str) -> Path | None:
+    """Return the file of this name that belongs to a model, or None.
+
+    It lies in the folder of the run, `RUN` for a checkpoint `RUN/checkpoints/STEP`; or else in the folder of the
+    weights, beside a file such as CheXzero's .pt.
+
+    Args:
+        path_or_name: as `load` takes it.
+        name: of the file.
+    """
+    path = _place_of(path_or_name)
+    if not path.exists():
+        return None
+    folder = (path if path.is_dir() else path.parent).absolute()
+    places = [folder, *([folder.parent.parent] if folder.parent.name == "checkpoints" else [])]
+    return next((place / name for place in places if (place / name).is_file()), None)
+
+
+def _place_of(path_or_name: Path | str) -> Path:
+    """Return the path, or that of the same name in `models/weights/` where only that exists."""
+    path, placed = Path(path_or_name), WEIGHTS / path_or_name
+    return placed if placed.exists() and not path.exists() else path
 
 
 def _checkpoint_folder(path: Path) -> Path:

@@ -187,6 +187,9 @@ class TrainConfig:
     """negative control: give every image somebody's text; whatever is learnt then is a leak"""
     device: str = "auto"
     """torch device; auto is cuda where there is one"""
+    record_pictures: bool = False
+    """keep a hash of every picture with the record of what was trained on, so that an evaluation finds the same film
+    under another name; reads all images once"""
 
     save_dir: Path = Path("runs")
     """where runs are kept"""

@@ -4,9 +4,9 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 from tqdm import tqdm
@@ -22,6 +22,7 @@ from train.optimise import Step, make_optimizer, make_scaler, optimise
 from train.pairs import Pairs
 from train.recorder import Evaluate, Recorder, RunSummary
 from train.run_folder import RunFolder, checkpoint_path, checkpoint_to_resume
+from train.seen import write_seen
 from train.signals import EndRequest, end_requests
 from train.state import Identity, Learner, Progress, load_state
 from train.step import ContrastiveStep, notes_of, prepare
@@ -29,7 +30,14 @@ from train.step import ContrastiveStep, notes_of, prepare
 LARGEST_LOG_SCALE = math.log(100)
 
 
-def fit(bundle: Bundle, pairs: Pairs, config: TrainConfig, *, evaluate: Evaluate | None = None) -> RunSummary:
+def fit(
+    bundle: Bundle,
+    pairs: Pairs,
+    config: TrainConfig,
+    *,
+    evaluate: Evaluate | None = None,
+    selected: pd.DataFrame | None = None,
+) -> RunSummary:
     """Train `bundle.model` in place on image-text pairs and write the run's folder.
 
     Under `torchrun` all processes train together, and the first one validates and writes. SIGTERM and SIGUSR1 end the
@@ -41,6 +49,7 @@ def fit(bundle: Bundle, pairs: Pairs, config: TrainConfig, *, evaluate: Evaluate
         config: everything else.
         evaluate: validation, called each `eval_interval` steps and at the end with the model in evaluation mode;
             returns name -> value. Handed in because training knows nothing of zero-shot scoring.
+        selected: cohort rows of the images that `evaluate` looks at, for the record of what the run has seen.
 
     Raises:
         ValueError: the batch is larger than the data, a run is in the folder already, or it is another one than the
@@ -67,7 +76,10 @@ def fit(bundle: Bundle, pairs: Pairs, config: TrainConfig, *, evaluate: Evaluate
             tqdm.write(f"note: {note}")
         facts = {"model": bundle.name, "n_pairs": len(pairs), "left_out": pairs.left_out}
         facts["notes"] = [*pairs.notes, *notes]
-        return _record(run, request, identity, progress, facts=facts, evaluate=evaluate)
+        with RunFolder(config, facts=facts, step=progress.step, best=progress.best_step) as folder:
+            write_seen(folder.path, pairs, config, selected=selected)
+            recorder = Recorder(learner, identity, config, folder, clock, progress=progress, evaluate=evaluate)
+            return _record(run, request, recorder)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,25 +127,13 @@ def start_learner(bundle: Bundle, config: TrainConfig) -> Learner:
     )
 
 
-def _record(
-    run: Run,
-    request: EndRequest,
-    identity: Identity,
-    progress: Progress,
-    *,
-    facts: dict[str, Any],
-    evaluate: Evaluate | None,
-) -> RunSummary:
+def _record(run: Run, request: EndRequest, recorder: Recorder) -> RunSummary:
     """Take the steps of the process that validates and writes."""
-    config, clock = run.config, run.clock
-    with (
-        RunFolder(config, facts=facts, step=progress.step, best=progress.best_step) as folder,
-        Recorder(run.learner, identity, config, folder, clock, progress=progress, evaluate=evaluate) as recorder,
-    ):
+    with recorder:
         for step in run.steps(should_end=lambda: request.is_made or recorder.is_out_of_patience):
             recorder.after(step)
         patience = "patience" if recorder.is_out_of_patience else None
-        return recorder.finish(stopped_by=_end(clock, request.signal_name or patience))
+        return recorder.finish(stopped_by=_end(run.clock, request.signal_name or patience))
 
 
 def _follow(run: Run, request: EndRequest) -> RunSummary:

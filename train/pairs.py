@@ -58,6 +58,8 @@ class Pairs:
     """study of each pair; None: not known"""
     labels: Float[np.ndarray, "n c"] | None = None
     """report labels of each pair (1, 0, -1, NaN) for soft targets; None: not known"""
+    cohort: pd.DataFrame | None = None
+    """cohort row of each pair; None: not known"""
     left_out: dict[str, int] = field(default_factory=dict)
     """reason -> images left out, in the order of the filters"""
     notes: tuple[str, ...] = ()
@@ -66,7 +68,7 @@ class Pairs:
     def __post_init__(self) -> None:
         if len(self.rows) != len(self.texts):
             raise ValueError(f"one text per image wanted, found {len(self.rows)} images and {len(self.texts)} texts")
-        for name in ("second_texts", "study_ids", "labels"):
+        for name in ("second_texts", "study_ids", "labels", "cohort"):
             more = getattr(self, name)
             if more is not None and len(more) != len(self.rows):
                 raise ValueError(f"{name} of each image wanted, found {len(self.rows)} images and {len(more)} {name}")
@@ -134,6 +136,7 @@ def load_pairs(config: TrainConfig) -> Pairs:
         second_texts=None if second is None else second.iloc[rows].tolist(),
         study_ids=None if studies is None else studies.iloc[rows].tolist(),
         labels=None if cohort is None else cohort[list(FINDINGS)].to_numpy(float)[rows],
+        cohort=None if cohort is None else cohort.iloc[rows].reset_index(),
         left_out=left_out,
         notes=notes,
     )

@@ -88,7 +88,6 @@ def mimic_dinov2() -> TrainConfig:
     return TrainConfig(
         image_tower="hf:microsoft/rad-dino",
         text_tower="hf:microsoft/BiomedVLP-CXR-BERT-specialized",
-        pretrained=None,
         embed_dim=512,
         image_size=224,
         grey_stem=True,

@@ -19,12 +19,16 @@ from safetensors import SafetensorError
 from torch.utils.tensorboard import SummaryWriter
 
 from atomic import write_json, write_text
+from cohort import TRAINED_ON
 from train.config import TrainConfig
 from train.state import STATE_NAME
 from train.weights_and_biases import RUN_ID, import_wandb, start_wandb
 
 CHECKPOINTS, LATEST, BEST, LINES = "checkpoints", "latest", "best", "metrics.jsonl"
-OURS = ("config.json", "environment.json", LINES, "metrics.csv", "tensorboard", CHECKPOINTS, LATEST, BEST, RUN_ID)
+OURS = (
+    *("config.json", "environment.json", LINES, "metrics.csv", "tensorboard"),
+    *(CHECKPOINTS, LATEST, BEST, RUN_ID, TRAINED_ON),
+)
 PACKAGES = ("torch", "open_clip_torch", "timm", "numpy", "safetensors")
 
 

@@ -22,7 +22,7 @@ MAY_DIFFER = frozenset(
         *("cxr_filepath", "txt_filepath", "second_txt_filepath", "cohort_filepath"),
         *("save_dir", "model_name", "out_dir", "overwrite", "resume", "save_interval", "keep", "save_format"),
         *("log_interval", "wandb", "eval_interval", "eval_split", "eval_images", "eval_prompts", "patience"),
-        *("workers", "max_bad_steps"),
+        *("workers", "max_bad_steps", "record_pictures"),
     }
 )
 """Options that leave the steps as they are. Files may have moved: the pairs themselves are compared."""

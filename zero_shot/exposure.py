@@ -10,7 +10,7 @@ import pandas as pd
 
 from cohort import TRAINED_ON, Exposure, check_exposure, image_hashes, read_trained_on
 from cohort.exposure import Cohort
-from models.architecture import WEIGHTS
+from models import find_beside
 from zero_shot.images import Images
 
 HASH_BATCH = 256
@@ -37,22 +37,6 @@ class Stamped:
         }
 
 
-def find_record(checkpoint: str | Path) -> Path | None:
-    """Return the record of the training that made a checkpoint, or None.
-
-    It lies in the folder of the run, `RUN` for a checkpoint `RUN/checkpoints/STEP`; or else in the folder of the
-    weights, beside a file such as CheXzero's .pt.
-    """
-    path = Path(checkpoint)
-    if not path.exists() and (WEIGHTS / path).exists():
-        path = WEIGHTS / path
-    if not path.exists():
-        return None
-    folder = (path if path.is_dir() else path.parent).absolute()
-    places = [folder, *([folder.parent.parent] if folder.parent.name == "checkpoints" else [])]
-    return next((place / TRAINED_ON for place in places if (place / TRAINED_ON).is_file()), None)
-
-
 def stamp(
     checkpoints: Sequence[str], chosen: pd.DataFrame, images: Images, *, named: Sequence[Path | str] = ()
 ) -> Stamped:
@@ -70,7 +54,7 @@ def stamp(
     Raises:
         FileNotFoundError, ValueError: see `cohort.read_trained_on`.
     """
-    records = {checkpoint: find_record(checkpoint) for checkpoint in sorted(checkpoints)}
+    records = {checkpoint: find_beside(checkpoint, TRAINED_ON) for checkpoint in sorted(checkpoints)}
     files = [*dict.fromkeys(path for path in records.values() if path is not None), *map(Path, named)]
     trained = [read_trained_on(path) for path in files]
     if not named and None in records.values():

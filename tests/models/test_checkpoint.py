@@ -135,3 +135,26 @@ def test_bf16_features_stay_close(bundle, batch):
     exact, fast = (models.encode_images(bundle, batch[0], bf16=bf16) for bf16 in (False, True))
     assert fast.dtype == torch.float32
     torch.testing.assert_close(fast, exact, atol=3e-2, rtol=0)
+
+
+def test_a_file_is_found_from_the_run_its_checkpoint_its_weights_and_beside_a_pt(tmp_path):
+    run, old = tmp_path / "run", tmp_path / "old"
+    step = run / "checkpoints/step_000001"
+    for folder in (step, old):
+        folder.mkdir(parents=True)
+    (step / "model.safetensors").write_bytes(b"weights")
+    (old / "best.pt").write_bytes(b"weights")
+    everything = [run, step, step / "model.safetensors", old / "best.pt"]
+    assert [models.find_beside(path, "notes.txt") for path in everything] == [None] * 4
+    for folder in (run, old):
+        (folder / "notes.txt").write_bytes(b"")
+    found = [models.find_beside(path, "notes.txt") for path in everything]
+    assert found == [run / "notes.txt"] * 3 + [old / "notes.txt"]
+    for nothing in ("ViT-B-32:openai", "hf-hub:a/b", tmp_path / "nowhere"):
+        assert models.find_beside(nothing, "notes.txt") is None
+
+
+def test_a_folder_two_above_that_is_no_run_has_nothing_to_say_of_a_model(tmp_path):
+    (tmp_path / "exports/mine").mkdir(parents=True)
+    (tmp_path / "notes.txt").write_bytes(b"")
+    assert models.find_beside(tmp_path / "exports/mine", "notes.txt") is None

@@ -11,7 +11,7 @@ import run_zero_shot
 from cohort import TRAINED_ON, image_hashes, write_trained_on
 from cohort.exposure import CLEAN
 from zero_shot import ZeroShotConfig
-from zero_shot.exposure import find_record, stamp
+from zero_shot.exposure import stamp
 
 UNKNOWN = "what the model was trained on is not on record"
 
@@ -47,25 +47,6 @@ def score(archive, run_folder, tmp_path):
 
 def rows(archive, split, role="trained"):
     return archive.frame[archive.frame["split"] == split].assign(role=role)
-
-
-def test_the_record_is_found_from_the_run_its_checkpoint_its_weights_and_beside_a_file(run_folder, tmp_path):
-    step = run_folder / "checkpoints/step_000001"
-    (tmp_path / "old").mkdir()
-    (tmp_path / "old/best.pt").write_bytes(b"weights")
-    everything = [run_folder, step, step / "model.safetensors", tmp_path / "old/best.pt"]
-    assert [find_record(path) for path in everything] == [None] * 4
-    for folder in (run_folder, tmp_path / "old"):
-        (folder / TRAINED_ON).write_bytes(b"")
-    assert [find_record(path) for path in everything] == [run_folder / TRAINED_ON] * 3 + [tmp_path / "old" / TRAINED_ON]
-    for nothing in ("ViT-B-32:openai", "hf-hub:a/b", tmp_path / "nowhere"):
-        assert find_record(nothing) is None
-
-
-def test_a_folder_two_above_that_is_no_run_does_not_vouch_for_a_model(checkpoint, tmp_path):
-    shutil.copytree(checkpoint, tmp_path / "exports/mine")
-    (tmp_path / TRAINED_ON).write_bytes(b"")
-    assert find_record(tmp_path / "exports/mine") is None
 
 
 def test_a_run_on_other_patients_is_clean_and_says_so_in_the_specification(
