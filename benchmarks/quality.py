@@ -1,24 +1,40 @@
-"""How well the demo's recipe and variations of it learn: held-out zero-shot AUROC, several seeds, equal minutes.
+"""How well the demo's recipe and others learn: held-out zero-shot AUROC, several seeds, equal minutes.
 
-python benchmarks/quality.py --seeds 1 2 3                                  # the recipe, the labels, the control
-python benchmarks/quality.py --seeds 1 2 --vary text_start=architecture --vary lr=2e-3,text_rate=1.0
+python benchmarks/quality.py --seeds 1 2 3                   # the recipe, labels, CheXzero's recipe, shuffled reports
+python benchmarks/quality.py --seeds 1 2 3 --compare duplicates                  # equal normal reports, two losses
+python benchmarks/quality.py --seeds 100 101 --compare nothing --vary text_start=architecture --vary lr=2e-3,ema=0.99
 
 A seed stands for an archive of its own, the weights and the order of the films. Choose on some seeds, report others.
+Differences are paired by seed; their interval is Student's over the seeds (none for a single one).
 """
 
 import ast
+import math
 import statistics
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
+import numpy as np
 from common import parser, report
+from scipy.stats import sem, t
 from simulated import prepared, train_and_score
 
 from audit import MEAN, mean_auroc
-from demo_plan import DemoConfig
-from train import supervised_predictions
+from cohort import read_cohort, read_texts
+from demo_plan import DemoConfig, Plan
+from train import chexzero, supervised_predictions
 
-RECIPE, SUPERVISED, SHUFFLED = "recipe", "supervised", "shuffled reports"
+OURS, SUPERVISED, REFERENCE, SHUFFLED = "ours", "supervised", "reference", "shuffled"
+PLAIN, DUPLICATE_AWARE = "plain", "duplicate_aware"
+OF_A_RECIPE = (
+    *("objective", "form", "duplicates", "optimizer", "lr", "momentum", "weight_decay", "warmup", "schedule"),
+    *("grad_clip", "clamp_scale", "precision", "text_start", "text_rate", "batch_size", "augment", "antialias"),
+)
+"""What CheXzero's recipe says; model, films, reports, minutes and seed are the demo's."""
+WHOLE_REPORTS = {"objective": "reports", "form": "softmax"}
+SHARE_OF_NORMALS, NORMAL = 0.3, "No acute cardiopulmonary process."
+Compare = Literal["recipes", "duplicates", "nothing"]
 
 
 def overrides_of(text: str) -> dict[str, Any]:
@@ -33,10 +49,36 @@ def overrides_of(text: str) -> dict[str, Any]:
     return settings
 
 
-def measure(config: DemoConfig, variations: dict[str, dict[str, Any]], *, with_labels: bool) -> dict[str, Any]:
-    """Return variation -> its mean AUROC and that of every finding."""
-    stages, tables, found = prepared(config), {}, {}
-    for name, overrides in variations.items():
+def compared(what: Compare) -> dict[str, dict[str, Any]]:
+    """Return name -> settings of the runs of a comparison."""
+    if what == "recipes":
+        reference = {name: getattr(chexzero(), name) for name in OF_A_RECIPE}
+        return {OURS: {}, REFERENCE: reference, SHUFFLED: {"shuffle_reports": True}}
+    if what == "duplicates":
+        return {
+            PLAIN: {**WHOLE_REPORTS, "duplicates": "negatives"},
+            DUPLICATE_AWARE: {**WHOLE_REPORTS, "duplicates": "positives"},
+        }
+    return {OURS: {}}
+
+
+def with_equal_normals(stages: Plan) -> Plan:
+    """Return the plan with texts of which 30 % are one and the same normal report, as in real archives."""
+    texts = read_texts(stages.training.txt_filepath)
+    cohort = read_cohort(stages.training.cohort_filepath).set_index("image_id")
+    is_normal = cohort["No Finding"].reindex(texts["image_id"]).eq(1).to_numpy()
+    normals = np.flatnonzero(is_normal)[: round(SHARE_OF_NORMALS * len(texts))]
+    texts.loc[normals, "text"] = NORMAL
+    print(f"{len(normals)} of {len(texts)} reports are {NORMAL!r}")
+    path = stages.training.txt_filepath.with_name("equal_normals.csv")
+    texts.rename(columns={"text": "impression"}).to_csv(path, index=False)
+    return stages._replace(training=replace(stages.training, txt_filepath=path))
+
+
+def measure(stages: Plan, config: DemoConfig, runs: dict[str, dict[str, Any]], *, with_labels: bool) -> dict[str, Any]:
+    """Return run -> its mean AUROC and that of every finding."""
+    tables, found = {}, {}
+    for name, overrides in runs.items():
         results, _ = train_and_score(config, stages, overrides, name=name.replace("/", "_"))
         tables[name] = results.metrics
     if with_labels:
@@ -51,19 +93,30 @@ def measure(config: DemoConfig, variations: dict[str, dict[str, Any]], *, with_l
     return found
 
 
+def difference(ours: list[float], others: list[float]) -> dict[str, Any]:
+    """Return the mean difference over seeds with Student's 95 % interval, and by seed."""
+    each = np.subtract(ours, others)
+    low, high = t.interval(0.95, len(each) - 1, each.mean(), sem(each)) if len(each) > 1 else (math.nan, math.nan)
+    return {
+        "difference": float(each.mean()),
+        "interval": f"{low:+.3f} to {high:+.3f}",
+        "by seed": " ".join(f"{one:+.3f}" for one in each),
+    }
+
+
 def main() -> None:
-    """Measure every variation on every seed; print means per seed, medians and paired differences."""
+    """Measure every run on every seed; print means per seed and paired differences from the first run."""
     arguments = parser(__doc__)
     arguments.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    arguments.add_argument("--compare", choices=get_args(Compare), default="recipes")
     arguments.add_argument("--vary", action="append", default=[], metavar="NAME=VALUE[,...]", help="one more variation")
-    arguments.add_argument("--only_recipe", action="store_true", help="neither labels nor shuffled reports")
+    arguments.add_argument("--without", nargs="+", default=[], metavar="RUN", help="leave out, such as shuffled")
     arguments.add_argument("--n_patients", type=int, default=DemoConfig().n_patients)
     arguments.add_argument("--minutes", type=float, default=DemoConfig().train_minutes)
     arguments.add_argument("--work_dir", type=Path, default=Path("runs/quality"), help="archives are kept here")
     asked = arguments.parse_args()
-    variations = {RECIPE: {}, **{text: overrides_of(text) for text in asked.vary}}
-    if not asked.only_recipe:
-        variations[SHUFFLED] = {"shuffle_reports": True}
+    runs = {**compared(asked.compare), **{text: overrides_of(text) for text in asked.vary}}
+    runs = {name: settings for name, settings in runs.items() if name not in asked.without}
     by_seed = {}
     for seed in asked.seeds:
         config = DemoConfig(
@@ -72,15 +125,22 @@ def main() -> None:
             n_patients=asked.n_patients,
             train_minutes=asked.minutes,
         )
-        by_seed[seed] = measure(config, variations, with_labels=not asked.only_recipe)
+        stages = prepared(config)
+        stages = with_equal_normals(stages) if asked.compare == "duplicates" else stages
+        with_labels = asked.compare == "recipes" and SUPERVISED not in asked.without
+        by_seed[seed] = measure(stages, config, runs, with_labels=with_labels)
+    means = {name: [by_seed[seed][name]["mean"] for seed in asked.seeds] for name in by_seed[asked.seeds[0]]}
+    first = next(iter(means))
     figures: dict[str, Any] = {}
-    for name in by_seed[asked.seeds[0]]:
-        means = [by_seed[seed][name]["mean"] for seed in asked.seeds]
-        figures[f"{name}: median"] = statistics.median(means)
-        figures[f"{name}: by seed"] = " ".join(f"{mean:.3f}" for mean in means)
-        if name != RECIPE:
-            differences = [mean - by_seed[seed][RECIPE]["mean"] for seed, mean in zip(asked.seeds, means, strict=True)]
-            figures[f"{name}: less recipe, median"] = statistics.median(differences)
+    for name, own in means.items():
+        figures[f"{name}: mean"] = statistics.mean(own)
+        figures[f"{name}: by seed"] = " ".join(f"{mean:.3f}" for mean in own)
+        if name != first:
+            for word, value in difference(own, means[first]).items():
+                figures[f"{name} less {first}: {word}"] = value
+    if SUPERVISED in means:
+        shares = [ours / ceiling for ours, ceiling in zip(means[first], means[SUPERVISED], strict=True)]
+        figures["share of supervised: by seed"] = " ".join(f"{share:.3f}" for share in shares)
     figures["findings"] = {str(seed): found for seed, found in by_seed.items()}
     report(
         figures,
