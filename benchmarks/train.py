@@ -9,7 +9,8 @@ simulated archive of 320 pixels. Input paths are compared in processor seconds o
 """
 
 import copy
-import resource
+import math
+import re
 import statistics
 import subprocess
 import sys
@@ -253,7 +254,9 @@ def peak_mb(config: TrainConfig, *, batch_size: int, accum_freq: int) -> float:
     step = our_step(start_model(settings), enlarged, settings)
     for _ in range(2):
         step()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # not getrusage's ru_maxrss, which begins at what the parent process had
+    peak_kb = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(peak_kb[1]) / 1024 if peak_kb else math.nan
 
 
 def memory_figures(work_dir: Path) -> dict[str, float]:

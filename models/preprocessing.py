@@ -59,8 +59,12 @@ def to_network_input(images: UInt8[Tensor, "n h w"], preprocessing: Preprocessin
     return normalise(resize(images, preprocessing), preprocessing)
 
 
-def resize(images: UInt8[Tensor, "n h w"], preprocessing: Preprocessing) -> Float[Tensor, "n 1 r r"]:
-    """Return the images as float32 grey levels at the network's size; bicubic may overshoot 0..255 a little.
+def resize(
+    images: UInt8[Tensor, "n h w"], preprocessing: Preprocessing
+) -> Float[Tensor, "n 1 r r"] | UInt8[Tensor, "n 1 r r"]:
+    """Return the images at the network's size: float32, where bicubic may overshoot 0..255 a little.
+
+    Images that have that size stay the bytes they are, since `normalise` reads either.
 
     Raises:
         ValueError: if the images are not square.
@@ -68,15 +72,17 @@ def resize(images: UInt8[Tensor, "n h w"], preprocessing: Preprocessing) -> Floa
     height, width = images.shape[1:]
     if height != width:
         raise ValueError(f"images must be square as preprocess_train_data.py writes them, found {height} x {width}")
-    grey = images.unsqueeze(1).to(torch.float32)
+    grey = images.unsqueeze(1)
     size = preprocessing.image_size
     if height == size:
         return grey
     antialias = preprocessing.antialias and size < height
-    return interpolate(grey, (size, size), mode=preprocessing.interpolation, antialias=antialias)
+    return interpolate(grey.float(), (size, size), mode=preprocessing.interpolation, antialias=antialias)
 
 
-def normalise(grey: Float[Tensor, "n 1 r r"], preprocessing: Preprocessing) -> Float[Tensor, "n c r r"]:
+def normalise(
+    grey: Float[Tensor, "n 1 r r"] | UInt8[Tensor, "n 1 r r"], preprocessing: Preprocessing
+) -> Float[Tensor, "n c r r"]:
     """Return `(grey - mean) / std` in the network's one or three channels; a view (`expand`) where three are equal."""
     shape = (1, len(preprocessing.mean), 1, 1)
     mean = torch.tensor(preprocessing.mean, device=grey.device).view(shape)

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
@@ -47,12 +47,15 @@ def draw_changes(n: int, settings: Augmentation, *, generator: torch.Generator) 
 
 
 def augment(
-    grey: Float[Tensor, "n 1 r r"], changes: Changes, *, is_mirrored: Bool[Tensor, "n"] | None = None
-) -> Float[Tensor, "n 1 r r"]:
+    grey: Float[Tensor, "n 1 r r"] | UInt8[Tensor, "n 1 r r"],
+    changes: Changes,
+    *,
+    is_mirrored: Bool[Tensor, "n"] | None = None,
+) -> Float[Tensor, "n 1 r r"] | UInt8[Tensor, "n 1 r r"]:
     """Return the films mirrored, turned, moved, scaled and re-exposed; what comes from outside the film is black.
 
     Args:
-        grey: grey levels 0..255.
+        grey: grey levels 0..255, bytes or not.
         changes: of each film; where all are None, `grey` itself is returned.
         is_mirrored: which films are mirrored left to right. Their texts must be, too: reports say left and right.
     """
@@ -60,7 +63,7 @@ def augment(
         grey = torch.where(is_mirrored.to(grey.device).view(-1, 1, 1, 1), grey.flip(-1), grey)
     if changes.placements is not None:
         grid = affine_grid(changes.placements.to(grey.device), list(grey.shape), align_corners=False)
-        grey = grid_sample(grey, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        grey = grid_sample(grey.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     if changes.gamma is not None:
         gamma = changes.gamma.to(grey.device).view(-1, 1, 1, 1)
         # bicubic resizing overshoots below 0, where a power is not defined
