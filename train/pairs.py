@@ -121,19 +121,21 @@ def load_pairs(config: TrainConfig) -> Pairs:
     """
     store = open_images(config.cxr_filepath)
     table = align(store.image_ids, read_texts(config.txt_filepath), n_images=len(store))
-    texts, second = _usable(table["text"]), None
-    if config.second_txt_filepath is not None:
-        second = _usable(_second_texts(store, config.second_txt_filepath))
-        texts, second = texts.where(texts != "", second), second.where(texts != "", "")
     cohort, notes = cohort_of(store, config)
-    keep, left_out = _filtered(cohort, (texts == "").to_numpy(), config)
-    rows = np.flatnonzero(keep)
+    keep, left_out = _filtered(cohort, len(store), config)
+    texts, second = _usable(table["text"].iloc[keep]), None
+    if config.second_txt_filepath is not None:
+        second = _usable(_second_texts(store, config.second_txt_filepath).iloc[keep])
+        texts, second = texts.where(texts != "", second), second.where(texts != "", "")
+    has_text = (texts != "").to_numpy()
+    left_out["no text"] = int((~has_text).sum())
+    rows = np.flatnonzero(keep)[has_text]
     studies = _study_ids(table, cohort)
     return Pairs(
         images=store,
         rows=rows,
-        texts=texts.iloc[rows].tolist(),
-        second_texts=None if second is None else second.iloc[rows].tolist(),
+        texts=texts[has_text].tolist(),
+        second_texts=None if second is None else second[has_text].tolist(),
         study_ids=None if studies is None else studies.iloc[rows].tolist(),
         labels=None if cohort is None else cohort[list(FINDINGS)].to_numpy(float)[rows],
         cohort=None if cohort is None else cohort.iloc[rows].reset_index(),
@@ -174,15 +176,14 @@ def _study_ids(texts: pd.DataFrame, cohort: pd.DataFrame | None) -> pd.Series | 
 
 
 def _filtered(
-    cohort: pd.DataFrame | None, has_no_text: Bool[np.ndarray, "m"], config: TrainConfig
+    cohort: pd.DataFrame | None, n_images: int, config: TrainConfig
 ) -> tuple[Bool[np.ndarray, "m"], dict[str, int]]:
-    """Return which images are trained on, and reason -> how many are left out, each counted once.
+    """Return which images are of the split and view, and reason -> how many are left out, each counted once.
 
     Raises:
         ValueError: if no image is in the split.
     """
-    keep, left_out = np.ones(len(has_no_text), dtype=bool), {}
-    reasons = {"no text": has_no_text}
+    keep, left_out, reasons = np.ones(n_images, dtype=bool), {}, {}
     if cohort is not None:
         other_split = (cohort["split"] != config.train_split).to_numpy()
         if other_split.all():
@@ -193,7 +194,7 @@ def _filtered(
             )
         is_lateral = ~cohort["view"].isin(FRONTAL_VIEWS).to_numpy()
         lateral = {} if config.views == "all" else {"view is not frontal": is_lateral}
-        reasons = {f"split is not {config.train_split}": other_split, **lateral, **reasons}
+        reasons = {f"split is not {config.train_split}": other_split, **lateral}
     for reason, mask in reasons.items():
         left_out[reason] = int((keep & mask).sum())
         keep &= ~mask

@@ -24,7 +24,7 @@ from train.config import TrainConfig
 from train.distributed import World
 from train.optimise import make_optimizer, make_scaler, optimise
 from train.order import EpochOrder
-from train.pairs import ArrayImages, ImageSource, cohort_of, load_pairs
+from train.pairs import ArrayImages, ImageSource, load_pairs
 from train.randomness import AUGMENTATION, seed_of
 from train.start import start_model
 from train.step import training_input
@@ -193,13 +193,12 @@ def supervised_predictions(config: TrainConfig, *, findings: Sequence[str], imag
         ValueError: no cohort with labels, an id that the store does not hold, or as in `load_pairs`, `start_model`,
             `fit_supervised`.
     """
+    pairs = load_pairs(config)
+    if pairs.cohort is None:
+        raise ValueError(f"a classifier needs labels, but {pairs.notes[0]}")
+    labels = pairs.cohort[list(findings)].to_numpy(float)
     with open_images(config.cxr_filepath) as store:
-        cohort, notes = cohort_of(store, config)
-        if cohort is None:
-            raise ValueError(f"a classifier needs labels, but {notes[0]}")
-        rows = load_pairs(config).rows
-        labels = cohort[list(findings)].to_numpy(float)[rows]
-        classifier = fit_supervised(start_model(config), store, labels, config, rows=rows)
+        classifier = fit_supervised(start_model(config), store, labels, config, rows=pairs.rows)
         scores = predict_supervised(classifier, store, rows=store.rows(list(image_ids)))
     predictions = pd.DataFrame(scores, columns=list(findings))
     predictions.insert(0, "image_id", list(image_ids))
