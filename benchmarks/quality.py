@@ -3,9 +3,12 @@
 python benchmarks/quality.py --seeds 1 2 3                   # the recipe, labels, CheXzero's recipe, shuffled reports
 python benchmarks/quality.py --seeds 1 2 3 --compare duplicates                  # equal normal reports, two losses
 python benchmarks/quality.py --seeds 100 101 --compare nothing --vary text_start=architecture --vary lr=2e-3,ema=0.99
+python benchmarks/quality.py --seeds 1 --epochs 90 95                     # passes, where the machine is not quiet
 
 A seed stands for an archive of its own, the weights and the order of the films. Choose on some seeds, report others.
-Differences are paired by seed; their interval is Student's over the seeds (none for a single one).
+Differences are paired by seed; their interval is Student's over the seeds (none for a single one). Minutes mean what
+they say on a quiet machine only; elsewhere count passes, and give labels as many more as benchmarks/train_step.py says
+that their steps are cheaper.
 """
 
 import ast
@@ -75,15 +78,20 @@ def with_equal_normals(stages: Plan) -> Plan:
     return stages._replace(training=replace(stages.training, txt_filepath=path))
 
 
-def measure(stages: Plan, config: DemoConfig, runs: dict[str, dict[str, Any]], *, with_labels: bool) -> dict[str, Any]:
-    """Return run -> its mean AUROC and that of every finding."""
+def measure(
+    stages: Plan, config: DemoConfig, runs: dict[str, dict[str, Any]], *, with_labels: bool, passes: tuple[int, ...]
+) -> dict[str, Any]:
+    """Return run -> its mean AUROC and that of every finding; `passes` of the runs and of labels replace minutes."""
     tables, found = {}, {}
+    for_pairs, for_labels = ({"max_minutes": None, "epochs": n} for n in passes) if passes else ({}, {})
     for name, overrides in runs.items():
-        results, _ = train_and_score(config, stages, overrides, name=name.replace("/", "_"))
+        results, _ = train_and_score(config, stages, {**for_pairs, **overrides}, name=name.replace("/", "_"))
         tables[name] = results.metrics
     if with_labels:
         predictions = supervised_predictions(
-            stages.training, findings=results.findings, image_ids=results.predictions["image_id"].tolist()
+            replace(stages.training, **for_labels),
+            findings=results.findings,
+            image_ids=results.predictions["image_id"].tolist(),
         )
         tables[SUPERVISED] = results.judge(predictions, n_replicates=config.n_replicates, seed=config.seed)
     for name, table in tables.items():
@@ -113,6 +121,7 @@ def main() -> None:
     arguments.add_argument("--without", nargs="+", default=[], metavar="RUN", help="leave out, such as shuffled")
     arguments.add_argument("--n_patients", type=int, default=DemoConfig().n_patients)
     arguments.add_argument("--minutes", type=float, default=DemoConfig().train_minutes)
+    arguments.add_argument("--epochs", type=int, nargs=2, default=(), metavar=("PAIRS", "LABELS"))
     arguments.add_argument("--work_dir", type=Path, default=Path("runs/quality"), help="archives are kept here")
     asked = arguments.parse_args()
     runs = {**compared(asked.compare), **{text: overrides_of(text) for text in asked.vary}}
@@ -128,7 +137,7 @@ def main() -> None:
         stages = prepared(config)
         stages = with_equal_normals(stages) if asked.compare == "duplicates" else stages
         with_labels = asked.compare == "recipes" and SUPERVISED not in asked.without
-        by_seed[seed] = measure(stages, config, runs, with_labels=with_labels)
+        by_seed[seed] = measure(stages, config, runs, with_labels=with_labels, passes=tuple(asked.epochs))
     means = {name: [by_seed[seed][name]["mean"] for seed in asked.seeds] for name in by_seed[asked.seeds[0]]}
     first = next(iter(means))
     figures: dict[str, Any] = {}
@@ -142,9 +151,10 @@ def main() -> None:
         shares = [ours / ceiling for ours, ceiling in zip(means[first], means[SUPERVISED], strict=True)]
         figures["share of supervised: by seed"] = " ".join(f"{share:.3f}" for share in shares)
     figures["findings"] = {str(seed): found for seed, found in by_seed.items()}
+    length = f"{asked.epochs[0]} passes" if asked.epochs else f"{asked.minutes:g} minutes"
     report(
         figures,
-        title=f"Mean zero-shot AUROC, {asked.n_patients} patients, {asked.minutes:g} minutes, seeds {asked.seeds}",
+        title=f"Mean zero-shot AUROC, {asked.n_patients} patients, {length}, seeds {asked.seeds}",
         json_path=asked.json,
     )
 
