@@ -82,11 +82,9 @@ def prevalence_replicates(y: Shaped[np.ndarray, "n"], weights: ReplicateWeights)
     Raises:
         ValueError: labels other than 0 and 1, or lengths that differ.
     """
-    counts = confusion(y, y == 1, np.zeros(len(y), dtype=np.int64), 1, weights)
-    whole = counts.true_positives + counts.true_negatives
-    share: Float[np.ndarray, "r 1"] = np.full(whole.shape, np.nan)
-    np.divide(counts.true_positives, whole, out=share, where=whole > 0)
-    return share.ravel()
+    everybody = np.zeros(len(y), dtype=np.int64)
+    # Where everybody is called positive, the precision is the prevalence.
+    return confusion(y, np.ones(len(y), dtype=bool), everybody, 1, weights).ppv()[:, 0]
 
 
 def adjusted_auprc(

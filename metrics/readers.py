@@ -70,8 +70,8 @@ def compare_with_readers(
         difference_c = model_c - readers_c
 
     A finding is not evaluable when it has no positives or M is undefined for the model or for one of the readers: a
-    mean over fewer readers would be of other people than that of its neighbours. Patients are resampled and readers are not: the intervals are
-    for these readers, not for all whom one might have asked.
+    mean over fewer readers would be of other people than that of its neighbours. Patients are resampled and readers
+    are not: the intervals are for these readers, not for all whom one might have asked.
 
     Args:
         labels: the reference standard, 1, 0, or NaN where there is none; no reader here should have made it.

@@ -34,9 +34,7 @@ class Policy:
     """Wanted rate of tpr and fpr, in [0, 1]; the threshold itself of fixed. A specificity of 0.9 is an FPR of 0.1."""
 
     def __post_init__(self) -> None:
-        """Check that the rule is known and has the target it needs."""
-        if self.rule not in get_args(Rule):
-            raise ValueError(f"a threshold policy is one of {', '.join(get_args(Rule))}; found {self.rule!r}")
+        """Check that the rule has the target it needs."""
         if (self.target is not None) != (self.rule in {"tpr", "fpr", "fixed"}):
             raise ValueError(f"tpr, fpr and fixed need a target and the other rules take none; found {self.target}")
         if self.target is None:
@@ -51,12 +49,14 @@ class Policy:
         Raises:
             ValueError: anything else.
         """
+        refusal = f"cannot read the threshold policy {text!r}, wanted is youden, f1, mcc, tpr=0.9, fpr=0.2 or fixed:0.5"
         rule, _, target = text.replace(":", "=").partition("=")
+        if rule not in get_args(Rule):
+            raise ValueError(refusal)
         try:
             return cls(rule=cast("Rule", rule), target=float(target) if target else None)
         except ValueError as error:
-            wanted = "youden, f1, mcc, tpr=0.9, fpr=0.2 or fixed:0.5"
-            raise ValueError(f"cannot read the threshold policy {text!r}, wanted is {wanted}: {error}") from error
+            raise ValueError(f"{refusal}: {error}") from error
 
     @property
     def name(self) -> str:
@@ -84,11 +84,6 @@ class Threshold:
     """1 - FPR of the threshold on these rows, NaN without negatives."""
     reason: str = ""
     """Why any of the numbers is NaN ("no positives", ...); "" when none is."""
-
-    def __post_init__(self) -> None:
-        """Check the name of the rows, which decides how every output marks the threshold."""
-        if self.fitted_on not in get_args(FittedOn):
-            raise ValueError(f"thresholds are fitted on {' or '.join(get_args(FittedOn))}; found {self.fitted_on!r}")
 
     @property
     def label(self) -> str:
@@ -159,6 +154,11 @@ def thresholds_from_json(content: Mapping[str, Mapping[str, Any]]) -> dict[str, 
     for finding, entry in content.items():
         if set(entry) != keys:
             raise ValueError(f"the threshold of {finding!r} must have {sorted(keys)}; found {sorted(entry)}")
+        if entry["fitted_on"] not in get_args(FittedOn):
+            raise ValueError(
+                f"the threshold of {finding!r} must be fitted on {' or '.join(get_args(FittedOn))}; "
+                f"found {entry['fitted_on']!r}"
+            )
         numbers = {key: math.nan if entry[key] is None else float(entry[key]) for key in NUMBERS}
         try:
             thresholds[finding] = Threshold(
