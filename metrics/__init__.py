@@ -22,7 +22,13 @@ from metrics.resampling import (
     unit_weights,
 )
 from metrics.retrieval import first_hit_ranks, recall_at, retrieval_figures
-from metrics.threshold_policy import Policy, Threshold, fit_thresholds, thresholds_from_json, thresholds_to_json
+from metrics.threshold_policy import (
+    Threshold,
+    ThresholdPolicy,
+    fit_thresholds,
+    thresholds_from_json,
+    thresholds_to_json,
+)
 from metrics.thresholds import (
     max_f1_threshold,
     max_mcc_threshold,
@@ -37,11 +43,11 @@ __all__ = [
     "Estimate",
     "Interval",
     "PairWins",
-    "Policy",
     "ReaderComparison",
     "ReaderStudy",
     "ReplicateWeights",
     "Threshold",
+    "ThresholdPolicy",
     "adjusted_auprc",
     "auprc",
     "auprc_matrix",

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Real, Shaped
 
-from metrics.auroc import auroc, auroc_replicates
+from metrics.auroc import auroc, auroc_replicates, checked
 from metrics.rates import Confusion, confusion, decide
 from metrics.resampling import image_weights
 
@@ -164,6 +164,8 @@ def _resampled_counts(
         missing = [name for name in wanted if name not in there]
         if missing:
             raise ValueError(f"no {what} for {', '.join(missing[:3])}")
+    for y, s in zip(columns, y_pred.T, strict=True):
+        checked(y, s)
     n = len(y_pred)
     drawn = np.empty((n_samples, n), dtype=np.uint16)
     for row in drawn:

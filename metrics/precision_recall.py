@@ -105,7 +105,8 @@ def adjusted_auprc(
         ValueError: an AUPRC outside (0, 1] or a prevalence outside [0, 1].
     """
     area, share = np.asarray(auprc, dtype=np.float64), np.asarray(prevalence, dtype=np.float64)
-    if (area <= 0).any() or (area > 1).any():
+    # With fractional weights a perfect area can end a rounding above 1.
+    if (area <= 0).any() or (area > 1 + 1e-9).any():
         raise ValueError(f"an AUPRC lies in (0, 1]; found {np.nanmin(area):g}..{np.nanmax(area):g}")
     if (share < 0).any() or (share > 1).any():
         raise ValueError(f"a prevalence lies in [0, 1]; found {np.nanmin(share):g}..{np.nanmax(share):g}")

@@ -25,7 +25,7 @@ NUMBERS = ("value", "sensitivity", "specificity")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class ThresholdPolicy:
     """How a threshold is chosen, the same for all findings and all groups."""
 
     rule: Rule
@@ -43,7 +43,7 @@ class Policy:
             raise ValueError(f"the target must be a rate from 0 to 1, or any number when fixed; found {self.target:g}")
 
     @classmethod
-    def parse(cls, text: str) -> "Policy":
+    def parse(cls, text: str) -> "ThresholdPolicy":
         """Return the policy written as `name` writes it: youden, f1, mcc, tpr=0.9, fpr=0.2 or fixed:0.5.
 
         Raises:
@@ -70,7 +70,7 @@ class Policy:
 class Threshold:
     """The threshold of one finding and how it does on the rows that it was fitted on."""
 
-    policy: Policy
+    policy: ThresholdPolicy
     """How it was chosen."""
     value: float
     """Predicted positive is score >= value; NaN where the policy is undefined."""
@@ -96,7 +96,7 @@ def fit_thresholds(
     scores: Real[np.ndarray, "n c"],
     *,
     findings: Sequence[str],
-    policy: Policy,
+    policy: ThresholdPolicy,
     fitted_on: FittedOn,
 ) -> dict[str, Threshold]:
     """Return the threshold of every finding, one for all groups, by one policy.
@@ -162,7 +162,7 @@ def thresholds_from_json(content: Mapping[str, Mapping[str, Any]]) -> dict[str, 
         numbers = {key: math.nan if entry[key] is None else float(entry[key]) for key in NUMBERS}
         try:
             thresholds[finding] = Threshold(
-                policy=Policy.parse(entry["policy"]),
+                policy=ThresholdPolicy.parse(entry["policy"]),
                 fitted_on=entry["fitted_on"],
                 n=entry["n"],
                 reason=entry["reason"],
@@ -173,7 +173,9 @@ def thresholds_from_json(content: Mapping[str, Mapping[str, Any]]) -> dict[str, 
     return thresholds
 
 
-def _fit(y: Shaped[np.ndarray, "n"], s: Real[np.ndarray, "n"], policy: Policy, fitted_on: FittedOn) -> Threshold:
+def _fit(
+    y: Shaped[np.ndarray, "n"], s: Real[np.ndarray, "n"], policy: ThresholdPolicy, fitted_on: FittedOn
+) -> Threshold:
     positive = checked(y, s)
     value = _choose(y, s, policy)
     rates = [math.nan, math.nan]
@@ -191,7 +193,7 @@ def _fit(y: Shaped[np.ndarray, "n"], s: Real[np.ndarray, "n"], policy: Policy, f
     )
 
 
-def _choose(y: Shaped[np.ndarray, "n"], s: Real[np.ndarray, "n"], policy: Policy) -> float:
+def _choose(y: Shaped[np.ndarray, "n"], s: Real[np.ndarray, "n"], policy: ThresholdPolicy) -> float:
     if policy.target is None:
         return {"youden": youden_threshold, "f1": max_f1_threshold, "mcc": max_mcc_threshold}[policy.rule](y, s)
     if policy.rule == "fixed":

@@ -146,6 +146,9 @@ def test_adjusted_auprc_without_a_second_class_is_nan():
 def test_adjusted_auprc_refuses_what_no_area_or_share_can_be():
     with pytest.raises(ValueError, match=r"lies in \(0, 1\]; found 0\.\.0.5"):
         adjusted_auprc(np.array([0.0, 0.5]), 0.1)
+    assert adjusted_auprc(1 + 1e-15, 0.1) == pytest.approx(1)  # a sum of fractions, rounded
+    with pytest.raises(ValueError, match=r"found 1\.1\.\.1\.1"):
+        adjusted_auprc(1.1, 0.1)
     with pytest.raises(ValueError, match=r"prevalence lies in \[0, 1\]; found 12\.\.12"):
         adjusted_auprc(0.5, 12.0)
 

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import recall_score
 
 from metrics import (
-    Policy,
+    ThresholdPolicy,
     fit_thresholds,
     max_f1_threshold,
     max_mcc_threshold,
@@ -43,7 +43,9 @@ def rows():
 @pytest.mark.parametrize("name", list(RULES))
 def test_every_policy_chooses_by_its_rule_and_reports_scikit_learns_rates(rows, name):
     labels, scores = rows
-    fitted = fit_thresholds(labels, scores, findings=FINDINGS, policy=Policy.parse(name), fitted_on="validation")
+    fitted = fit_thresholds(
+        labels, scores, findings=FINDINGS, policy=ThresholdPolicy.parse(name), fitted_on="validation"
+    )
     assert list(fitted) == FINDINGS
     for c in (0, 2):
         known = ~np.isnan(labels[:, c])
@@ -57,10 +59,10 @@ def test_every_policy_chooses_by_its_rule_and_reports_scikit_learns_rates(rows, 
 def test_a_target_rate_is_kept_on_the_fitted_rows(rows):
     labels, scores = rows
     sensitive = fit_thresholds(
-        labels, scores, findings=FINDINGS, policy=Policy(rule="tpr", target=0.9), fitted_on="validation"
+        labels, scores, findings=FINDINGS, policy=ThresholdPolicy(rule="tpr", target=0.9), fitted_on="validation"
     )["Edema"]
     specific = fit_thresholds(
-        labels, scores, findings=FINDINGS, policy=Policy(rule="fpr", target=0.1), fitted_on="validation"
+        labels, scores, findings=FINDINGS, policy=ThresholdPolicy(rule="fpr", target=0.1), fitted_on="validation"
     )["Edema"]
     assert sensitive.sensitivity >= 0.9 > sensitive.specificity
     assert specific.specificity >= 0.9 > specific.sensitivity
@@ -68,7 +70,9 @@ def test_a_target_rate_is_kept_on_the_fitted_rows(rows):
 
 def test_a_finding_without_positives_is_undefined_with_its_reason_and_its_neighbours_are_not(rows):
     labels, scores = rows
-    fitted = fit_thresholds(labels, scores, findings=FINDINGS, policy=Policy(rule="f1"), fitted_on="validation")
+    fitted = fit_thresholds(
+        labels, scores, findings=FINDINGS, policy=ThresholdPolicy(rule="f1"), fitted_on="validation"
+    )
     none = fitted["Fracture"]
     assert math.isnan(none.value)
     assert math.isnan(none.sensitivity)
@@ -76,7 +80,7 @@ def test_a_finding_without_positives_is_undefined_with_its_reason_and_its_neighb
     assert none.reason == "no positives"
     # A specificity can be kept without positives; the sensitivity is then what nobody knows.
     by_fpr = fit_thresholds(
-        labels, scores, findings=FINDINGS, policy=Policy(rule="fpr", target=0.2), fitted_on="validation"
+        labels, scores, findings=FINDINGS, policy=ThresholdPolicy(rule="fpr", target=0.2), fitted_on="validation"
     )["Fracture"]
     assert by_fpr.specificity >= 0.8
     assert math.isnan(by_fpr.sensitivity)
@@ -87,7 +91,7 @@ def test_thresholds_fitted_on_the_test_rows_are_marked_and_fixed_ones_were_fitte
     labels, scores = rows
 
     def labelled(name, fitted_on):
-        policy = Policy.parse(name)
+        policy = ThresholdPolicy.parse(name)
         return fit_thresholds(labels, scores, findings=FINDINGS, policy=policy, fitted_on=fitted_on)["Edema"].label
 
     assert labelled("youden", "test") == "youden, fitted-on-test"
@@ -97,7 +101,7 @@ def test_thresholds_fitted_on_the_test_rows_are_marked_and_fixed_ones_were_fitte
 
 @pytest.mark.parametrize("name", list(RULES))
 def test_thresholds_survive_strict_json_and_undefined_numbers_are_null(rows, name):
-    fitted = fit_thresholds(*rows, findings=FINDINGS, policy=Policy.parse(name), fitted_on="test")
+    fitted = fit_thresholds(*rows, findings=FINDINGS, policy=ThresholdPolicy.parse(name), fitted_on="test")
     content = json.loads(json.dumps(thresholds_to_json(fitted), allow_nan=False))
     assert set(content["Edema"]) == {"policy", "value", "fitted_on", "n", "sensitivity", "specificity", "reason"}
     assert content["Edema"]["policy"] == name
@@ -109,8 +113,8 @@ def test_thresholds_survive_strict_json_and_undefined_numbers_are_null(rows, nam
 
 @pytest.mark.parametrize("name", list(RULES))
 def test_a_policys_name_reads_back_as_itself(name):
-    assert Policy.parse(name).name == name
-    assert Policy.parse("tpr=0.90") == Policy(rule="tpr", target=0.9)
+    assert ThresholdPolicy.parse(name).name == name
+    assert ThresholdPolicy.parse("tpr=0.90") == ThresholdPolicy(rule="tpr", target=0.9)
 
 
 @pytest.mark.parametrize(
@@ -126,12 +130,12 @@ def test_a_policys_name_reads_back_as_itself(name):
 )
 def test_a_policy_that_says_nothing_is_refused(text, message):
     with pytest.raises(ValueError, match=message):
-        Policy.parse(text)
+        ThresholdPolicy.parse(text)
 
 
 def test_bad_rows_are_refused_with_the_finding(rows):
     labels, scores = rows
-    fixed = Policy(rule="fixed", target=0.5)
+    fixed = ThresholdPolicy(rule="fixed", target=0.5)
     broken = scores.copy()
     broken[np.flatnonzero(~np.isnan(labels[:, 2]))[0], 2] = np.nan
     with pytest.raises(ValueError, match=r"no threshold for 'Pneumonia': 1 of .* scores are NaN"):
@@ -145,7 +149,7 @@ def test_bad_rows_are_refused_with_the_finding(rows):
 
 def test_a_file_with_other_keys_or_rows_is_refused_with_the_finding(rows):
     content = thresholds_to_json(
-        fit_thresholds(*rows, findings=FINDINGS, policy=Policy(rule="mcc"), fitted_on="validation")
+        fit_thresholds(*rows, findings=FINDINGS, policy=ThresholdPolicy(rule="mcc"), fitted_on="validation")
     )
     with pytest.raises(ValueError, match=r"threshold of 'Edema' must have .*; found \['value'\]"):
         thresholds_from_json({"Edema": {"value": 0.5}})
