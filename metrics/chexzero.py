@@ -8,11 +8,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Real, Shaped
 
-from metrics.auroc import auroc, auroc_replicates
+from metrics.auroc import auroc, auroc_replicates, checked
+from metrics.rates import Confusion, confusion, decide
 from metrics.resampling import image_weights
 
+COMPETITION = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
+"""The labels of the CheXpert competition, which a column `Mean` averages."""
 MIN_REPLICATES = 40
 """Below this the reference's rule takes element -1, the largest, as the lower end."""
 
@@ -87,6 +90,98 @@ def compute_cis(df: pd.DataFrame, confidence_level: float = 0.05) -> pd.DataFram
     ascending = np.sort(df.to_numpy(dtype=np.float64), axis=0)
     rows = np.stack([_mean(ascending), ascending[lower], ascending[upper]])
     return pd.DataFrame(rows, index=["mean", "lower", "upper"], columns=df.columns).round(4)
+
+
+def compute_f1(
+    y_pred: Real[np.ndarray, "n c"],
+    y_true: Shaped[np.ndarray, "n l"],
+    cxr_labels: Sequence[str],
+    thresholds: Mapping[str, float],
+    label_idx_map: Mapping[str, int] | None = None,
+    *,
+    rng: np.random.Generator,
+    n_samples: int = 1000,
+) -> pd.DataFrame:
+    """Return the interval table of F1: one column per label and `Mean` over the five competition labels.
+
+    F1 is 1 in a resample without positives of which none is called; `Confusion.f1` leaves it undefined.
+
+    Args:
+        y_pred: scores, one column per label; positive is score >= threshold.
+        y_true: 0/1 labels, columns as `cxr_labels`, or as `label_idx_map` says.
+        cxr_labels: names of the score columns; the five competition labels must be among them.
+        thresholds: of every label, chosen on validation (the reference's rule is `max_mcc_threshold`).
+        label_idx_map: for alternative labels, the column of `y_true` that belongs to each name.
+        rng: draws the rows. The reference draws unseeded: its own numbers cannot be repeated, ours can.
+        n_samples: resamples.
+
+    Raises:
+        ValueError: as `bootstrap`; or a competition label or a threshold is missing.
+
+    Source: rajpurkarlab/CheXzero, metrics.py, `compute_f1`.
+    """
+    columns = _true_columns(y_pred, y_true, cxr_labels, label_idx_map)
+    counts = _resampled_counts(y_pred, columns, cxr_labels, thresholds, rng=rng, n_samples=n_samples)
+    return _with_mean({name: np.nan_to_num(table.f1()[:, 0], nan=1.0) for name, table in counts.items()})
+
+
+def compute_mcc(
+    y_pred: Real[np.ndarray, "n c"],
+    y_true: Shaped[np.ndarray, "n l"],
+    cxr_labels: Sequence[str],
+    thresholds: Mapping[str, float],
+    label_idx_map: Mapping[str, int] | None = None,
+    *,
+    rng: np.random.Generator,
+    n_samples: int = 1000,
+) -> pd.DataFrame:
+    """Return the interval table of Matthews' correlation, laid out as that of `compute_f1`, which says what it takes.
+
+    The correlation is 0 in a resample of one class or one decision, as in scikit-learn; `Confusion.mcc` leaves it
+    undefined.
+
+    Raises:
+        ValueError: as `compute_f1`.
+
+    Source: rajpurkarlab/CheXzero, metrics.py, `compute_mcc`.
+    """
+    columns = _true_columns(y_pred, y_true, cxr_labels, label_idx_map)
+    counts = _resampled_counts(y_pred, columns, cxr_labels, thresholds, rng=rng, n_samples=n_samples)
+    return _with_mean({name: np.nan_to_num(table.mcc()[:, 0], nan=0.0) for name, table in counts.items()})
+
+
+def _resampled_counts(
+    y_pred: Real[np.ndarray, "n c"],
+    columns: Sequence[Shaped[np.ndarray, "n"]],
+    labels: Sequence[str],
+    thresholds: Mapping[str, float],
+    *,
+    rng: np.random.Generator,
+    n_samples: int,
+) -> dict[str, Confusion]:
+    """Return the counts of right and wrong decisions of every label in every resample, all from the same rows."""
+    for wanted, there, what in ((COMPETITION, labels, "scores"), (labels, thresholds, "threshold")):
+        missing = [name for name in wanted if name not in there]
+        if missing:
+            raise ValueError(f"no {what} for {', '.join(missing[:3])}")
+    for y, s in zip(columns, y_pred.T, strict=True):
+        checked(y, s)
+    n = len(y_pred)
+    drawn = np.empty((n_samples, n), dtype=np.uint16)
+    for row in drawn:
+        row[:] = np.bincount(rng.integers(0, n, n), minlength=n)
+    weights, everybody = image_weights(drawn), np.zeros(n, dtype=np.int64)
+    return {
+        name: confusion(y, decide(s, thresholds[name]), everybody, 1, weights)
+        for name, y, s in zip(labels, columns, y_pred.T, strict=True)
+    }
+
+
+def _with_mean(columns: Mapping[str, Float[np.ndarray, "r"]]) -> pd.DataFrame:
+    """Return the interval table of the columns and of their mean over the competition labels."""
+    table = pd.DataFrame(columns)
+    table["Mean"] = table[list(COMPETITION)].mean(axis=1)
+    return compute_cis(table)
 
 
 def _mean(values: Float[np.ndarray, "r c"]) -> Float[np.ndarray, "c"]:

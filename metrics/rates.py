@@ -40,6 +40,37 @@ class Confusion:
         """Return FP / (FP + TN), NaN without negatives. TNR is 1 - FPR."""
         return _share(self.false_positives, self.true_negatives)
 
+    def ppv(self) -> Float[np.ndarray, "r g"]:
+        """Return TP / (TP + FP), NaN where nothing was called positive."""
+        return _share(self.true_positives, self.false_positives)
+
+    def npv(self) -> Float[np.ndarray, "r g"]:
+        """Return TN / (TN + FN), NaN where everything was called positive."""
+        return _share(self.true_negatives, self.false_negatives)
+
+    def f1(self) -> Float[np.ndarray, "r g"]:
+        """Return 2 TP / (2 TP + FP + FN), NaN where there are no positives and none was called.
+
+        CheXzero counts that case as 1 (`chexzero.compute_f1`), scikit-learn as 0. Where there are no positives but some
+        were called it is 0, however many.
+        """
+        return _share(2 * self.true_positives, self.false_positives + self.false_negatives)
+
+    def mcc(self) -> Float[np.ndarray, "r g"]:
+        """Return Matthews' correlation of labels and decisions, NaN where either takes one value only.
+
+        MCC = (TP TN - FP FN) / √((TP + FP) (TP + FN) (TN + FP) (TN + FN))
+
+        scikit-learn, and with it CheXzero (`chexzero.compute_mcc`), counts the undefined case as 0.
+
+        Source: Matthews, Biochim. Biophys. Acta 1975.
+        """
+        tp, fn, fp, tn = self.true_positives, self.false_negatives, self.false_positives, self.true_negatives
+        squared = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
+        correlation: Float[np.ndarray, "r g"] = np.full(tp.shape, np.nan)
+        np.divide(tp * tn - fp * fn, np.sqrt(squared), out=correlation, where=squared > 0)
+        return correlation
+
     def overall(self) -> "Confusion":
         """Return the counts over all groups, as one group."""
         return self._mixed(np.ones((self.true_positives.shape[1], 1)))

@@ -1,12 +1,16 @@
-"""Thresholds chosen on one set of rows, to be used on another. Candidates are the distinct scores; positive is s >= t.
+"""Where a threshold lies by each rule. Candidates are the distinct scores; positive is s >= t.
 
-A threshold that is undefined, because a class is absent, is NaN; `rates.decide` refuses it.
+A threshold that is undefined, because a class is absent, is NaN; `rates.decide` refuses it. Choose it on other rows
+than those it is used on; `threshold_policy.fit_thresholds` records on which.
 """
 
 import numpy as np
 from jaxtyping import Float, Int, Real, Shaped
 
 from metrics.auroc import checked
+
+ROUNDING = 1e-12
+"""Correlations that differ by less are equal: which of their square roots was rounded up is no reason to choose."""
 
 
 def roc_points(
@@ -29,6 +33,38 @@ def youden_threshold(y: Shaped[np.ndarray, "n"], s: Real[np.ndarray, "n"]) -> fl
         return float("nan")
     # TPR - FPR times both class sizes: in integers equal values are equal, so that the highest threshold wins.
     return float(thresholds[np.argmax(hits * false_alarms[-1] - false_alarms * hits[-1])])
+
+
+def max_f1_threshold(y: Shaped[np.ndarray, "n"], s: Real[np.ndarray, "n"]) -> float:
+    """Return the score t that maximises F1 = 2 TP / (2 TP + FP + FN), the highest such t; NaN when a class is absent.
+
+    F1 never sees the true negatives: where the finding is rarer than on these rows, the threshold is too low.
+    """
+    false_alarms, hits, thresholds = _counts(y, s)
+    if not len(hits) or hits[-1] == 0 or false_alarms[-1] == 0:
+        return float("nan")
+    f1 = 2 * hits / (hits + false_alarms + hits[-1])
+    return float(thresholds[np.argmax(f1)])
+
+
+def max_mcc_threshold(y: Shaped[np.ndarray, "n"], s: Real[np.ndarray, "n"]) -> float:
+    """Return the score t that maximises Matthews' correlation, the lowest such t; NaN when a class is absent.
+
+    At the lowest score everything is called positive and the correlation is 0/0. It counts as 0, so that this score is
+    returned where no threshold does better than chance. The two conventions, lowest and 0, are the reference's.
+
+    Source: rajpurkarlab/CheXzero, metrics.py, `get_best_p_vals` (ROC thresholds without the first, ascending, first
+    argmax of scikit-learn's `matthews_corrcoef`).
+    """
+    false_alarms, hits, thresholds = _counts(y, s)
+    if not len(hits) or hits[-1] == 0 or false_alarms[-1] == 0:
+        return float("nan")
+    called, n = hits + false_alarms, hits[-1] + false_alarms[-1]
+    agreement = hits * false_alarms[-1] - false_alarms * hits[-1]  # TP TN - FP FN
+    # Two roots: one product of the four margins would leave int64 beyond 100,000 images.
+    spread = np.sqrt(called * (n - called)) * np.sqrt(hits[-1] * false_alarms[-1])
+    mcc = np.divide(agreement, spread, out=np.zeros(len(hits)), where=spread > 0)
+    return float(thresholds[np.flatnonzero(mcc >= mcc.max() - ROUNDING)[-1]])
 
 
 def _counts(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import confusion_matrix, roc_curve
+from sklearn.metrics import confusion_matrix, f1_score, matthews_corrcoef, precision_score, roc_curve
 
 from metrics import (
     confusion,
@@ -44,6 +44,36 @@ def test_rates_of_groups_rest_and_overall_equal_scikit_learn(monkeypatch):
             assert (table.tpr()[b, g], table.fpr()[b, g]) == pytest.approx(expected(groups == g))
             rest = (groups >= 0) & (groups != g)
             assert (table.rest().tpr()[b, g], table.rest().fpr()[b, g]) == pytest.approx(expected(rest))
+
+
+def test_f1_mcc_ppv_and_npv_of_every_replicate_and_group_equal_scikit_learn():
+    y, s, rng = sample(300, 2)
+    groups = rng.integers(0, 2, 300)
+    weights = patient_weights(rng.integers(0, 70, 300), 7, rng)
+    called = decide(s, 0.5)
+    table = confusion(y, called, groups, 2, weights)
+    for b in range(7):
+        for g in range(2):
+            rows = groups == g
+            truth, calls, w = y[rows], called[rows], weights.counts[b, weights.unit][rows]
+            assert table.f1()[b, g] == pytest.approx(f1_score(truth, calls, sample_weight=w))
+            assert table.mcc()[b, g] == pytest.approx(matthews_corrcoef(truth, calls, sample_weight=w))
+            assert table.ppv()[b, g] == pytest.approx(precision_score(truth, calls, sample_weight=w))
+            assert table.npv()[b, g] == pytest.approx(precision_score(truth, calls, sample_weight=w, pos_label=0))
+
+
+def test_f1_mcc_ppv_and_npv_with_an_empty_denominator_are_nan():
+    def of(y, called):
+        y, called = np.array(y), np.array(called, dtype=bool)
+        table = confusion(y, called, np.zeros(len(y), dtype=int), 1, unit_weights(len(y)))
+        return [float(value[0, 0]) for value in (table.f1(), table.mcc(), table.ppv(), table.npv())]
+
+    nan = np.nan
+    np.testing.assert_array_equal(of([0, 0], [0, 0]), [nan, nan, nan, 1])
+    np.testing.assert_array_equal(of([0, 0], [1, 0]), [0, nan, 0, 1])
+    np.testing.assert_array_equal(of([1, 0], [0, 0]), [0, nan, nan, 0.5])
+    np.testing.assert_array_equal(of([1, 0], [1, 1]), [2 / 3, nan, 0.5, nan])
+    np.testing.assert_array_equal(of([1, 0], [0, 1]), [0, -1, 0, 0])
 
 
 def test_an_empty_cell_is_nan_and_not_the_worst_group():
