@@ -1,6 +1,7 @@
 """Arrays in, numbers out: AUROC, decisions at thresholds, intervals from patients resampled by weights. No torch."""
 
 from metrics.auroc import PairWins, auroc, auroc_matrix, auroc_replicates, one_class_reason, pair_wins
+from metrics.multiplicity import MaxT, holm, max_t
 from metrics.rates import Confusion, confusion, decide
 from metrics.resampling import (
     Interval,
@@ -16,6 +17,7 @@ from metrics.thresholds import roc_points, threshold_at_fpr, threshold_at_tpr, y
 __all__ = [
     "Confusion",
     "Interval",
+    "MaxT",
     "PairWins",
     "ReplicateWeights",
     "auroc",
@@ -24,7 +26,9 @@ __all__ = [
     "confusion",
     "decide",
     "first_hit_ranks",
+    "holm",
     "image_weights",
+    "max_t",
     "one_class_reason",
     "pair_wins",
     "patient_weights",
