@@ -1,6 +1,7 @@
 """Arrays in, numbers out: AUROC, decisions at thresholds, intervals from patients resampled by weights. No torch."""
 
 from metrics.auroc import PairWins, auroc, auroc_matrix, auroc_replicates, one_class_reason, pair_wins
+from metrics.delong import DeLongTest, auroc_covariance, compare_delong
 from metrics.multiplicity import MaxT, holm, max_t
 from metrics.rates import Confusion, confusion, decide
 from metrics.resampling import (
@@ -16,13 +17,16 @@ from metrics.thresholds import roc_points, threshold_at_fpr, threshold_at_tpr, y
 
 __all__ = [
     "Confusion",
+    "DeLongTest",
     "Interval",
     "MaxT",
     "PairWins",
     "ReplicateWeights",
     "auroc",
+    "auroc_covariance",
     "auroc_matrix",
     "auroc_replicates",
+    "compare_delong",
     "confusion",
     "decide",
     "first_hit_ranks",
