@@ -1,6 +1,7 @@
 """Arrays in, numbers out: AUROC, decisions at thresholds, intervals from patients resampled by weights. No torch."""
 
 from metrics.auroc import PairWins, auroc, auroc_matrix, auroc_replicates, one_class_reason, pair_wins
+from metrics.comparison import PairedDifferences, bootstrap_p, compare_auroc, paired_differences
 from metrics.delong import DeLongTest, auroc_covariance, compare_delong
 from metrics.multiplicity import MaxT, holm, max_t
 from metrics.rates import Confusion, confusion, decide
@@ -21,11 +22,14 @@ __all__ = [
     "Interval",
     "MaxT",
     "PairWins",
+    "PairedDifferences",
     "ReplicateWeights",
     "auroc",
     "auroc_covariance",
     "auroc_matrix",
     "auroc_replicates",
+    "bootstrap_p",
+    "compare_auroc",
     "compare_delong",
     "confusion",
     "decide",
@@ -35,6 +39,7 @@ __all__ = [
     "max_t",
     "one_class_reason",
     "pair_wins",
+    "paired_differences",
     "patient_weights",
     "percentile_interval",
     "recall_at",
