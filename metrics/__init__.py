@@ -1,10 +1,24 @@
 """Arrays in, numbers out: AUROC, decisions at thresholds, intervals from patients resampled by weights. No torch."""
 
 from metrics.auroc import PairWins, auroc, auroc_matrix, auroc_replicates, one_class_reason, pair_wins
+from metrics.calibration import BinTotals, CalibrationError, bin_edges, bin_totals, brier_score, debiased_error
+from metrics.calibration_line import CalibrationLine, calibration_line
 from metrics.comparison import PairedDifferences, bootstrap_p, compare_auroc, paired_differences
 from metrics.delong import DeLongTest, auroc_covariance, compare_delong
+from metrics.logistic import count_clipped, margin_of
 from metrics.multiplicity import MaxT, holm, max_t
 from metrics.rates import Confusion, confusion, decide
+from metrics.recalibration import (
+    Calibrator,
+    Isotonic,
+    Platt,
+    Temperature,
+    calibrator_from_json,
+    fit_isotonic,
+    fit_platt,
+    fit_temperature,
+)
+from metrics.reliability import BrierParts, ReliabilityTable, brier_parts, reliability_table, wilson_interval
 from metrics.resampling import (
     Interval,
     ReplicateWeights,
@@ -17,25 +31,46 @@ from metrics.retrieval import first_hit_ranks, recall_at, retrieval_figures
 from metrics.thresholds import roc_points, threshold_at_fpr, threshold_at_tpr, youden_threshold
 
 __all__ = [
+    "BinTotals",
+    "BrierParts",
+    "CalibrationError",
+    "CalibrationLine",
+    "Calibrator",
     "Confusion",
     "DeLongTest",
     "Interval",
+    "Isotonic",
     "MaxT",
     "PairWins",
     "PairedDifferences",
+    "Platt",
+    "ReliabilityTable",
     "ReplicateWeights",
+    "Temperature",
     "auroc",
     "auroc_covariance",
     "auroc_matrix",
     "auroc_replicates",
+    "bin_edges",
+    "bin_totals",
     "bootstrap_p",
+    "brier_parts",
+    "brier_score",
+    "calibration_line",
+    "calibrator_from_json",
     "compare_auroc",
     "compare_delong",
     "confusion",
+    "count_clipped",
+    "debiased_error",
     "decide",
     "first_hit_ranks",
+    "fit_isotonic",
+    "fit_platt",
+    "fit_temperature",
     "holm",
     "image_weights",
+    "margin_of",
     "max_t",
     "one_class_reason",
     "pair_wins",
@@ -43,10 +78,12 @@ __all__ = [
     "patient_weights",
     "percentile_interval",
     "recall_at",
+    "reliability_table",
     "retrieval_figures",
     "roc_points",
     "threshold_at_fpr",
     "threshold_at_tpr",
     "unit_weights",
+    "wilson_interval",
     "youden_threshold",
 ]
