@@ -183,10 +183,11 @@ def debiased_error(estimate: BinTotals, replicates: BinTotals, *, level: float =
     """
     squared, plain = float(estimate.debiased_squared_error()[0]), float(estimate.squared_error()[0])
     if np.isnan(squared):
-        return CalibrationError(*[float("nan")] * 4, "no bin has two images")
+        nan = float("nan")
+        return CalibrationError(nan, nan, nan, nan, "no bin has two images")
     interval = percentile_interval(replicates.debiased_squared_error() - plain + squared, level=level)
-    roots = np.sqrt(np.maximum([squared, interval.low, interval.high], 0))
-    return CalibrationError(squared, *map(float, roots), interval.reason)
+    root, low, high = np.sqrt(np.maximum([squared, interval.low, interval.high], 0)).tolist()
+    return CalibrationError(squared, root, low, high, interval.reason)
 
 
 def _ratio(part: Float[np.ndarray, "..."], whole: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:

@@ -48,7 +48,7 @@ def bootstrap_p(replicates: Float[np.ndarray, "r"]) -> float:
     if defined.size == 0 or replicates.size - defined.size > SPARSE_SHARE * replicates.size:
         return float("nan")
     tail = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
-    return min(1.0, 2 * (1 + tail) / (1 + defined.size))
+    return min(1.0, 2 * (1 + tail) / (1 + int(defined.size)))
 
 
 def paired_differences(

@@ -82,21 +82,20 @@ def fit_logistic(
     """
     w = np.ones(len(design)) if weights is None else weights
     beta = np.zeros(design.shape[1]) if start is None else start
-    value = _likelihood(design @ beta + offset, positive, w)
     for _ in range(MAX_STEPS):
-        p = expit(design @ beta + offset)
+        eta = design @ beta + offset
+        p = expit(eta)
         gradient = design.T @ (w * (positive - p))
         step = np.linalg.solve(design.T @ (design * (w * p * (1 - p))[:, None]), gradient)
-        gain = float(gradient @ step)
+        # Twice what the likelihood still has to rise, which Newton's step squares: nothing is left to check after it.
+        if gradient @ step <= 1e-9 * w.sum():
+            return np.asarray(beta + step)
+        value = _likelihood(eta, positive, w)
         for _ in range(HALVINGS):
-            reached = _likelihood(design @ (beta + step) + offset, positive, w)
-            if reached >= value - 1e-12 * abs(value):
+            if _likelihood(design @ (beta + step) + offset, positive, w) >= value:
                 break
             step = step / 2
-        beta, value = beta + step, reached
-        # The gain is twice what the likelihood still has to rise; Newton's next step would square it.
-        if gain <= 1e-12 * w.sum():
-            return beta
+        beta = beta + step
     raise ValueError(f"no convergence in {MAX_STEPS} steps: do the classes overlap, and are the columns scaled?")
 
 

@@ -86,7 +86,7 @@ class Isotonic(Calibrator):
     """Values at the knots."""
 
     def _probabilities(self, margins: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-        return np.interp(margins, self.margins, self.probabilities)
+        return np.asarray(np.interp(margins, self.margins, self.probabilities))
 
 
 FAMILIES: tuple[type[Calibrator], ...] = (Temperature, Platt, Isotonic)
@@ -198,7 +198,7 @@ def calibrator_from_json(saved: Mapping[str, Any]) -> Calibrator:
     found = {name: value for name, value in saved.items() if name != "family"}
     if set(found) != wanted:
         raise ValueError(f"a calibrator of family {saved['family']} has {sorted(wanted)}; found {sorted(found)}")
-    values = {
+    values: dict[str, Any] = {
         name: float("nan") if value is None else tuple(value) if isinstance(value, list | tuple) else value
         for name, value in found.items()
     }
@@ -207,7 +207,7 @@ def calibrator_from_json(saved: Mapping[str, Any]) -> Calibrator:
 
 def _checked(
     y: Shaped[np.ndarray, "n"], margins: Real[np.ndarray, "n"], subject_ids: Sequence[Any] | np.ndarray
-) -> tuple[Bool[np.ndarray, "n"], Float[np.ndarray, "n"], dict[str, int]]:
+) -> tuple[Bool[np.ndarray, "n"], Float[np.ndarray, "n"], dict[str, Any]]:
     """Return labels, margins as float64, and how many images and patients there are."""
     positive = checked(y, margins)
     if np.isinf(margins).any():
