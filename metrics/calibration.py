@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real, Shaped
 
-from metrics.auroc import checked
+from metrics.auroc import checked, ratio
 from metrics.resampling import ReplicateWeights, percentile_interval, unit_weights
 
 
@@ -49,7 +49,7 @@ def brier_score(
     """
     error = (s.astype(np.float64) - checked_probabilities(y, s)) ** 2
     sums = (weights or unit_weights(len(y))).sums(np.stack([error, np.ones_like(error)], axis=1))
-    return _ratio(sums[:, 0], sums[:, 1])
+    return ratio(sums[:, 0], sums[:, 1])
 
 
 def bin_edges(scores: Real[np.ndarray, "n"], n_bins: int = 10) -> Float[np.ndarray, "e"]:
@@ -80,17 +80,17 @@ class BinTotals:
     @property
     def share(self) -> Float[np.ndarray, "r b"]:
         """Share of the images in each bin; NaN without rows."""
-        return _ratio(self.n, self.n.sum(axis=1, keepdims=True))
+        return ratio(self.n, self.n.sum(axis=1, keepdims=True))
 
     @property
     def mean_label(self) -> Float[np.ndarray, "r b"]:
         """Mean label ȳ_b; NaN in an empty bin."""
-        return _ratio(self.positives, self.n)
+        return ratio(self.positives, self.n)
 
     @property
     def mean_score(self) -> Float[np.ndarray, "r b"]:
         """Mean score p̄_b; NaN in an empty bin."""
-        return _ratio(self.scores, self.n)
+        return ratio(self.scores, self.n)
 
     def expected_calibration_error(self) -> Float[np.ndarray, "r"]:
         """Return ECE = Σ_b (n_b / n) |ȳ_b - p̄_b|, NaN without rows.
@@ -188,13 +188,6 @@ def debiased_error(estimate: BinTotals, replicates: BinTotals, *, level: float =
     interval = percentile_interval(replicates.debiased_squared_error() - plain + squared, level=level)
     root, low, high = np.sqrt(np.maximum([squared, interval.low, interval.high], 0)).tolist()
     return CalibrationError(squared, root, low, high, interval.reason)
-
-
-def _ratio(part: Float[np.ndarray, "..."], whole: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """Divide, with NaN where there is nothing to divide by."""
-    whole = np.broadcast_to(whole, part.shape)
-    ratio: Float[np.ndarray, "..."] = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
-    return ratio
 
 
 def _over_bins(share: Float[np.ndarray, "r b"], values: Float[np.ndarray, "r b"]) -> Float[np.ndarray, "r"]:

@@ -193,6 +193,7 @@ def test_far_away_scores_still_have_a_fit():
         ([], [], "no rows"),
         ([0, 1], [0.3, 0.3], "all scores are equal"),
         ([0, 0, 1], [0.1, 0.2, 0.3], "the scores separate the classes: the slope has no finite value"),
+        ([0, 1, 1], [0.2, 0.2, 0.3], "the scores separate the classes: the slope has no finite value"),
         ([1, 0, 0], [0.2, 0.2, 0.3], "the scores separate the classes: the slope has no finite value"),
     ],
 )
