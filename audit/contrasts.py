@@ -5,6 +5,8 @@ import math
 import numpy as np
 from jaxtyping import Float, Int
 
+import metrics
+
 
 def simultaneous(
     difference: Float[np.ndarray, " k"],
@@ -16,8 +18,9 @@ def simultaneous(
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """Return max-T intervals `d ± c t SE`: all k of them cover together with probability 1 - alpha.
 
-        SE_k = max(sd over replicates of d*_k, floor_k)
-        c    = (1 - alpha) quantile over replicates of max_k |d*_k - d_k| / SE_k
+    The standard errors SE and the quantile c are those of `metrics.max_t`; two things are added for small groups:
+
+        SE_k >= floor_k
         t_k  = 1 + (1.96² + 1) / (4 (patients_k - 1)), how much wider Student's quantile is than the normal one
 
     The floor matters where a cell sits at 0 or 1: every resample then repeats it, the bootstrap's standard error is
@@ -31,16 +34,11 @@ def simultaneous(
         patients: patients behind the smaller side of each.
         alpha: chance that any of the k intervals misses.
 
-    Source: Westfall & Young, Resampling-Based Multiple Testing, 1993 (single-step max-T); Abramowitz & Stegun 26.7.5
-    (Student's quantile, first term).
+    Source: Abramowitz & Stegun 26.7.5 (Student's quantile, first term).
     """
-    if difference.size == 0:
-        return difference.copy(), difference.copy()
-    error = np.maximum(np.nanstd(replicates, axis=0, ddof=1), floor)
-    largest = np.nanmax(np.abs(replicates - difference) / error, axis=1)
-    critical = float(np.quantile(largest, 1 - alpha))
-    half_width = critical * error * (1 + (1.96**2 + 1) / (4 * (patients - 1)))
-    return difference - half_width, difference + half_width
+    student = 1 + (1.96**2 + 1) / (4 * (patients - 1))
+    intervals = metrics.max_t(difference, replicates, floor=floor, widening=student, alpha=alpha)
+    return intervals.low, intervals.high
 
 
 def rate_floor(rate: float, n: int) -> float:

@@ -95,23 +95,23 @@ class PairWins:
 
     def within(self) -> Float[np.ndarray, "r g"]:
         """Return the AUROC inside every group."""
-        return _ratio(np.diagonal(self.wins, axis1=1, axis2=2), self.positives * self.negatives)
+        return ratio(np.diagonal(self.wins, axis1=1, axis2=2), self.positives * self.negatives)
 
     def overall(self) -> Float[np.ndarray, "r"]:
         """Return the AUROC over the images of all groups."""
-        return _ratio(self.wins.sum(axis=(1, 2)), self.positives.sum(axis=1) * self.negatives.sum(axis=1))
+        return ratio(self.wins.sum(axis=(1, 2)), self.positives.sum(axis=1) * self.negatives.sum(axis=1))
 
     def rest(self) -> Float[np.ndarray, "r g"]:
         """Return, for every group, the AUROC over everybody else."""
         others = self._others()
         wins = np.einsum("ga,gb,rab->rg", others, others, self.wins)
-        return _ratio(wins, (self.positives @ others) * (self.negatives @ others))
+        return ratio(wins, (self.positives @ others) * (self.negatives @ others))
 
     def across(self) -> Float[np.ndarray, "r g"]:
         """Return P(a positive of the group scores above a negative outside it)."""
         others = self._others()
         wins = np.einsum("gb,rgb->rg", others, self.wins)
-        return _ratio(wins, self.positives * (self.negatives @ others))
+        return ratio(wins, self.positives * (self.negatives @ others))
 
     def _others(self) -> Float[np.ndarray, "g g"]:
         # Sums over the others instead of "all minus own", which would leave rounding where nobody is left.
@@ -198,7 +198,7 @@ def _sum_blocks(values: Real[np.ndarray, "b k"], start: Int[np.ndarray, "g"]) ->
     return sums
 
 
-def _ratio(wins: Float[np.ndarray, "..."], pairs: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+def ratio(wins: Float[np.ndarray, "..."], pairs: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """Divide, with NaN where there is no pair."""
     ratio: Float[np.ndarray, "..."] = np.divide(wins, pairs, out=np.full(wins.shape, np.nan), where=pairs > 0)
     return ratio

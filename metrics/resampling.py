@@ -15,6 +15,9 @@ from jaxtyping import Float, Int, Real, Shaped
 SPARSE_SHARE = 0.01
 """An interval is withheld when the metric is undefined in more than this share of the replicates."""
 
+FLOATS = 2_000_000
+"""Counts turned into floats at a time, so that a large archive's matrix is never held twice."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicateWeights:
@@ -44,6 +47,34 @@ class ReplicateWeights:
         taken: Real[np.ndarray, "b k"] = np.take(self.counts[replicates], self.unit[images], axis=1)
         return taken
 
+    def sums(self, values: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "r k"]:
+        """Return the weighted sum of every column in every replicate: summed per patient first, then one product."""
+        n_units = self.counts.shape[1]
+        per_unit = np.stack([np.bincount(self.unit, column, n_units) for column in values.T], axis=1)
+        sums = np.empty((self.n_replicates, values.shape[1]))
+        rows = max(1, FLOATS // n_units)
+        for begin in range(0, self.n_replicates, rows):
+            sums[begin : begin + rows] = self.counts[begin : begin + rows].astype(np.float64) @ per_unit
+        return sums
+
+
+def patient_numbers(subject_ids: Sequence[Any] | np.ndarray) -> tuple[Int[np.ndarray, "n"], int]:
+    """Return the number 0..p-1 of every image's patient, in the sorted order of their ids, and p.
+
+    Raises:
+        ValueError: there are no images, or a subject id is missing.
+    """
+    ids = np.asarray(subject_ids)
+    if ids.size == 0:
+        raise ValueError("wanted the patient of every image; the list is empty")
+    missing = [row for row, value in enumerate(ids.tolist()) if value is None or str(value) in {"", "nan", "<NA>"}]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} images have no subject_id (first at row {missing[0]}): whose they are is not known"
+        )
+    patients, unit = np.unique(ids.astype(str), return_inverse=True)
+    return unit.astype(np.int64), len(patients)
+
 
 def patient_weights(
     subject_ids: Sequence[Any] | np.ndarray, n_replicates: int, rng: np.random.Generator
@@ -62,18 +93,11 @@ def patient_weights(
 
     Source: Field & Welsh, Bootstrapping clustered data, JRSS-B 2007 (the cluster bootstrap).
     """
-    ids = np.asarray(subject_ids)
-    if ids.size == 0:
-        raise ValueError("patient_weights wants the patient of every image; the list is empty")
-    missing = [row for row, value in enumerate(ids.tolist()) if value is None or str(value) in {"", "nan", "<NA>"}]
-    if missing:
-        raise ValueError(f"{len(missing)} images have no subject_id (first at row {missing[0]}): nobody to resample")
-    patients, unit = np.unique(ids.astype(str), return_inverse=True)
-    p = len(patients)
+    unit, p = patient_numbers(subject_ids)
     counts = np.empty((n_replicates, p), dtype=np.uint16)
     for row in counts:
         row[:] = np.bincount(rng.integers(0, p, size=p), minlength=p)
-    return ReplicateWeights(counts=counts, unit=unit.astype(np.int64))
+    return ReplicateWeights(counts=counts, unit=unit)
 
 
 def unit_weights(n_images: int) -> ReplicateWeights:
