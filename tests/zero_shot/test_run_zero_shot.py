@@ -33,8 +33,8 @@ def options(archive, checkpoint, tmp_path):
 def test_the_tables_and_the_specification_are_written_and_agree(options, archive):
     run_zero_shot.main(ZeroShotConfig(**options))
     out = options["out_dir"]
-    names = ["exposure.csv", "flow.csv", "metrics.csv", "predictions.csv", "spec.json", "subgroups.csv"]
-    assert sorted(path.name for path in out.iterdir()) == names
+    names = ["embeddings.h5", "exposure.csv", "flow.csv", "metrics.csv", "predictions.csv", "spec.json"]
+    assert sorted(path.name for path in out.iterdir()) == [*names, "subgroups.csv", "truth.csv"]
     predictions = pd.read_csv(out / "predictions.csv")
     assert predictions.columns.tolist() == ["image_id", *FINDINGS]
     wanted = archive.frame[(archive.frame["split"] == "test") & (archive.frame["view"] == "PA")]
