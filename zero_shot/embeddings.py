@@ -4,7 +4,7 @@ One HDF5 file holds the features of one list of images by any number of models:
 
     /image_id      (n,) text, in scoring order
     /KEY           (n, d) float32, L2-normalised; KEY is `ModelKey.digest`. Attributes: name, weights, architecture,
-                   preprocessing (JSON), sha256 of the values
+                   preprocessing (JSON), sha256 of ids and values
     attributes     format_version; images, the SHA-256 of ids and pixels (`Images.fingerprint`)
 
 The cache of a run never makes it fail: what does not fit is encoded again. A file that the user named has to fit.
@@ -13,7 +13,8 @@ The cache of a run never makes it fail: what does not fit is encoded again. A fi
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -87,18 +88,17 @@ def read_embeddings(path: Path | str, key: ModelKey, *, images: str | None = Non
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is torn, of another format, of other images, of other models only, or repeats an id.
+        ValueError: the file is damaged, of another format, of other images, or of other models only.
     """
     path = Path(path)
     with _opened(path, images) as file:
-        ids: list[str] = file[IDS].asstr()[:].tolist()
-        refuse_repeated(ids, f"the embeddings {path}")
         if key.digest not in file:
             raise ValueError(f"the embeddings {path} are by other models: {_models_in(file)}. {_ADVICE}")
         stored = file[key.digest]
+        ids: list[str] = file[IDS].asstr()[:].tolist()
         values: np.ndarray = stored[:]
-        if stored.attrs.get("sha256") != _sha256_of(values) or values.ndim != 2 or len(values) != len(ids):
-            raise ValueError(f"the embeddings {path} are damaged: they are not the values that were written. {_ADVICE}")
+        if stored.attrs.get("sha256") != _sha256_of(ids, values):
+            raise ValueError(f"the embeddings {path} are damaged: they are not what was written. {_ADVICE}")
     return Embeddings(ids=tuple(ids), features=torch.from_numpy(values))
 
 
@@ -135,7 +135,7 @@ def write_embeddings(
         file.create_dataset(IDS, data=list(ids), dtype=h5py.string_dtype())
         _copy_others(Path(path), file, images=images, but=key.digest)
         stored = file.create_dataset(key.digest, data=values)
-        about = asdict(key) | {"preprocessing": json.dumps(key.preprocessing), "sha256": _sha256_of(values)}
+        about = asdict(key) | {"preprocessing": json.dumps(key.preprocessing), "sha256": _sha256_of(ids, values)}
         stored.attrs.update({"name": name, **about})
 
 
@@ -157,7 +157,8 @@ class Cache:
             FileNotFoundError, ValueError: as `read_embeddings`.
         """
         if self.must_fit:
-            _opened(self.path, self.images).close()
+            with _opened(self.path, self.images):
+                pass
 
 
 def cached_features(
@@ -199,27 +200,26 @@ def cached_features(
 _ADVICE = "Leave the file out and the images are encoded again"
 
 
-def _opened(path: Path, images: str | None) -> h5py.File:
-    """Open an embeddings file, of these images if they are given."""
+@contextmanager
+def _opened(path: Path, images: str | None) -> Iterator[h5py.File]:
+    """Open an embeddings file, of these images if they are given; what h5py cannot read in it is told as damage."""
     if not path.is_file():
         raise FileNotFoundError(f"no embeddings at {path}: wanted a file that an earlier run wrote. {_ADVICE}")
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
+        with h5py.File(path, "r") as file:
+            version, found = file.attrs.get("format_version"), file.attrs.get("images")
+            if version != FORMAT_VERSION:
+                raise ValueError(
+                    f"{path} is no embeddings file of format {FORMAT_VERSION}; found format {version}. {_ADVICE}"
+                )
+            if images is not None and found != images:
+                raise ValueError(
+                    f"{path} holds {len(file[IDS])} images whose ids or pixels are not those to be scored "
+                    f"(fingerprint {str(found)[:12]}, wanted {images[:12]}). {_ADVICE}"
+                )
+            yield file
+    except (OSError, RuntimeError, KeyError, TypeError) as error:
         raise ValueError(f"the embeddings {path} are damaged or no HDF5 file ({error}). {_ADVICE}") from error
-    version, found = file.attrs.get("format_version"), file.attrs.get("images")
-    wrong = ""
-    if version != FORMAT_VERSION or IDS not in file:
-        wrong = f"is no embeddings file of format {FORMAT_VERSION}; found format {version}"
-    elif images is not None and found != images:
-        wrong = (
-            f"holds {len(file[IDS])} images whose ids or pixels are not those to be scored "
-            f"(fingerprint {str(found)[:12]}, wanted {images[:12]})"
-        )
-    if wrong:
-        file.close()
-        raise ValueError(f"{path} {wrong}. {_ADVICE}")
-    return file
 
 
 def _copy_others(path: Path, file: h5py.File, *, images: str, but: str) -> None:
@@ -229,8 +229,7 @@ def _copy_others(path: Path, file: h5py.File, *, images: str, but: str) -> None:
             for digest in earlier:
                 if digest not in (IDS, but):
                     earlier.copy(digest, file)
-    except (FileNotFoundError, ValueError, OSError, RuntimeError):
-        # h5py tells a torn dataset by the last two; it would be refused when read, so it is not missed here.
+    except (FileNotFoundError, ValueError):
         return
 
 
@@ -243,5 +242,7 @@ def _sha256(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _sha256_of(values: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(values)).hexdigest()
+def _sha256_of(ids: Sequence[str], values: np.ndarray) -> str:
+    digest = hashlib.sha256("\n".join([*ids, str(values.dtype), str(values.shape)]).encode())
+    digest.update(memoryview(np.ascontiguousarray(values)).cast("B"))
+    return digest.hexdigest()

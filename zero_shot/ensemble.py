@@ -176,15 +176,16 @@ def ensemble_models(  # noqa: PLR0917  (CheXzero's signature)
     """
     prompts = _compatible_prompts(cxr_labels, cxr_pair_template)
     prefix = f"{save_name}_" if save_name else ""
+    folder = None if cache_dir is None else Path(cache_dir)
     with open_images(cxr_filepath) as store:
         images, cache = as_images(store), None
-        if cache_dir is not None:
-            cache = Cache(path=Path(cache_dir) / f"{prefix}embeddings.h5", images=images.fingerprint())
+        if folder is not None:
+            cache = Cache(path=folder / f"{prefix}embeddings.h5", images=images.fingerprint())
         mean, members = score_ensemble(
             model_paths, images, prompts, scoring="chexzero", cache=cache, device=pick_device()
         )
-    for member in members if cache_dir is not None else ():
-        with write_whole(Path(cache_dir) / f"{prefix}{Path(member.path).stem}.npy") as temporary:
+    for member in members if folder is not None else ():
+        with write_whole(folder / f"{prefix}{Path(member.path).stem}.npy") as temporary:
             np.save(temporary, member.scores)
     return [member.scores for member in members], mean
 

@@ -78,8 +78,8 @@ def test_one_file_keeps_several_models(kept, bundle, key, encodings):
         ("order", "holds 5 images whose ids or pixels are not those to be scored"),
         ("ids", "holds 5 images whose ids or pixels are not those to be scored"),
         ("torn", "are damaged or no HDF5 file"),
-        ("value", "are damaged: they are not the values that were written"),
-        ("repeated id", "1 image ids occur more than once, first row 0"),
+        ("value", "are damaged: they are not what was written"),
+        ("repeated id", "are damaged: they are not what was written"),
         ("format", "is no embeddings file of format 1; found format 7"),
         ("gone", "no embeddings at .*: wanted a file that an earlier run wrote"),
     ],
@@ -137,7 +137,7 @@ def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path, bundle, key):
 
 def test_a_stop_while_writing_leaves_the_file_that_was_there(kept, key, monkeypatch):
     before = kept.read_bytes()
-    monkeypatch.setattr(embeddings, "_sha256_of", lambda values: 1 / 0)
+    monkeypatch.setattr(embeddings, "_sha256_of", lambda ids, values: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_embeddings(kept, key, torch.zeros(5, 4), ids=IMAGES.ids, images="x")
     assert [kept.read_bytes(), list(kept.parent.iterdir())] == [before, [kept]]
@@ -164,6 +164,7 @@ def options(archive, checkpoint, tmp_path):
         "cohort_filepath": archive.cohort,
         "n_replicates": 40,
         "groups": ("sex",),
+        "findings": ("Edema", "Fracture"),
         "device": "cpu",
     }
 
