@@ -1,7 +1,8 @@
-"""Score X-rays by prompts and judge the scores: predictions, metrics, subgroups and flow (CSV), spec.json.
+"""Score X-rays by prompts and judge the scores: predictions, truth, metrics, subgroups and flow (CSV), spec.json.
 
 python run_zero_shot.py --checkpoints runs/phantom --truth_filepath data/phantom/truth.csv --name phantom
 python run_zero_shot.py --checkpoints a.pt b.pt --prompts chexzero --scoring chexzero --groups sex "age:0,18,65,+"
+python -m zero_shot.compare predictions/a predictions/b --experiment models
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ def main(config: ZeroShotConfig) -> Results:
     from cohort import group_table, parse_groups  # noqa: PLC0415
     from zero_shot.results import run, write  # noqa: PLC0415
 
+    wanted = [parse_groups(text) for text in config.groups]
     results = run(config)
-    groups = group_table(results.cohort, [parse_groups(text) for text in config.groups])
+    groups = group_table(results.cohort, wanted)
     subgroups = disaggregate(
         results.predictions,
         results.truth,
@@ -38,7 +40,8 @@ def main(config: ZeroShotConfig) -> Results:
     print(table.where(table.notna(), "").to_string(index=False, float_format="{:.3f}".format))
     for row in results.metrics.loc[results.metrics["reason"] != ""].itertuples():
         print(f"{row.finding}: {row.reason}")
-    print(results.exposure)
+    for note in (*results.notes, results.exposure):
+        print(note)
     print(f"results in {config.folder}")
     return results
 

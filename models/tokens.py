@@ -33,7 +33,7 @@ def tokenize(
         on_overflow: what to do with a text of more than t tokens.
 
     Raises:
-        ValueError: with `on_overflow="error"`, naming the first text that is too long.
+        ValueError: with `on_overflow="error"`, naming the first texts that are too long.
     """
     if not texts:
         return torch.zeros((0, context_length), dtype=torch.int64)
@@ -41,8 +41,10 @@ def tokenize(
         wider: Tensor = tokenizer(list(texts), context_length=context_length + 1)
         too_long = (wider[:, -1] != pad_id(tokenizer)).nonzero().flatten().tolist()
         if too_long:
+            others = ", ".join(repr(texts[row]) for row in too_long[1:4])
             raise ValueError(
                 f"prompt {texts[too_long[0]]!r} does not fit into {context_length} tokens"
+                f"{f', nor does {others}' if others else ''}"
                 f" ({len(too_long)} of {len(texts)} prompts are too long): shorten it"
             )
     tokens: Tensor = tokenizer(list(texts), context_length=context_length)

@@ -4,18 +4,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zero_shot.compare import compare_results
     from zero_shot.config import ZeroShotConfig
-    from zero_shot.ensemble import average, ensemble_models, score_checkpoints
+    from zero_shot.embeddings import Cache, Embeddings, ModelKey, model_key, read_embeddings, write_embeddings
+    from zero_shot.ensemble import average, ensemble_models, score_ensemble
     from zero_shot.evaluate import metrics_table
-    from zero_shot.features import image_features, phrase_features, prompt_features
+    from zero_shot.features import image_features, mean_features, phrase_features, prompt_features
     from zero_shot.images import Images, as_images
     from zero_shot.prompts import PromptPair, PromptSet, from_templates, load_prompts
-    from zero_shot.scoring import mixture_probabilities, probabilities, score, score_features
+    from zero_shot.rescoring import margins, rescore
+    from zero_shot.scoring import mixture_probabilities, probabilities, score, score_features, score_phrases
     from zero_shot.select import choose_labels, select_images
     from zero_shot.spec import build_spec
 
 _HOME = {
+    "Cache": "embeddings",
+    "Embeddings": "embeddings",
     "Images": "images",
+    "ModelKey": "embeddings",
     "PromptPair": "prompts",
     "PromptSet": "prompts",
     "ZeroShotConfig": "config",
@@ -23,23 +29,34 @@ _HOME = {
     "average": "ensemble",
     "build_spec": "spec",
     "choose_labels": "select",
+    "compare_results": "compare",
     "ensemble_models": "ensemble",
     "from_templates": "prompts",
     "image_features": "features",
     "load_prompts": "prompts",
+    "margins": "rescoring",
+    "mean_features": "features",
     "metrics_table": "evaluate",
     "mixture_probabilities": "scoring",
+    "model_key": "embeddings",
     "phrase_features": "features",
     "probabilities": "scoring",
     "prompt_features": "features",
+    "read_embeddings": "embeddings",
+    "rescore": "rescoring",
     "score": "scoring",
-    "score_checkpoints": "ensemble",
+    "score_ensemble": "ensemble",
     "score_features": "scoring",
+    "score_phrases": "scoring",
     "select_images": "select",
+    "write_embeddings": "embeddings",
 }
 
 __all__ = [
+    "Cache",
+    "Embeddings",
     "Images",
+    "ModelKey",
     "PromptPair",
     "PromptSet",
     "ZeroShotConfig",
@@ -47,19 +64,27 @@ __all__ = [
     "average",
     "build_spec",
     "choose_labels",
+    "compare_results",
     "ensemble_models",
     "from_templates",
     "image_features",
     "load_prompts",
+    "margins",
+    "mean_features",
     "metrics_table",
     "mixture_probabilities",
+    "model_key",
     "phrase_features",
     "probabilities",
     "prompt_features",
+    "read_embeddings",
+    "rescore",
     "score",
-    "score_checkpoints",
+    "score_ensemble",
     "score_features",
+    "score_phrases",
     "select_images",
+    "write_embeddings",
 ]
 
 

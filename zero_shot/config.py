@@ -24,9 +24,12 @@ class ZeroShotConfig:
     dataset, image_id, subject_id, such as the cohort table of the archive"""
     findings: tuple[str, ...] = ()
     """findings to score, by name; all of the prompt set when empty"""
-    scoring: Literal["mixture", "temperature", "chexzero", "single"] = "mixture"
+    scoring: Literal["mixture", "temperature", "chexzero", "single", "sigmoid"] = "mixture"
     """mixture: any phrase of a finding may fit; temperature: the mean of its phrases has to; chexzero: the same without
-    the learned logit scale; single: positive prompts only"""
+    the learned logit scale; single: positive prompts only; sigmoid: positive prompts only, for models trained with a
+    sigmoid loss"""
+    ensemble: Literal["probabilities", "features"] = "probabilities"
+    """what is averaged over checkpoints; features only for checkpoints of one run, which share one space"""
     split: str = "test"
     """cohort split to score, or "all\""""
     views: Literal["frontal", "all"] = "frontal"
@@ -45,6 +48,10 @@ class ZeroShotConfig:
     """images per forward pass"""
     device: str = "auto"
     """cpu, cuda, or auto"""
+    cache: bool = True
+    """keep the image features in embeddings.h5 of the result folder, for later runs on the same weights and pixels"""
+    embeddings: Path | None = None
+    """embeddings.h5 of another run to take the image features from; it must have them for every checkpoint"""
     name: str = "zero_shot"
     """result folder inside predictions/"""
     out_dir: Path | None = None

@@ -1,26 +1,28 @@
-"""Several checkpoints scored in turn and averaged; CheXzero's `ensemble_models`, with a cache that checks."""
+"""Checkpoints scored in turn and averaged, over probabilities or features; CheXzero's `ensemble_models`."""
 
-import hashlib
-import json
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import normalize
 
 import models
-from atomic import write_json, write_whole
+from atomic import write_whole
 from cohort import open_images
-from zero_shot.features import image_features, logit_scale, pick_device
+from zero_shot.embeddings import Cache, ModelKey, cached_features, model_key
+from zero_shot.features import Phrases, logit_bias, logit_scale, phrase_features, pick_device
 from zero_shot.images import Images, as_images
 from zero_shot.prompts import NO_FINDING, PromptSet, from_templates, load_prompts
-from zero_shot.scoring import Scoring, score_features
+from zero_shot.scoring import Scoring, refuse_scoring, score_phrases
 
-CACHE_VERSION = 1
+Averaged = Literal["probabilities", "features"]
+"""What an ensemble averages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +35,45 @@ class Member:
     """What it calls itself."""
     weights: str
     """SHA-256 of its weights."""
-    preprocessing: dict[str, Any]
+    architecture: str
+    """SHA-256 of its configuration."""
+    preprocessing: Mapping[str, Any]
     """What its image tower reads."""
     logit_scale: float
     """Learned factor on cosines."""
+    logit_bias: float | None
+    """Learned bias of a model trained with a sigmoid loss."""
     scores: Float[np.ndarray, "n c"]
     """Its probabilities."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """Images and phrases as one model sees them, and how it weighs their cosines."""
+
+    path: str
+    """Where the model was loaded from."""
+    name: str
+    """What it calls itself."""
+    key: ModelKey
+    """What identifies its features."""
+
+    images: Float[Tensor, "n d"]
+    """L2-normalised image features."""
+    positive: Phrases
+    """L2-normalised features of the distinct positive phrases, and each finding's rows."""
+    negative: tuple[Float[Tensor, "m d"], list[list[int]]]
+    """Likewise of the negative ones."""
+    scale: float
+    """Learned factor on cosines."""
+    bias: float | None
+    """Learned bias, where there is one."""
+
+    def score(self, scoring: Scoring) -> Float[np.ndarray, "n c"]:
+        """Return the probabilities; see `scoring.score_phrases`."""
+        return score_phrases(
+            self.images, self.positive, self.negative, scoring=scoring, scale=self.scale, bias=self.bias
+        )
 
 
 def in_order(paths: Sequence[str | Path]) -> list[str]:
@@ -56,28 +91,53 @@ def in_order(paths: Sequence[str | Path]) -> list[str]:
     return ordered
 
 
-def score_checkpoints(
+def score_ensemble(
     paths: Sequence[str | Path],
     images: Images,
     prompts: PromptSet,
     *,
     scoring: Scoring = "mixture",
+    averaged: Averaged = "probabilities",
+    cache: Cache | None = None,
     batch_size: int = 64,
     device: str = "cpu",
     progress: Callable[[int], object] | None = None,
-) -> tuple[Member, ...]:
-    """Score with each checkpoint, in sorted order, holding one in memory at a time.
+) -> tuple[Float[np.ndarray, "n c"], tuple[Member, ...]]:
+    """Return the ensemble's probabilities and its members, scored in sorted order, one model in memory at a time.
+
+    - "probabilities": the mean of the members' probabilities. Members may be any models.
+    - "features": the members' features of every image and of every phrase are averaged and normalised again, and scored
+      once, with the geometric mean of their logit scales and the mean of their biases. This means something only
+      where all members share one space, as checkpoints of one run do; axes of two runs have nothing in common. What can
+      be checked is that they have one architecture.
+
+    Args:
+        paths: checkpoints as `models.load` takes them.
+        images: the images.
+        prompts: the prompts, one column each.
+        scoring: see `scoring.score_phrases`.
+        averaged: what is averaged.
+        cache: where image features are looked for first, and kept.
+        batch_size: images per forward pass.
+        device: where the models run.
+        progress: called with the number of images after every batch.
 
     Raises:
-        FileNotFoundError, ValueError: see `models.load`, `in_order`, `scoring.score_features`.
+        FileNotFoundError, ValueError: see `models.load`, `in_order`, `cached_features`, `score_phrases`; members of
+            different architectures where features are averaged.
     """
-    members = []
+    members: list[Member] = []
+    total: Encoded | None = None
     for path in in_order(paths):
-        bundle = models.load(path)
-        bundle.model.to(device)
-        encoded = image_features(bundle, images, batch_size=batch_size, progress=progress)
-        members.append(_member(path, bundle, score_features(bundle, encoded, prompts, scoring=scoring)))
-    return tuple(members)
+        one = _encode(
+            path, images, prompts, scoring=scoring, cache=cache, batch_size=batch_size, device=device, progress=progress
+        )
+        if averaged == "features":
+            total = one if total is None else _sum(total, one)
+        members.append(_member(one, one.score(scoring)))
+    if total is None:
+        return average([member.scores for member in members]), tuple(members)
+    return _mean(total, members).score(scoring), tuple(members)
 
 
 def average(scores: Sequence[Float[np.ndarray, "n c"]]) -> Float[np.ndarray, "n c"]:
@@ -103,9 +163,10 @@ def ensemble_models(  # noqa: PLR0917  (CheXzero's signature)
         cxr_filepath: HDF5 file with images, ours or CheXzero's. All its rows are scored.
         cxr_labels: findings, the columns of the result.
         cxr_pair_template: positive and negative template, such as ("{}", "no {}").
-        cache_dir: folder for `[save_name_]CHECKPOINT.npy`, one per model. A file is used only if the JSON beside it has
-            the fingerprint of these weights, pixels, prompts and preprocessing.
-        save_name: prefix of the cache files.
+        cache_dir: folder for every model's probabilities, `[save_name_]CHECKPOINT.npy`, and for the image features in
+            `[save_name_]embeddings.h5`. The probabilities are written for whoever reads them, and never read: CheXzero
+            returned such a file for other labels. The features are what saves time, whatever the labels.
+        save_name: prefix of these files.
 
     Raises:
         FileNotFoundError: a checkpoint or the image file is missing.
@@ -114,23 +175,19 @@ def ensemble_models(  # noqa: PLR0917  (CheXzero's signature)
     Source: rajpurkarlab/CheXzero zero_shot.py, `ensemble_models`.
     """
     prompts = _compatible_prompts(cxr_labels, cxr_pair_template)
+    prefix = f"{save_name}_" if save_name else ""
+    folder = None if cache_dir is None else Path(cache_dir)
     with open_images(cxr_filepath) as store:
-        images = as_images(store)
-        pixels = images.fingerprint() if cache_dir is not None else ""
-        scores = []
-        for path in in_order(model_paths):
-            bundle = models.load(path)
-            bundle.model.to(pick_device())
-            stem = f"{save_name}_{Path(path).stem}" if save_name else Path(path).stem
-            cache = None if cache_dir is None else Path(cache_dir) / f"{stem}.npy"
-            key = _cache_key(bundle, pixels, prompts) if cache is not None else ""
-            found = _read_cache(cache, key) if cache is not None else None
-            if found is None:
-                found = score_features(bundle, image_features(bundle, images), prompts, scoring="chexzero")
-                if cache is not None:
-                    _write_cache(cache, key, found)
-            scores.append(found)
-    return scores, average(scores)
+        images, cache = as_images(store), None
+        if folder is not None:
+            cache = Cache(path=folder / f"{prefix}embeddings.h5", images=images.fingerprint())
+        mean, members = score_ensemble(
+            model_paths, images, prompts, scoring="chexzero", cache=cache, device=pick_device()
+        )
+    for member in members if folder is not None else ():
+        with write_whole(folder / f"{prefix}{Path(member.path).stem}.npy") as temporary:
+            np.save(temporary, member.scores)
+    return [member.scores for member in members], mean
 
 
 def _compatible_prompts(labels: Sequence[str], pair_template: tuple[str, str]) -> PromptSet:
@@ -150,47 +207,71 @@ def _compatible_prompts(labels: Sequence[str], pair_template: tuple[str, str]) -
     return PromptSet(name="templates", pairs={label: pairs[label] for label in labels})
 
 
-def _member(path: str, bundle: models.Bundle, scores: Float[np.ndarray, "n c"]) -> Member:
-    return Member(
+def _encode(
+    path: str,
+    images: Images,
+    prompts: PromptSet,
+    *,
+    scoring: Scoring,
+    cache: Cache | None,
+    batch_size: int,
+    device: str,
+    progress: Callable[[int], object] | None,
+) -> Encoded:
+    """Load a model and encode the phrases, then the images: a phrase that does not fit is told before the long part."""
+    bundle = models.load(path)
+    key, bias = model_key(bundle), logit_bias(bundle)
+    refuse_scoring(scoring, n_findings=len(prompts.pairs), bias=bias)
+    bundle.model.to(device)
+    pairs = prompts.pairs.values()
+    return Encoded(
         path=path,
         name=bundle.name,
-        weights=models.fingerprint(bundle),
-        preprocessing=asdict(bundle.preprocessing),
-        logit_scale=logit_scale(bundle),
+        key=key,
+        positive=phrase_features(bundle, [pair.positive for pair in pairs]),
+        negative=phrase_features(bundle, [pair.negative for pair in pairs]),
+        images=cached_features(bundle, images, key=key, cache=cache, batch_size=batch_size, progress=progress),
+        scale=logit_scale(bundle),
+        bias=bias,
+    )
+
+
+def _member(encoded: Encoded, scores: Float[np.ndarray, "n c"]) -> Member:
+    return Member(
+        path=encoded.path,
+        name=encoded.name,
+        weights=encoded.key.weights,
+        architecture=encoded.key.architecture,
+        preprocessing=encoded.key.preprocessing,
+        logit_scale=encoded.scale,
+        logit_bias=encoded.bias,
         scores=scores,
     )
 
 
-def _cache_key(bundle: models.Bundle, pixels: str, prompts: PromptSet) -> str:
-    """Return a hash of everything that the scores depend on."""
-    parts = {
-        "version": CACHE_VERSION,
-        "weights": models.fingerprint(bundle),
-        "pixels": pixels,
-        "prompts": prompts.to_json(),
-        "columns": prompts.findings,
-        "preprocessing": asdict(bundle.preprocessing),
-        "scoring": "chexzero",
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+def _sum(total: Encoded, other: Encoded) -> Encoded:
+    """Add the features of two models of one architecture."""
+    if total.key.architecture != other.key.architecture:
+        raise ValueError(
+            f"features can be averaged over checkpoints of one run only; {total.path} and {other.path} have different "
+            "architectures. Average probabilities instead"
+        )
+    return replace(
+        total,
+        images=total.images + other.images,
+        positive=(total.positive[0] + other.positive[0], total.positive[1]),
+        negative=(total.negative[0] + other.negative[0], total.negative[1]),
+    )
 
 
-def _read_cache(path: Path, key: str) -> Float[np.ndarray, "n c"] | None:
-    """Return the cached scores if they are whole and were made from the same things, else None."""
-    note = path.with_suffix(".json")
-    if not path.is_file() or not note.is_file():
-        return None
-    try:
-        said = json.loads(note.read_text(encoding="utf-8"))
-    except json.JSONDecodeError:
-        return None  # a cache that cannot be read is no cache: the scores are computed again
-    if said != {"key": key, "array": hashlib.sha256(path.read_bytes()).hexdigest()}:
-        return None
-    cached: Float[np.ndarray, "n c"] = np.load(path, allow_pickle=False)
-    return cached
-
-
-def _write_cache(path: Path, key: str, scores: Float[np.ndarray, "n c"]) -> None:
-    with write_whole(path) as temporary:
-        np.save(temporary, scores)
-    write_json(path.with_suffix(".json"), {"key": key, "array": hashlib.sha256(path.read_bytes()).hexdigest()})
+def _mean(total: Encoded, members: Sequence[Member]) -> Encoded:
+    """Turn sums over members into one model's features, scale and bias."""
+    biases = [member.logit_bias for member in members if member.logit_bias is not None]
+    return replace(
+        total,
+        images=normalize(total.images, dim=-1),
+        positive=(normalize(total.positive[0], dim=-1), total.positive[1]),
+        negative=(normalize(total.negative[0], dim=-1), total.negative[1]),
+        scale=float(np.exp(np.mean(np.log([member.logit_scale for member in members])))),
+        bias=float(np.mean(biases)) if len(biases) == len(members) else None,
+    )

@@ -1,18 +1,26 @@
 """The table of AUROCs with patient-clustered intervals; undefined numbers carry their reason."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
 import metrics
+from zero_shot.images import refuse_repeated
 from zero_shot.prompts import NO_FINDING
 
 MEAN = "mean"
 COUNTS = ("n", "n_pos", "n_neg", "patients", "patients_pos")
 COLUMNS = ("finding", *COUNTS, "auroc", "low", "high", "status", "reason")
+VERSIONS = {"auroc": 1, "interval": 1, "mean": 1}
+"""Part of every specification; raise a number when the same scores and labels would give another figure."""
+
+Metric: TypeAlias = Callable[
+    [Float[np.ndarray, "n c"], Float[np.ndarray, "n c"], metrics.ReplicateWeights], Float[np.ndarray, "r c"]
+]
+"""Labels in {1, 0, NaN}, scores and weights to a figure per replicate and finding, as `metrics.auroc_matrix`."""
 
 
 def metrics_table(
@@ -25,6 +33,7 @@ def metrics_table(
     seed: int = 0,
     min_n: int = 30,
     min_patients: int = 10,
+    further: Mapping[str, Metric] | None = None,
 ) -> pd.DataFrame:
     """Return one row per finding and a row `mean`, with 95 % percentile intervals from one draw of patients.
 
@@ -40,38 +49,60 @@ def metrics_table(
         seed: of the resampling.
         min_n: positives and negatives below which a finding is `small`: shown, but not in the mean.
         min_patients: patients with and without the finding below which it is `small`.
+        further: name -> another metric, on the same draw; it gets the columns NAME, NAME_low and NAME_high.
 
     Returns:
-        Columns as COLUMNS. `status` is `ok`, `small`, `sparse` (no interval) or `undefined` (no AUROC); `reason` says
-        why it is not `ok`, or for the mean which findings it is of; its counts are of image-finding pairs.
+        Columns as COLUMNS, those of `further` before `status`. `status` is `ok`, `small`, `sparse` (no interval of the
+        AUROC) or `undefined` (no AUROC); `reason` says why it is not `ok`, or for the mean which findings it is of;
+        its counts are of image-finding pairs.
 
     Raises:
-        ValueError: ids that differ between the tables, or a NaN score, with the finding and the image.
+        ValueError: ids that are repeated or differ between the tables, or a NaN score, with the finding and the image.
     """
     if predictions["image_id"].tolist() != truth["image_id"].tolist() or len(predictions) != len(subject_ids):
         raise ValueError("predictions, labels and patients must be for the same images in the same order")
+    refuse_repeated(predictions["image_id"].tolist(), "the predictions")
     _refuse_nan(predictions, findings)
     subjects = np.asarray(list(subject_ids), dtype=str)
     scores, labels = (table[list(findings)].to_numpy(dtype=np.float64) for table in (predictions, truth))
-    estimates = metrics.auroc_matrix(labels, scores, metrics.unit_weights(len(subjects)))[0]
-    replicates = np.zeros((0, len(findings)))
-    if n_replicates:
-        weights = metrics.patient_weights(subjects, n_replicates, np.random.default_rng(seed))
-        replicates = metrics.auroc_matrix(labels, scores, weights)
+    measured: dict[str, Metric] = {"auroc": metrics.auroc_matrix, **(further or {})}
+    whole = metrics.unit_weights(len(subjects))
+    drawn = metrics.patient_weights(subjects, n_replicates, np.random.default_rng(seed)) if n_replicates else None
+    figures = {
+        name: (
+            metric(labels, scores, whole)[0],
+            np.zeros((0, len(findings))) if drawn is None else metric(labels, scores, drawn),
+        )
+        for name, metric in measured.items()
+    }
     rows = [
         _row(
             finding,
             labels[:, c],
             subjects,
-            estimate=float(estimates[c]),
-            replicates=replicates[:, c],
+            {name: (e[c], r[:, c]) for name, (e, r) in figures.items()},
             min_n=min_n,
             min_patients=min_patients,
         )
         for c, finding in enumerate(findings)
     ]
-    rows.append(_mean_row(rows, estimates, replicates))
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(COUNTS, "Int64"))
+    rows.append(_mean_row(rows, figures))
+    own = [column for name in measured for column in _columns(name)]
+    columns = ["finding", *COUNTS, *own, "status", "reason"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(COUNTS, "Int64"))
+
+
+def _columns(name: str) -> tuple[str, str, str]:
+    """Return the columns of a metric: its value and the ends of its interval."""
+    return (name, "low", "high") if name == "auroc" else (name, f"{name}_low", f"{name}_high")
+
+
+def _figure(name: str, estimate: float, replicates: Float[np.ndarray, "r"]) -> tuple[dict[str, float], str]:
+    """Return a metric's columns, and why its interval is withheld."""
+    low, high, sparse = np.nan, np.nan, ""
+    if len(replicates):
+        low, high, _, sparse = metrics.percentile_interval(replicates)
+    return dict(zip(_columns(name), (float(estimate), low, high), strict=True)), sparse
 
 
 def _refuse_nan(predictions: pd.DataFrame, findings: Sequence[str]) -> None:
@@ -85,13 +116,12 @@ def _row(
     finding: str,
     labels: Float[np.ndarray, "n"],
     subjects: np.ndarray,
+    figures: Mapping[str, tuple[float, Float[np.ndarray, "r"]]],
     *,
-    estimate: float,
-    replicates: Float[np.ndarray, "r"],
     min_n: int,
     min_patients: int,
 ) -> dict[str, Any]:
-    """Count one finding and say whether its AUROC can be read."""
+    """Count one finding and say whether its figures can be read."""
     positive, negative = labels == 1, labels == 0
     patients_pos, patients_neg = len(set(subjects[positive])), len(set(subjects[negative]))
     row: dict[str, Any] = {
@@ -101,15 +131,15 @@ def _row(
         "n_neg": int(negative.sum()),
         "patients": len(set(subjects[positive | negative])),
         "patients_pos": patients_pos,
-        "auroc": estimate,
     }
     undefined = metrics.one_class_reason(labels[positive | negative])
     if undefined:
         why = "nobody labelled it" if undefined == "no rows" else undefined
-        return row | {"low": np.nan, "high": np.nan, "status": "undefined", "reason": f"not evaluable: {why}"}
-    low, high, sparse = np.nan, np.nan, ""
-    if len(replicates):
-        low, high, _, sparse = metrics.percentile_interval(replicates)
+        return row | {"status": "undefined", "reason": f"not evaluable: {why}"}
+    withheld = {}
+    for name, figure in figures.items():
+        columns, withheld[name] = _figure(name, *figure)
+        row |= columns
     few = [
         f"{found} {what} (wanted {wanted})"
         for found, what, wanted in (
@@ -120,22 +150,27 @@ def _row(
         )
         if found < wanted
     ]
-    status = "sparse" if sparse else "small" if few else "ok"
-    return row | {"low": low, "high": high, "status": status, "reason": "; ".join([sparse, *few] if sparse else few)}
+    status = "sparse" if withheld["auroc"] else "small" if few else "ok"
+    return row | {"status": status, "reason": "; ".join([*_told(withheld), *few])}
+
+
+def _told(withheld: Mapping[str, str]) -> list[str]:
+    """Return the reasons for which intervals are withheld, with their metric where it is not the AUROC."""
+    return [reason if name == "auroc" else f"{name}: {reason}" for name, reason in withheld.items() if reason]
 
 
 def _mean_row(
-    rows: Sequence[dict[str, Any]], estimates: Float[np.ndarray, "c"], replicates: Float[np.ndarray, "r c"]
+    rows: Sequence[dict[str, Any]], figures: Mapping[str, tuple[Float[np.ndarray, "c"], Float[np.ndarray, "r c"]]]
 ) -> dict[str, Any]:
     """Average the findings that are `ok`, in the estimate and within every replicate."""
     chosen = [c for c, row in enumerate(rows) if row["status"] == "ok" and row["finding"] != NO_FINDING]
     pairs = {count: sum(rows[c][count] for c in chosen) for count in ("n", "n_pos", "n_neg")}
-    row: dict[str, Any] = {"finding": MEAN, **pairs, "auroc": np.nan, "low": np.nan, "high": np.nan}
+    row: dict[str, Any] = {"finding": MEAN, **pairs}
     if not chosen:
         return row | {"status": "undefined", "reason": "not evaluable: no finding has status ok"}
-    sparse = ""
-    row["auroc"] = float(estimates[chosen].mean())
-    if len(replicates):
-        row["low"], row["high"], _, sparse = metrics.percentile_interval(replicates[:, chosen].mean(axis=1))
+    withheld = {}
+    for name, (estimates, replicates) in figures.items():
+        columns, withheld[name] = _figure(name, estimates[chosen].mean(), replicates[:, chosen].mean(axis=1))
+        row |= columns
     names = f"of {len(chosen)} findings: " + ", ".join(rows[c]["finding"] for c in chosen)
-    return row | {"status": "sparse" if sparse else "ok", "reason": f"{sparse}; {names}" if sparse else names}
+    return row | {"status": "sparse" if withheld["auroc"] else "ok", "reason": "; ".join([*_told(withheld), names])}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import chain
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -12,6 +13,8 @@ import models
 from zero_shot.images import Images
 
 TEXT_BATCH = 256
+Phrases: TypeAlias = tuple[Float[Tensor, "k d"], list[list[int]]]
+"""Features of k distinct phrases, and each finding's rows among them."""
 
 
 def pick_device(name: str = "auto") -> str:
@@ -49,9 +52,7 @@ def image_features(
     return features
 
 
-def phrase_features(
-    bundle: models.Bundle, prompts: Sequence[Sequence[str]]
-) -> tuple[Float[Tensor, "k d"], list[list[int]]]:
+def phrase_features(bundle: models.Bundle, prompts: Sequence[Sequence[str]]) -> Phrases:
     """Return one feature per distinct phrase, and for each of c findings the rows of its phrases.
 
     Args:
@@ -59,8 +60,12 @@ def phrase_features(
         prompts: for each of c findings its phrases, of one polarity.
 
     Raises:
-        ValueError: a phrase longer than the model's context, named; features that are not finite.
+        ValueError: phrases longer than the model's context, named; empty text, or a finding without phrases; features
+            that are not finite.
     """
+    for finding, phrases in enumerate(prompts):
+        if not phrases or not all(phrase.strip() for phrase in phrases):
+            raise ValueError(f"prompts of finding {finding}: {list(phrases)!r} has no phrase, or one of empty text")
     distinct = list(dict.fromkeys(chain.from_iterable(prompts)))
     tokens = models.tokenize(distinct, bundle.tokenizer, context_length=bundle.context_length, on_overflow="error")
     encoded = torch.cat([models.encode_texts(bundle, batch).cpu() for batch in torch.split(tokens, TEXT_BATCH)])
@@ -81,13 +86,24 @@ def prompt_features(bundle: models.Bundle, prompts: Sequence[Sequence[str]]) -> 
 
     Source: rajpurkarlab/CheXzero zero_shot.py, `zeroshot_classifier`; Radford et al. 2021, section 3.1.4.
     """
-    encoded, rows = phrase_features(bundle, prompts)
-    return normalize(torch.stack([encoded[own].mean(dim=0) for own in rows]), dim=-1)
+    return mean_features(phrase_features(bundle, prompts))
+
+
+def mean_features(phrases: Phrases) -> Float[Tensor, "c d"]:
+    """Return one feature per finding from its phrases' normalised ones: their mean, normalised."""
+    features, rows = phrases
+    return normalize(torch.stack([features[own].mean(dim=0) for own in rows]), dim=-1)
 
 
 def logit_scale(bundle: models.Bundle) -> float:
     """Return the learned factor on cosines, exp(`logit_scale`): the inverse of the softmax temperature."""
     return float(bundle.model.logit_scale.detach().float().exp())  # type: ignore[operator]
+
+
+def logit_bias(bundle: models.Bundle) -> float | None:
+    """Return the learned bias of a model trained with a sigmoid loss, None for one that has none."""
+    bias = getattr(bundle.model, "logit_bias", None)
+    return None if bias is None else float(bias.detach().float())
 
 
 def _refuse_not_finite(features: Float[Tensor, "k d"], bundle: models.Bundle, what: str) -> None:

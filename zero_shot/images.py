@@ -1,7 +1,8 @@
 """The images to be scored: rows of a store, in scoring order, read in batches and checked on the way."""
 
 import hashlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -54,6 +55,7 @@ class Images:
             raise ValueError("there is no image to score")
         if len(self.rows) != len(self.ids):
             raise ValueError(f"{len(self.rows)} rows but {len(self.ids)} image ids")
+        refuse_repeated(self.ids, "the images to score")
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -83,6 +85,13 @@ class Images:
             digest.update(f"{pixels.shape[1:]}".encode())
             digest.update(pixels.tobytes())
         return digest.hexdigest()
+
+
+def refuse_repeated(ids: Sequence[str], what: str) -> None:
+    """Raise `ValueError` naming the first ids that occur more than once in `what`."""
+    repeated = [image_id for image_id, count in Counter(ids).items() if count > 1]
+    if repeated:
+        raise ValueError(f"{what}: {len(repeated)} image ids occur more than once, first {', '.join(repeated[:3])}")
 
 
 def as_images(images: "Images | Reader | UInt8[np.ndarray, 'n h w']") -> Images:

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from tqdm import tqdm
 
 from atomic import write_json, write_whole
-from cohort import Exposure, Flow, open_images, read_cohort
+from cohort import Exposure, Flow, ImageStore, open_images, read_cohort
 from zero_shot.config import ZeroShotConfig
-from zero_shot.ensemble import Member, average, in_order, score_checkpoints
+from zero_shot.embeddings import Cache
+from zero_shot.ensemble import Member, in_order, score_ensemble
 from zero_shot.evaluate import metrics_table
 from zero_shot.exposure import stamp
 from zero_shot.features import pick_device
@@ -20,6 +23,8 @@ from zero_shot.images import Images
 from zero_shot.prompts import PromptSet, load_prompts
 from zero_shot.select import choose_labels, select_images
 from zero_shot.spec import build_spec
+
+EMBEDDINGS = "embeddings.h5"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,8 @@ class Results:
     """Which rows of the cohort were not scored, and why."""
     exposure: Exposure
     """Whether the scored images were seen in training."""
+    notes: tuple[str, ...] = ()
+    """What is not wrong and should be known, such as images that were enlarged."""
 
     @property
     def findings(self) -> list[str]:
@@ -67,11 +74,12 @@ class Results:
 def run(config: ZeroShotConfig) -> Results:
     """Select images and labels, score them, and evaluate the scores.
 
-    Everything that can be refused without a model is refused before one is loaded.
+    Everything that can be refused without a model is refused before one is loaded. The image features are kept in the
+    result folder unless `config.cache` is off; nothing else is written here.
 
     Raises:
         FileNotFoundError: a file of the configuration is missing.
-        ValueError: see `select_images`, `choose_labels`, `load_prompts`, `score_checkpoints`, `metrics_table`.
+        ValueError: see `select_images`, `choose_labels`, `load_prompts`, `score_ensemble`, `metrics_table`.
     """
     prompts = load_prompts(config.prompts)
     prompts = prompts.select(config.findings) if config.findings else prompts
@@ -85,11 +93,12 @@ def run(config: ZeroShotConfig) -> Results:
             uncertainty_policy=config.uncertainty_policy,
             blank_is_zero=config.blank_is_zero,
         )
+        pixels = images.fingerprint()
+        cache = _cache(config, pixels)
         stamped = stamp(config.checkpoints, chosen, images, named=config.trained_on)
-        members = _score(config, images, prompts)
-        spec = _spec(config, members, prompts, images=images, truth=truth, store=store.attributes)
+        scores, members = _score(config, images, prompts, cache)
+        spec = _spec(config, members, prompts, store=store, n=len(images), pixels=pixels, truth=truth)
     spec["exposure"] = stamped.to_json()
-    scores = average([member.scores for member in members])
     predictions = pd.DataFrame(scores, columns=list(prompts.findings))
     predictions.insert(0, "image_id", list(images.ids))
     table = metrics_table(
@@ -108,18 +117,27 @@ def run(config: ZeroShotConfig) -> Results:
         spec=spec,
         flow=flow,
         exposure=stamped.exposure,
+        notes=_notes(members, store),
     )
 
 
 def write(results: Results, subgroups: pd.DataFrame, folder: Path) -> None:
-    """Write predictions, metrics, subgroups, flow (CSV) and spec.json into `folder`, each whole or not at all.
+    """Write predictions, truth, metrics, subgroups, flow (CSV) and spec.json into `folder`, each whole or not at all.
 
-    exposure.csv is written only if not all images are clean. The specification comes last: a folder with a spec.json is
-    complete.
+    truth.csv holds the labels that the scores were judged by and the patient of every image, so that two folders can be
+    compared patient by patient. exposure.csv is written only if not all images are clean. The specification comes last:
+    a folder with a spec.json is complete.
     """
     for name in ("spec.json", "exposure.csv"):
         (folder / name).unlink(missing_ok=True)
-    tables = {"predictions": results.predictions, "metrics": results.metrics, "subgroups": subgroups}
+    truth = results.truth.copy()
+    truth.insert(1, "subject_id", results.cohort["subject_id"].to_numpy())
+    tables = {
+        "predictions": results.predictions,
+        "truth": truth,
+        "metrics": results.metrics,
+        "subgroups": subgroups,
+    }
     if results.exposure.stamp != "clean":
         tables["exposure"] = results.exposure.images
     for name, table in tables.items():
@@ -129,14 +147,28 @@ def write(results: Results, subgroups: pd.DataFrame, folder: Path) -> None:
     write_json(folder / "spec.json", results.spec)
 
 
-def _score(config: ZeroShotConfig, images: Images, prompts: PromptSet) -> tuple[Member, ...]:
+def _cache(config: ZeroShotConfig, pixels: str) -> Cache | None:
+    """Return where image features are looked for; a file that the user named must be of these images."""
+    if config.embeddings is None and not config.cache:
+        return None
+    path = config.embeddings or config.folder / EMBEDDINGS
+    cache = Cache(path=path, images=pixels, must_fit=config.embeddings is not None)
+    cache.check()
+    return cache
+
+
+def _score(
+    config: ZeroShotConfig, images: Images, prompts: PromptSet, cache: Cache | None
+) -> tuple[Float[np.ndarray, "n c"], tuple[Member, ...]]:
     n_models = len(in_order(config.checkpoints))
     with tqdm(total=n_models * len(images), unit="image", desc="encode images", disable=None) as bar:
-        return score_checkpoints(
+        return score_ensemble(
             config.checkpoints,
             images,
             prompts,
             scoring=config.scoring,
+            averaged=config.ensemble,
+            cache=cache,
             batch_size=config.batch_size,
             device=pick_device(config.device),
             progress=bar.update,
@@ -148,21 +180,23 @@ def _spec(
     members: tuple[Member, ...],
     prompts: PromptSet,
     *,
-    images: Images,
+    store: ImageStore,
+    n: int,
+    pixels: str,
     truth: pd.DataFrame,
-    store: dict[str, Any],
 ) -> dict[str, Any]:
     return build_spec(
         members,
         prompts,
         scoring=config.scoring,
+        averaged=config.ensemble,
         images={
             "split": config.split,
             "views": config.views,
-            "n": len(images),
-            "fingerprint": images.fingerprint(),
-            "resize_rule": store.get("resize_rule"),
-            "resolution": store.get("resolution"),
+            "n": n,
+            "fingerprint": pixels,
+            "resize_rule": store.attributes.get("resize_rule"),
+            "resolution": store.resolution,
         },
         labels={
             "fingerprint": hashlib.sha256(truth.to_csv(index=False).encode()).hexdigest(),
@@ -172,3 +206,15 @@ def _spec(
         },
         interval={"unit": "patient", "replicates": config.n_replicates, "seed": config.seed, "level": 0.95},
     )
+
+
+def _notes(members: tuple[Member, ...], store: ImageStore) -> tuple[str, ...]:
+    """Say once per size that the models do not read the images at the size they are stored with."""
+    notes = []
+    for side in sorted({member.preprocessing["image_size"] for member in members} - {store.resolution}):
+        change = (
+            f"{store.path} holds images of {store.resolution} pixels a side; the model reads {side}, so that they are"
+        )
+        smaller = store.resolution < side
+        notes.append(f"{change} {'enlarged: detail that it was trained on may be missing' if smaller else 'shrunk'}")
+    return tuple(notes)

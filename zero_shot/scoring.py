@@ -9,13 +9,39 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 import models
-from zero_shot.features import image_features, logit_scale, phrase_features, prompt_features
+from zero_shot.features import (
+    Phrases,
+    image_features,
+    logit_bias,
+    logit_scale,
+    mean_features,
+    phrase_features,
+)
 from zero_shot.images import Images, Reader, as_images
 from zero_shot.prompts import PromptSet
 
-Scoring = Literal["mixture", "temperature", "chexzero", "single"]
-"""How cosines become probabilities: see `mixture_probabilities`, and `probabilities` for the other three."""
+Scoring = Literal["mixture", "temperature", "chexzero", "single", "sigmoid"]
+"""How cosines become probabilities: see `mixture_probabilities`, and `probabilities` for the others."""
 SCORINGS: tuple[str, ...] = get_args(Scoring)
+FLOATS = 1 << 23
+"""Cosines held at a time: bounds the memory to about 100 MB beside features and scores."""
+
+
+def refuse_scoring(scoring: str, *, n_findings: int, bias: float | None) -> None:
+    """Refuse a scoring that cannot be had, before images are encoded for it.
+
+    Raises:
+        ValueError: an unknown scoring, "single" with fewer than 2 findings, "sigmoid" for a model without a bias.
+    """
+    if scoring not in SCORINGS:
+        raise ValueError(f"scoring must be one of {', '.join(SCORINGS)}; found {scoring!r}")
+    if scoring == "single" and n_findings < 2:
+        raise ValueError("scoring 'single' standardises over the findings of an image: it needs at least 2")
+    if scoring == "sigmoid" and bias is None:
+        raise ValueError(
+            "scoring 'sigmoid' wants a model that was trained with a sigmoid loss; this one has no logit_bias: "
+            "choose mixture or temperature"
+        )
 
 
 def probabilities(
@@ -23,8 +49,9 @@ def probabilities(
     positive: Float[Tensor, "c d"],
     negative: Float[Tensor, "c d"],
     *,
-    scoring: Literal["temperature", "chexzero", "single"] = "temperature",
+    scoring: Literal["temperature", "chexzero", "single", "sigmoid"] = "temperature",
     scale: float = 1.0,
+    bias: float | None = None,
 ) -> Float[Tensor, "n c"]:
     """Return the probability of every finding in every image, from one L2-normalised feature for all its phrases.
 
@@ -33,18 +60,24 @@ def probabilities(
     - "chexzero": the same with a = 1, so that values stay near 0.5. Ranks images as "temperature" does.
     - "single": positive prompts only. Cosines are standardised over the findings of an image (ddof 0), then sigmoid.
       Ranks findings within an image; needs several findings to mean anything.
+    - "sigmoid": positive prompts only, sigmoid(a·cos⁺ + b) with b = `bias`: what a sigmoid loss (SigLIP) trained the
+      pair's logit to be. It is the probability that image and text are a pair of the training batch, small for all
+      texts but the image's own, so that 0.5 is no threshold. Ranks images by cos⁺ alone. In the pair scorings above b
+      cancels out.
 
     Raises:
-        ValueError: "single" with fewer than 2 findings.
+        ValueError: see `refuse_scoring`.
 
-    Source: rajpurkarlab/CheXzero zero_shot.py, `run_softmax_eval` and `predict`.
+    Source: rajpurkarlab/CheXzero zero_shot.py, `run_softmax_eval` and `predict`; Zhai et al., Sigmoid Loss for Language
+    Image Pre-Training, ICCV 2023, section 3.2.
     """
+    refuse_scoring(scoring, n_findings=len(positive), bias=bias)
     if scoring == "single":
-        if len(positive) < 2:
-            raise ValueError("scoring 'single' standardises over the findings of an image: it needs at least 2")
         cosines = images @ positive.T
         centred = cosines - cosines.mean(dim=1, keepdim=True)
         return torch.sigmoid(centred / cosines.std(dim=1, keepdim=True, correction=0))
+    if scoring == "sigmoid" and bias is not None:
+        return torch.sigmoid(scale * (images @ positive.T) + bias)
     margin = images @ positive.T - images @ negative.T
     return torch.sigmoid(margin if scoring == "chexzero" else scale * margin)
 
@@ -73,9 +106,49 @@ def mixture_probabilities(
 
     def evidence(features: Float[Tensor, "k d"], rows: list[list[int]]) -> Float[Tensor, "n c"]:
         logits = scale * images @ features.T
+        if all(len(own) == 1 for own in rows):
+            return logits[:, [own[0] for own in rows]]
         return torch.stack([logits[:, own].logsumexp(dim=1) - math.log(len(own)) for own in rows], dim=1)
 
     return torch.sigmoid(evidence(*positive) - evidence(*negative))
+
+
+def score_phrases(
+    images: Float[Tensor, "n d"],
+    positive: Phrases,
+    negative: tuple[Float[Tensor, "m d"], list[list[int]]],
+    *,
+    scoring: Scoring = "mixture",
+    scale: float,
+    bias: float | None = None,
+) -> Float[np.ndarray, "n c"]:
+    """Return float32 probabilities from the features of images and phrases.
+
+    Images are taken in blocks, so that beside features and result the memory is bounded whatever their number.
+
+    Args:
+        images: L2-normalised.
+        positive: features of the positive phrases, as from `phrase_features`.
+        negative: likewise.
+        scoring: see `mixture_probabilities` and `probabilities`.
+        scale: the model's logit scale.
+        bias: the model's logit bias, None if it has none.
+
+    Raises:
+        ValueError: see `refuse_scoring`.
+    """
+    refuse_scoring(scoring, n_findings=len(positive[1]), bias=bias)
+    scores = np.empty((len(images), len(positive[1])), dtype=np.float32)
+    means = None if scoring == "mixture" else (mean_features(positive), mean_features(negative))
+    step = max(1, FLOATS // (len(positive[0]) + len(negative[0]) + 2 * scores.shape[1]))
+    for begin in range(0, len(images), step):
+        block = images[begin : begin + step]
+        if means is None or scoring == "mixture":
+            found = mixture_probabilities(block, positive, negative, scale=scale)
+        else:
+            found = probabilities(block, *means, scoring=scoring, scale=scale, bias=bias)
+        scores[begin : begin + step] = found.numpy()
+    return scores
 
 
 def score_features(
@@ -84,20 +157,17 @@ def score_features(
     """Return float32 probabilities for images that are encoded already: new prompts cost no new image pass.
 
     Raises:
-        ValueError: an unknown scoring, a prompt that is too long, a model with broken weights.
+        ValueError: see `refuse_scoring`; a prompt that is too long, a model with broken weights.
     """
-    if scoring not in SCORINGS:
-        raise ValueError(f"scoring must be one of {', '.join(SCORINGS)}; found {scoring!r}")
-    positive = [pair.positive for pair in prompts.pairs.values()]
-    negative = [pair.negative for pair in prompts.pairs.values()]
-    scale = logit_scale(bundle)
-    if scoring == "mixture":
-        phrases = phrase_features(bundle, positive), phrase_features(bundle, negative)
-        scores = mixture_probabilities(images, *phrases, scale=scale)
-    else:
-        means = prompt_features(bundle, positive), prompt_features(bundle, negative)
-        scores = probabilities(images, *means, scoring=scoring, scale=scale)
-    return np.asarray(scores.numpy(), dtype=np.float32)
+    refuse_scoring(scoring, n_findings=len(prompts.pairs), bias=logit_bias(bundle))
+    return score_phrases(
+        images,
+        phrase_features(bundle, [pair.positive for pair in prompts.pairs.values()]),
+        phrase_features(bundle, [pair.negative for pair in prompts.pairs.values()]),
+        scoring=scoring,
+        scale=logit_scale(bundle),
+        bias=logit_bias(bundle),
+    )
 
 
 def score(
@@ -111,7 +181,7 @@ def score(
     """Return float32 probabilities, one column per finding of `prompts`; every image is encoded once.
 
     Raises:
-        ValueError: an unknown scoring, an all-zero image, a prompt that is too long, a model with broken weights.
+        ValueError: see `refuse_scoring`; an all-zero image, a prompt that is too long, a model with broken weights.
     """
     encoded = image_features(bundle, as_images(images), batch_size=batch_size)
     return score_features(bundle, encoded, prompts, scoring=scoring)

@@ -7,12 +7,20 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from zero_shot.ensemble import Member
-from zero_shot.prompts import PromptSet
+from zero_shot.ensemble import Averaged, Member
+from zero_shot.evaluate import VERSIONS
+from zero_shot.prompts import NO_FINDING, PromptSet
 
-SPEC_VERSION = 2
-PACKAGES = ("torch", "open_clip_torch", "numpy", "pandas")
+SPEC_VERSION = 3
+PACKAGES = ("torch", "open_clip_torch", "transformers", "numpy", "scipy", "scikit-learn", "pandas")
 OF_ALTERNATIVES, OF_FEATURES = "mean of exp(cosine / temperature)", "normalise, mean, normalise"
+OF_CHECKPOINTS = {"probabilities": "mean of probabilities in float32", "features": OF_FEATURES}
+ORDER = {
+    "probabilities": ["phrases", "positive against negative", "checkpoints"],
+    "features": ["checkpoints", "phrases", "positive against negative"],
+}
+"""What is averaged or compared first, second and last."""
+POSITIVE_ONLY = ("single", "sigmoid")
 
 
 def build_spec(
@@ -23,6 +31,7 @@ def build_spec(
     images: Mapping[str, Any],
     labels: Mapping[str, Any],
     interval: Mapping[str, Any],
+    averaged: Averaged = "probabilities",
 ) -> dict[str, Any]:
     """Return the specification as it is written to `spec.json`, but for its block `exposure` (`exposure.Stamped`).
 
@@ -33,21 +42,39 @@ def build_spec(
         members: the checkpoints that were scored.
         prompts: their prompts.
         scoring: see `scoring.probabilities`.
-        images: split, views, number of images and the fingerprint of their pixels and ids.
+        images: split, views, number of images, the fingerprint of their pixels and ids, and the side they are stored
+            with; the side that each model reads is part of its preprocessing.
         labels: where labels come from and the policies for uncertain and blank ones.
         interval: unit, replicates, seed and level of the bootstrap.
+        averaged: what is averaged over checkpoints.
     """
     evaluation = {
         "version": SPEC_VERSION,
         "models": [
-            {"weights": m.weights, "preprocessing": m.preprocessing, "logit_scale": m.logit_scale} for m in members
+            {
+                "weights": m.weights,
+                "architecture": m.architecture,
+                "preprocessing": dict(m.preprocessing),
+                "logit_scale": m.logit_scale,
+                "logit_bias": m.logit_bias,
+            }
+            for m in members
         ],
         "scoring": scoring,
-        "temperature": [1 / m.logit_scale if scoring in ("mixture", "temperature") else 1.0 for m in members],
+        "temperature": [1.0 if scoring in ("chexzero", "single") else 1 / m.logit_scale for m in members],
+        "logit_bias": [m.logit_bias if scoring == "sigmoid" else None for m in members],
         "aggregation": {
             "phrases": OF_ALTERNATIVES if scoring == "mixture" else OF_FEATURES,
-            "checkpoints": "mean of probabilities in float32",
+            "negative_phrases": "not used" if scoring in POSITIVE_ONLY else "used",
+            "checkpoints": OF_CHECKPOINTS[averaged],
+            "order": ORDER[averaged],
         },
+        "no_finding": (
+            {"prompts": "its own, never a negation of its name", "in_mean": False}
+            if NO_FINDING in prompts.pairs
+            else "not scored"
+        ),
+        "metrics": dict(VERSIONS),
         "prompt_set": prompts.name,
         "findings": list(prompts.findings),
         "prompts": prompts.to_json(),

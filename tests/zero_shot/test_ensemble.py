@@ -7,8 +7,18 @@ import numpy as np
 import pytest
 
 import models
-from zero_shot import as_images, average, ensemble_models, from_templates, score, score_checkpoints
-from zero_shot import ensemble as module
+from zero_shot import (
+    as_images,
+    average,
+    ensemble_models,
+    from_templates,
+    image_features,
+    prompt_features,
+    score,
+    score_ensemble,
+)
+from zero_shot import embeddings as module
+from zero_shot.features import logit_scale
 
 LABELS = ["Edema", "Atelectasis"]
 PAIR = ("{}", "no {}")
@@ -57,49 +67,109 @@ def test_no_finding_comes_from_its_own_phrases_with_a_warning(store, checkpoint)
     np.testing.assert_allclose(mean[:, 0], alone[:, 0], rtol=0, atol=1e-6)
 
 
-def test_a_second_call_reads_the_cache(store, checkpoint, tmp_path, encodings):
+def test_a_second_call_encodes_no_image_and_leaves_the_files_that_users_read(store, checkpoint, tmp_path, encodings):
     first = ensemble_models([checkpoint], store, LABELS, PAIR, tmp_path / "cache", "try")[1]
-    assert (tmp_path / "cache" / f"try_{checkpoint.stem}.npy").is_file()
+    written = tmp_path / "cache" / f"try_{checkpoint.stem}.npy"
+    np.testing.assert_array_equal(np.load(written), first)
     second = ensemble_models([checkpoint], store, LABELS, PAIR, tmp_path / "cache", "try")[1]
     np.testing.assert_array_equal(first, second)
     assert len(encodings) == 1
 
 
-@pytest.mark.parametrize("changed", ["labels", "order of labels", "templates", "pixels", "weights", "array", "note"])
-def test_a_cache_made_from_anything_else_is_not_read(changed, store, checkpoint, other_checkpoint, tmp_path, encodings):
+@pytest.mark.parametrize(
+    ("changed", "times"),
+    [("labels", 1), ("order of labels", 1), ("templates", 1), ("array", 1), ("pixels", 2), ("weights", 2), ("torn", 2)],
+)
+def test_a_cache_made_from_anything_else_changes_no_score(
+    changed, times, store, checkpoint, other_checkpoint, tmp_path, encodings
+):
     path, labels, pair = tmp_path / "model", list(LABELS), PAIR
     shutil.copytree(checkpoint, path)
     cache = tmp_path / "cache"
     ensemble_models([path], store, labels, pair, cache)
     if changed == "labels":
-        labels = ["Edema", "Fracture"]
+        labels = ["Edema", "Fracture", "Pneumonia"]
     elif changed == "order of labels":
         labels = labels[::-1]
     elif changed == "templates":
         pair = ("{}", "without {}")
+    elif changed == "array":
+        np.save(cache / "model.npy", np.full((6, 2), 0.5, np.float32))
     elif changed == "pixels":
         with h5py.File(store, "r+") as file:
             file["cxr"][3, 5, 5] = (file["cxr"][3, 5, 5] + 7) % 200
     elif changed == "weights":
         shutil.rmtree(path)
         shutil.copytree(other_checkpoint, path)
-    elif changed == "array":
-        np.save(cache / "model.npy", np.full((6, 2), 0.5, np.float32))
     else:
-        (cache / "model.json").write_text("{")
+        whole = (cache / "embeddings.h5").read_bytes()
+        (cache / "embeddings.h5").write_bytes(whole[: len(whole) // 2])
     cached = ensemble_models([path], store, labels, pair, cache)[1]
-    assert len(encodings) == 2
+    assert len(encodings) == times
     np.testing.assert_array_equal(cached, ensemble_models([path], store, labels, pair)[1])
+    np.testing.assert_array_equal(cached, np.load(cache / "model.npy"))
+
+
+def images(n=5):
+    return as_images(np.random.default_rng(1).integers(1, 255, (n, 64, 64), dtype=np.uint8))
+
+
+def test_averaged_features_are_scored_once(checkpoint, other_checkpoint):
+    prompts = from_templates(LABELS, PAIR)
+    ours, members = score_ensemble([checkpoint, other_checkpoint], images(), prompts, averaged="features")
+    bundles = [models.load(path) for path in sorted(map(str, [checkpoint, other_checkpoint]))]
+
+    def mean(one_by_one):
+        total = sum(one_by_one).numpy().astype(float)
+        return total / np.linalg.norm(total, axis=1, keepdims=True)
+
+    seen = mean([image_features(bundle, images()) for bundle in bundles])
+    sides = [
+        mean([prompt_features(bundle, [(template.replace("{}", label),) for label in LABELS]) for bundle in bundles])
+        for template in PAIR
+    ]
+    scale = np.sqrt(logit_scale(bundles[0]) * logit_scale(bundles[1]))
+    expected = 1 / (1 + np.exp(-scale * (seen @ sides[0].T - seen @ sides[1].T)))
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
+    for member, bundle in zip(members, bundles, strict=True):
+        np.testing.assert_allclose(member.scores, score(bundle, images().reader.pixels, prompts), rtol=0, atol=1e-6)
+
+
+def test_an_ensemble_of_one_is_that_one_either_way(checkpoint):
+    prompts = from_templates(LABELS, PAIR)
+    by_features, by_probabilities = (
+        score_ensemble([checkpoint], images(), prompts, averaged=averaged)[0]
+        for averaged in ("features", "probabilities")
+    )
+    np.testing.assert_allclose(by_features, by_probabilities, rtol=0, atol=1e-6)
+
+
+def test_features_of_two_architectures_are_not_averaged(checkpoint, tmp_path, toy_architecture):
+    models.save(models.build("toy", seed=0), tmp_path / "toy")
+    paths, prompts = [checkpoint, tmp_path / "toy"], from_templates(LABELS, PAIR)
+    with pytest.raises(ValueError, match=r"over checkpoints of one run only; .* have different architectures"):
+        score_ensemble(paths, images(), prompts, averaged="features")
+    assert score_ensemble(paths, images(), prompts)[0].shape == (5, 2)
+
+
+def test_what_cannot_be_scored_is_refused_before_any_image_is_encoded(checkpoint, encodings):
+    long = from_templates(["edema " * 100], PAIR)
+    with pytest.raises(ValueError, match="does not fit into"):
+        score_ensemble([checkpoint], images(), long)
+    with pytest.raises(ValueError, match="this one has no logit_bias: choose mixture or temperature"):
+        score_ensemble([checkpoint], images(), from_templates(LABELS, PAIR), scoring="sigmoid")
+    with pytest.raises(ValueError, match="it needs at least 2"):
+        score_ensemble([checkpoint], images(), from_templates(LABELS[:1], PAIR), scoring="single")
+    assert encodings == []
 
 
 def test_members_say_what_they_are(checkpoint, other_checkpoint):
     images = as_images(np.random.default_rng(1).integers(1, 255, (3, 64, 64), dtype=np.uint8))
-    members = score_checkpoints([other_checkpoint, checkpoint], images, from_templates(LABELS, PAIR))
+    mean, members = score_ensemble([other_checkpoint, checkpoint], images, from_templates(LABELS, PAIR))
     assert [member.path for member in members] == sorted([str(checkpoint), str(other_checkpoint)])
     assert len({member.weights for member in members}) == 2
-    np.testing.assert_allclose(
-        average([m.scores for m in members]), (members[0].scores + members[1].scores) / 2, rtol=0, atol=1e-7
-    )
+    np.testing.assert_allclose(mean, (members[0].scores + members[1].scores) / 2, rtol=0, atol=1e-7)
+    np.testing.assert_array_equal(mean, average([m.scores for m in members]))
 
 
 def test_no_path_and_the_same_path_twice_are_refused(store, checkpoint):

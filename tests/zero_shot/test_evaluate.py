@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
+import metrics
 from zero_shot import build_spec, load_prompts, metrics_table
+from zero_shot import evaluate as evaluate_module
 from zero_shot.ensemble import Member
 from zero_shot.spec import hash_of
 
@@ -99,10 +101,55 @@ def test_row_order_changes_no_digit_and_the_seed_does():
     assert evaluate(predictions, truth, subjects, seed=1).loc["Edema", "low"] != turned.loc["Edema", "low"]
 
 
+def average_precision(labels, scores, weights):
+    """Stand in for another metric of the signature of `metrics.auroc_matrix`."""
+    columns = []
+    for y, s in zip(labels.T, scores.T, strict=True):
+        known = ~np.isnan(y)
+        drawn = weights.take(slice(None), np.flatnonzero(known))
+        columns.append(
+            [
+                average_precision_score(y[known], s[known], sample_weight=row) if (row * y[known]).any() else np.nan
+                for row in drawn
+            ]
+        )
+    return np.array(columns, dtype=float).T
+
+
+def test_another_metric_gets_columns_of_its_own_on_the_same_draw():
+    predictions, truth, subjects = tables()
+    truth["Fracture"] = 0.0
+    options = {"n_replicates": 40, "further": {"auprc": average_precision, "again": metrics.auroc_matrix}}
+    table = evaluate(predictions, truth, subjects, **options)
+    plain = evaluate(predictions, truth, subjects, n_replicates=40)
+    pd.testing.assert_frame_equal(table[plain.columns], plain, check_exact=True)
+    np.testing.assert_array_equal(table[["again", "again_low", "again_high"]], table[["auroc", "low", "high"]])
+    expected = average_precision_score(truth["Edema"], predictions["Edema"])
+    assert table.loc[["Edema", "mean"], "auprc"].tolist() == pytest.approx([expected] * 2, abs=1e-12)
+    assert table.loc["Edema", "auprc_low"] < expected < table.loc["Edema", "auprc_high"]
+    assert table.loc["Fracture", ["auprc", "auprc_low", "auprc_high"]].isna().all()
+
+
+def test_an_interval_that_only_another_metric_lacks_is_told_with_its_name():
+    predictions, truth, subjects = tables()
+
+    def often_undefined(labels, scores, weights):
+        figures = metrics.auroc_matrix(labels, scores, weights)
+        figures[1::2] = np.nan
+        return figures
+
+    row = evaluate(predictions, truth, subjects, further={"odd": often_undefined}).loc["Edema"]
+    assert (row["status"], row["reason"]) == ("ok", "odd: sparse: undefined in 100 of 200 replicates")
+    assert np.isnan(row["odd_low"])
+
+
 def test_nan_scores_and_other_ids_are_refused():
     predictions, truth, subjects = tables()
     with pytest.raises(ValueError, match="same images in the same order"):
         evaluate(predictions.iloc[::-1], truth, subjects)
+    twice = [table.assign(image_id=["i0000", "i0000", *table["image_id"][2:]]) for table in (predictions, truth)]
+    with pytest.raises(ValueError, match="the predictions: 1 image ids occur more than once, first i0000"):
+        evaluate(*twice, subjects)
     predictions.loc[7, "Fracture"] = np.nan
     with pytest.raises(ValueError, match="1 scores of 'Fracture' are NaN, first for image i0007"):
         evaluate(predictions, truth, subjects)
@@ -113,8 +160,10 @@ def spec(**changes):
         path=changes.pop("path", "a"),
         name="tiny",
         weights=changes.pop("weights", "f" * 64),
+        architecture=changes.pop("architecture", "a" * 64),
         preprocessing={"image_size": 112},
         logit_scale=20.0,
+        logit_bias=changes.pop("logit_bias", None),
         scores=np.zeros((1, 1), np.float32),
     )
     prompts = load_prompts(changes.pop("prompts", "radiologist")).select(["Edema"])
@@ -127,6 +176,8 @@ def test_the_hash_covers_what_matters_and_not_where_files_lie():
     assert spec(path="elsewhere")["hash"] == base["hash"]
     for change in (
         {"weights": "0" * 64},
+        {"architecture": "0" * 64},
+        {"averaged": "features"},
         {"prompts": "chexzero"},
         {"scoring": "chexzero"},
         {"images": {"split": "all"}},
@@ -145,3 +196,30 @@ def test_the_specification_survives_json_with_its_hash():
         "no edema",
         "pulmonary vasculature is normal",
     ]
+
+
+def test_the_specification_says_how_cosines_became_figures():
+    said = spec(images={"split": "test", "resolution": 320}, logit_bias=-10.0, scoring="sigmoid")["evaluation"]
+    assert said["temperature"] == [0.05]
+    assert said["logit_bias"] == [-10.0]
+    assert said["aggregation"]["negative_phrases"] == "not used"
+    assert said["images"] == {"split": "test", "resolution": 320}
+    assert said["models"][0]["preprocessing"] == {"image_size": 112}
+    assert said["no_finding"] == "not scored"
+    assert set(said["metrics"]) >= {"auroc", "interval", "mean"}
+    pair = spec(logit_bias=-10.0)["evaluation"]
+    # The bias cancels out of a pair, and the specification says that it was not used.
+    assert (pair["logit_bias"], pair["aggregation"]["negative_phrases"]) == ([None], "used")
+    assert pair["aggregation"]["order"] == ["phrases", "positive against negative", "checkpoints"]
+
+
+def test_the_rule_for_no_finding_is_part_of_the_specification_where_it_is_scored():
+    prompts = load_prompts("radiologist")
+    said = build_spec([], prompts, scoring="mixture", images={}, labels={}, interval={})["evaluation"]
+    assert said["no_finding"] == {"prompts": "its own, never a negation of its name", "in_mean": False}
+
+
+def test_the_metric_versions_are_part_of_the_hash(monkeypatch):
+    base = spec()["hash"]
+    monkeypatch.setitem(evaluate_module.VERSIONS, "auroc", 99)
+    assert spec()["hash"] != base

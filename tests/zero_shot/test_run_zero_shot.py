@@ -13,7 +13,8 @@ import torch
 
 import run_zero_shot
 from cohort import FINDINGS
-from zero_shot import ZeroShotConfig
+from zero_shot import ZeroShotConfig, compare_results
+from zero_shot.results import run as evaluate
 
 ROOT = Path(run_zero_shot.__file__).parent
 
@@ -33,8 +34,8 @@ def options(archive, checkpoint, tmp_path):
 def test_the_tables_and_the_specification_are_written_and_agree(options, archive):
     run_zero_shot.main(ZeroShotConfig(**options))
     out = options["out_dir"]
-    names = ["exposure.csv", "flow.csv", "metrics.csv", "predictions.csv", "spec.json", "subgroups.csv"]
-    assert sorted(path.name for path in out.iterdir()) == names
+    names = ["embeddings.h5", "exposure.csv", "flow.csv", "metrics.csv", "predictions.csv", "spec.json"]
+    assert sorted(path.name for path in out.iterdir()) == [*names, "subgroups.csv", "truth.csv"]
     predictions = pd.read_csv(out / "predictions.csv")
     assert predictions.columns.tolist() == ["image_id", *FINDINGS]
     wanted = archive.frame[(archive.frame["split"] == "test") & (archive.frame["view"] == "PA")]
@@ -95,6 +96,55 @@ def test_a_perfect_truth_file_scores_one_and_its_constant_column_is_not_evaluabl
     assert table.loc["Fracture", "reason"] == "not evaluable: no positives"
 
 
+FEW = {"findings": ("Edema", "Fracture"), "groups": ("sex",)}
+
+
+def test_two_runs_are_compared_by_the_files_they_leave(options, other_checkpoint, tmp_path):
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder, checkpoint in zip(folders, (options["checkpoints"][0], str(other_checkpoint)), strict=True):
+        run_zero_shot.main(ZeroShotConfig(**options | FEW | {"checkpoints": (checkpoint,), "out_dir": folder}))
+    with pytest.raises(ValueError, match=r"models\.0\.weights"):
+        compare_results(folders)
+    table = compare_results(folders, experiment=["models"])
+    assert table["finding"].tolist() == [finding for finding in [*FEW["findings"], "mean"] for _ in folders]
+    assert table.loc[table["folder"] == "two", "difference"].notna().any()
+
+
+def test_truth_csv_holds_labels_and_patients_and_can_be_a_truth_file(options, archive, tmp_path):
+    results = run_zero_shot.main(ZeroShotConfig(**options | FEW))
+    written = pd.read_csv(options["out_dir"] / "truth.csv", dtype={"subject_id": str})
+    patients = archive.frame.set_index("image_id")["subject_id"]
+    assert written["subject_id"].tolist() == patients[written["image_id"]].tolist()
+    pd.testing.assert_frame_equal(written.drop(columns="subject_id"), results.truth)
+    again = {"truth_filepath": options["out_dir"] / "truth.csv", "out_dir": tmp_path / "again"}
+    pd.testing.assert_frame_equal(run_zero_shot.main(ZeroShotConfig(**options | FEW | again)).metrics, results.metrics)
+
+
+def test_images_stored_with_another_side_than_the_model_reads_are_told(options, archive, capsys):
+    results = run_zero_shot.main(ZeroShotConfig(**options | FEW))
+    side = results.spec["evaluation"]["models"][0]["preprocessing"]["image_size"]
+    assert results.spec["evaluation"]["images"]["resolution"] == 64
+    (note,) = results.notes
+    words = f"holds images of 64 pixels a side; the model reads {side}, so that they are enlarged: detail"
+    assert words in note
+    assert words in capsys.readouterr().out
+    for stored in (side, 2 * side):
+        pixels = np.repeat(archive.pixels, 4, axis=1).repeat(4, axis=2)[:, :stored, :stored]
+        with h5py.File(archive.cxr, "r+") as file:
+            del file["cxr"]
+            file["cxr"] = pixels
+        notes = evaluate(ZeroShotConfig(**options | FEW)).notes
+        assert [note.endswith("so that they are shrunk") for note in notes] == ([] if stored == side else [True])
+
+
+def test_features_are_averaged_on_request_and_the_specification_says_so(options, other_checkpoint):
+    both = options | {"checkpoints": (options["checkpoints"][0], str(other_checkpoint)), "ensemble": "features"}
+    results = run_zero_shot.main(ZeroShotConfig(**both | FEW))
+    said = results.spec["evaluation"]["aggregation"]
+    assert (said["checkpoints"], said["order"][0]) == ("normalise, mean, normalise", "checkpoints")
+    assert results.predictions[list(FEW["findings"])].notna().all(axis=None)
+
+
 def flags(options, **changes):
     line = []
     for name, value in (options | changes).items():
@@ -138,6 +188,8 @@ def test_bad_input_is_an_error_with_words_and_leaves_no_files(options, archive, 
         ({"findings": ("Pneumonnia",)}, "no prompts for Pneumonnia"),
         ({"prompts": "poetry"}, "no prompt set 'poetry'"),
         ({"groups": ("age",)}, "age needs edges"),
+        ({"scoring": "sigmoid"}, "this one has no logit_bias"),
+        ({"embeddings": tmp_path / "none.h5"}, "no embeddings at"),
     ]
     for changes, words in cases:
         code, errors = run(monkeypatch, capsys, *flags(options, **changes))

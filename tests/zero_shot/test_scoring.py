@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import models
 from zero_shot import (
+    Images,
     PromptPair,
     PromptSet,
     as_images,
@@ -20,6 +21,7 @@ from zero_shot import (
     score,
     score_features,
 )
+from zero_shot import scoring as scoring_module
 from zero_shot.features import logit_scale
 
 PROMPTS = load_prompts("radiologist").select(["Edema", "No Finding", "Support Devices"])
@@ -163,7 +165,7 @@ def test_all_zero_images_are_refused_with_their_ids(bundle):
 def test_an_unknown_scoring_and_no_images_are_refused(bundle):
     unchecked = score_features.__wrapped__  # callers outside the tests have no run-time check of literals
     with pytest.raises(
-        ValueError, match="scoring must be one of mixture, temperature, chexzero, single; found 'softmax'"
+        ValueError, match="scoring must be one of mixture, temperature, chexzero, single, sigmoid; found 'softmax'"
     ):
         unchecked(bundle, unit(1, 4, 0), PROMPTS, scoring="softmax")
     with pytest.raises(ValueError, match="there is no image"):
@@ -176,3 +178,54 @@ def test_a_diverged_model_is_refused(checkpoint):
         next(broken.model.visual.parameters()).fill_(float("nan"))
     with pytest.raises(ValueError, match="features of 3 of 3 images are not finite"):
         score(broken, pixels(3), PROMPTS)
+
+
+@given(st.integers(0, 1000), st.sampled_from([1.0, 14.3, 100.0]), st.sampled_from([0.0, -3.5, -16.0]))
+@settings(max_examples=25, deadline=None)
+def test_sigmoid_scoring_is_the_logit_that_a_sigmoid_loss_trains(seed, scale, bias):
+    images, positive, negative = (unit(k, 8, seed + j) for j, k in enumerate((5, 3, 3)))
+    ours = probabilities(images, positive, negative, scoring="sigmoid", scale=scale, bias=bias)
+    logit = scale * (images.double() @ positive.double().T).numpy() + bias
+    np.testing.assert_allclose(ours, 1 / (1 + np.exp(-logit)), rtol=0, atol=1e-5)
+
+
+def test_the_bias_is_the_models_own_and_only_sigmoid_scoring_reads_it(checkpoint):
+    learned = models.load(checkpoint)
+    without = score(learned, pixels(4), PROMPTS)
+    with pytest.raises(ValueError, match="trained with a sigmoid loss; this one has no logit_bias"):
+        score(learned, pixels(4), PROMPTS, scoring="sigmoid")
+    learned.model.logit_bias = torch.nn.Parameter(torch.tensor(-2.5))
+    np.testing.assert_array_equal(score(learned, pixels(4), PROMPTS), without)
+    cosines = (
+        image_features(learned, as_images(pixels(4)))
+        @ prompt_features(learned, [pair.positive for pair in PROMPTS.pairs.values()]).T
+    )
+    logit = logit_scale(learned) * cosines.double().numpy() - 2.5
+    ours = score(learned, pixels(4), PROMPTS, scoring="sigmoid")
+    np.testing.assert_allclose(ours, 1 / (1 + np.exp(-logit)), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("scoring", ["mixture", "temperature", "chexzero", "single"])
+def test_blocks_of_images_change_no_score(scoring, bundle, monkeypatch):
+    encoded = image_features(bundle, as_images(pixels(11)))
+    whole = score_features(bundle, encoded, PROMPTS, scoring=scoring)
+    monkeypatch.setattr(scoring_module, "FLOATS", 100)
+    np.testing.assert_allclose(score_features(bundle, encoded, PROMPTS, scoring=scoring), whole, rtol=0, atol=1e-6)
+
+
+def test_several_prompts_that_do_not_fit_are_all_named(bundle):
+    long = tuple(f"{word} " * 100 for word in ("edema", "fluid"))
+    prompts = PromptSet(name="long", pairs={"Edema": PromptPair(positive=long, negative=("no edema",))})
+    with pytest.raises(ValueError, match=r"'edema .* does not fit into .*, nor does 'fluid .* \(2 of 2 prompts"):
+        score(bundle, pixels(1), prompts)
+
+
+@pytest.mark.parametrize("phrases", [(), ("edema", " ")])
+def test_empty_text_and_findings_without_phrases_are_refused(phrases, bundle):
+    with pytest.raises(ValueError, match=r"prompts of finding 1: .* has no phrase, or one of empty text"):
+        prompt_features(bundle, [("edema",), phrases])
+
+
+def test_an_image_listed_twice_is_refused_by_id():
+    with pytest.raises(ValueError, match="the images to score: 1 image ids occur more than once, first a"):
+        Images(reader=as_images(pixels(3)).reader, rows=np.arange(3), ids=("a", "b", "a"))
