@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from zero_shot.features import image_features, phrase_features, prompt_features
     from zero_shot.images import Images, as_images
     from zero_shot.prompts import PromptPair, PromptSet, from_templates, load_prompts
+    from zero_shot.protocols import beside_published, load_protocol, protocol_names
     from zero_shot.scoring import mixture_probabilities, probabilities, score, score_features
     from zero_shot.select import choose_labels, select_images
     from zero_shot.spec import build_spec
@@ -21,17 +22,20 @@ _HOME = {
     "ZeroShotConfig": "config",
     "as_images": "images",
     "average": "ensemble",
+    "beside_published": "protocols",
     "build_spec": "spec",
     "choose_labels": "select",
     "ensemble_models": "ensemble",
     "from_templates": "prompts",
     "image_features": "features",
     "load_prompts": "prompts",
+    "load_protocol": "protocols",
     "metrics_table": "evaluate",
     "mixture_probabilities": "scoring",
     "phrase_features": "features",
     "probabilities": "scoring",
     "prompt_features": "features",
+    "protocol_names": "protocols",
     "score": "scoring",
     "score_checkpoints": "ensemble",
     "score_features": "scoring",
@@ -45,17 +49,20 @@ __all__ = [
     "ZeroShotConfig",
     "as_images",
     "average",
+    "beside_published",
     "build_spec",
     "choose_labels",
     "ensemble_models",
     "from_templates",
     "image_features",
     "load_prompts",
+    "load_protocol",
     "metrics_table",
     "mixture_probabilities",
     "phrase_features",
     "probabilities",
     "prompt_features",
+    "protocol_names",
     "score",
     "score_checkpoints",
     "score_features",
