@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 DATA = Path(__file__).parent / "data"
 MEAN = "mean"
@@ -91,8 +91,6 @@ class Reference:
     """AUROC -> how many findings reach it, out of how many."""
 
     def __post_init__(self) -> None:
-        if self.evidence not in get_args(Evidence):
-            raise ValueError(f"reference {self.system!r}: evidence: wanted one of {get_args(Evidence)}")
         if not (self.caveat and self.source):
             raise ValueError(f"reference {self.system!r}: wanted a source and a caveat")
         if not (self.figures or self.counts):
@@ -188,10 +186,15 @@ def _reference(entry: dict[str, Any]) -> Reference:
 
 
 def _known(entry: dict[str, Any], kind: type[Any]) -> dict[str, Any]:
+    """Return `entry` if all its keys are fields of `kind`, and its words are those that the fields allow."""
     names = [one.name for one in fields(kind)]
     strange = sorted(set(entry) - set(names))
     if strange:
         raise ValueError(f"{', '.join(strange)}: no such field; wanted some of {', '.join(names)}")
+    for one in fields(kind):
+        words = get_args(one.type) if get_origin(one.type) is Literal else ()
+        if words and one.name in entry and entry[one.name] not in words:
+            raise ValueError(f"{one.name}: wanted one of {', '.join(words)}; found {entry[one.name]!r}")
     return entry
 
 

@@ -116,7 +116,8 @@ GOOD = {"system": "x", "evidence": "memory", "source": "a paper", "caveat": "ano
     ("change", "words"),
     [
         ({"viewz": "all"}, "viewz: no such field; wanted some of name, about"),
-        ({"references": [GOOD | {"evidence": "certain"}]}, "evidence: wanted one of"),
+        ({"references": [GOOD | {"evidence": "certain"}]}, "evidence: wanted one of code, csv"),
+        ({"unit": "patient"}, "unit: wanted one of image, study; found 'patient'"),
         ({"references": [GOOD | {"caveat": ""}]}, "wanted a source and a caveat"),
         ({"references": [GOOD | {"figures": {}}]}, "wanted figures or counts"),
         ({"references": [GOOD | {"figures": {"Hernia": 0.5}}]}, "is of Hernia, which is not scored"),

@@ -49,7 +49,7 @@ def test_files_that_are_not_there_are_named(folder, tmp_path):
 
 
 def test_a_study_that_was_not_read_or_a_decision_that_is_none_is_refused(folder, write_lines, tmp_path):
-    root, said = folder
+    root, _ = folder
     paths = find_readings(root)
     with pytest.raises(ValueError, match="has no row for 1 of 2 studies, first patient1/study1"):
         read_readings(paths, studies=[STUDIES[0], "patient1/study1"], findings=["Edema"])
