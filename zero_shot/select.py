@@ -37,8 +37,9 @@ def select_images(
     flow = Flow()
     flow.start(cohort, "in the cohort table")
     chosen = cohort.sort_values("image_id", kind="stable", ignore_index=True)
-    for reason in dict.fromkeys((left_out or {}).values()):
-        chosen = flow.keep(chosen, chosen["image_id"].map(left_out).ne(reason).to_numpy(bool), reason)
+    reasons = dict(left_out or {})
+    for reason in dict.fromkeys(reasons.values()):
+        chosen = flow.keep(chosen, chosen["image_id"].map(reasons).ne(reason).to_numpy(bool), reason)
     if split != "all":
         chosen = flow.keep(chosen, chosen["split"].eq(split).to_numpy(bool), f"not in the split {split!r}")
     if views == "frontal":

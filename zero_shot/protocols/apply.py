@@ -23,6 +23,8 @@ from zero_shot.select import decide_labels
 
 NATIVE = ("own", "listed", "image list")
 """Forms of labels that know neither "uncertain" nor "not mentioned"."""
+MOST_SHOWN = 20
+"""Findings that are printed by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,11 @@ def apply_protocol(config: ZeroShotConfig, cohort: pd.DataFrame) -> Applied:
             f"{min(unlabelled)}"
         )
     left_out |= dict.fromkeys(sorted(unlabelled), f"not in {protocol.labels.file}")
+    if labels.drop(index=list(left_out), errors="ignore").isna().all(axis=None):
+        raise ValueError(
+            f"protocol {protocol.name}: not one of its images has a label ({protocol.labels.source}). Give the "
+            "archive's folder or its label file as --truth_filepath, or preprocess the archive again beside its labels"
+        )
     if protocol.rarest and not config.findings:
         kept = labels.drop(index=list(left_out), errors="ignore")
         findings = _rarest(kept, protocol.rarest)
@@ -149,7 +156,7 @@ def settle(config: ZeroShotConfig, protocol: Protocol) -> tuple[ZeroShotConfig, 
     Raises:
         ValueError: A policy for uncertain or blank labels, where the labels are neither.
     """
-    wanted = {
+    wanted: dict[str, Any] = {
         "prompts": protocol.prompts,
         "findings": protocol.findings,
         "split": protocol.split,
@@ -165,7 +172,7 @@ def settle(config: ZeroShotConfig, protocol: Protocol) -> tuple[ZeroShotConfig, 
     if idle and protocol.labels.form in NATIVE:
         raise ValueError(f"--{idle[0]} has no effect: the labels of protocol {protocol.name} are 1 or 0")
     deviations = [
-        f"--{name} {_shown(given[name])} instead of {_shown(value) or 'all of the prompt set'}"
+        f"--{name} {_shown(given[name])} instead of {_shown(value) or 'all that the protocol scores'}"
         for name, value in contradicted.items()
     ]
     path = config.truth_filepath
@@ -213,4 +220,6 @@ def _record(protocol: Protocol, config: ZeroShotConfig, labels: pd.DataFrame) ->
 
 
 def _shown(value: object) -> str:
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return " ".join(map(str, value)) if len(value) <= MOST_SHOWN else f"({len(value)} of them, see spec.json)"
+    return str(value)

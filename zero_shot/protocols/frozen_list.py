@@ -35,7 +35,7 @@ def read_image_list(path: Path, labels: Labels, classes: Sequence[str]) -> pd.Da
     by_path = "image_id" not in header
     listed = read_labels(path, classes, id_column="Path" if by_path else "image_id").eq(1.0).astype("float64")
     if by_path:
-        listed.index = pd.Index(ids_of(listed.index.to_series(index=range(len(listed))))["image_id"])
+        listed.index = pd.Index(ids_of(pd.Series(listed.index, dtype=str))["image_id"])
     _refuse_other_size(path, listed, labels.per_class)
     _refuse_other_hash(path, listed, labels.sha256)
     return listed

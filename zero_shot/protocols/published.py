@@ -76,7 +76,7 @@ def with_headline(
     rows, mean = own.iloc[:-1], own.iloc[-1]
     not_ok = rows[rows["status"] != "ok"]
     if not_ok.empty:
-        row = mean.to_dict() | {"finding": HEADLINE}
+        row = {str(name): value for name, value in mean.items()} | {"finding": HEADLINE}
     else:
         status = "sparse" if rows["auroc"].notna().all() else "undefined"
         reasons = "; ".join(f"{one.finding}: {one.reason}" for one in not_ok.itertuples())
@@ -99,9 +99,9 @@ def beside_published(table: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
         _measured(table, protocol, of, reference.metric)
         | _published(value)
         | {"system": reference.system, "evidence": reference.evidence, "source": reference.source}
-        | {"caveat": reference.caveat}
+        | {"caveat": caveat}
         for reference in protocol.references
-        for of, value in _figures(reference)
+        for of, value, caveat in _figures(reference)
     ]
     if not any(row["of"] == protocol.headline.name for row in rows):
         alone = _published(np.nan) | {"system": "", "evidence": "", "source": ""}
@@ -131,9 +131,11 @@ def beside_text(beside: pd.DataFrame) -> str:
     return "\n".join([WARNING, body, *(f"({number}) {text}" for text, number in notes.items())])
 
 
-def _figures(reference: Reference) -> Iterator[tuple[str | float, Value]]:
-    yield from reference.figures.items()
-    yield from ((least, float(count)) for least, (count, _) in reference.counts.items())
+def _figures(reference: Reference) -> Iterator[tuple[str | float, Value, str]]:
+    """Yield what a figure is of (a number is an AUROC that findings reach), the figure and its caveat."""
+    yield from ((of, value, reference.caveat) for of, value in reference.figures.items())
+    for least, (count, among) in reference.counts.items():
+        yield least, float(count), f"published of {among} findings; {reference.caveat}"
 
 
 def _measured(table: pd.DataFrame, protocol: Protocol, of: str | float, metric: str) -> dict[str, Any]:
@@ -141,19 +143,18 @@ def _measured(table: pd.DataFrame, protocol: Protocol, of: str | float, metric: 
     row: dict[str, Any] = {"metric": metric, "measured": np.nan, "low": np.nan, "high": np.nan}
     if isinstance(of, float):
         among = table[table["finding"].isin(headline_findings(table, protocol))]
-        found = {"measured": float(among["auroc"].ge(of).sum()), "note": f"of {len(among)} measured"}
-        return row | {"of": f"findings with AUROC >= {of:.2f}"} | found
+        count = {"measured": float(among["auroc"].ge(of).sum()), "note": f"of {len(among)} measured"}
+        return row | {"of": f"findings with AUROC >= {of:.2f}"} | count
     name = HEADLINE if of == MEAN else of
     row["of"] = protocol.headline.name if of == MEAN else of
     column = metric.lower()
-    rows = table[table["finding"] == name]
-    if column not in table or rows.empty:
+    rows = table[table["finding"] == name].to_dict("records")
+    if column not in table or not rows:
         return row | {"note": "not measured"}
-    found = rows.iloc[0]
     if column != "auroc":
-        return row | {"measured": float(found[column]), "note": ""}
-    values = {"measured": float(found["auroc"]), "low": float(found["low"]), "high": float(found["high"])}
-    return row | values | {"note": "" if found["status"] == "ok" else found["reason"]}
+        return row | {"measured": rows[0][column], "note": ""}
+    values = {"measured": rows[0]["auroc"], "low": rows[0]["low"], "high": rows[0]["high"]}
+    return row | values | {"note": "" if rows[0]["status"] == "ok" else rows[0]["reason"]}
 
 
 def _published(value: Value) -> dict[str, float]:

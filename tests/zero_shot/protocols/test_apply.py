@@ -218,3 +218,17 @@ def test_the_whole_published_list_is_no_deviation(config, packed, altered):
 def test_prompts_without_a_finding_of_the_protocol_are_refused_by_name(config):
     with pytest.raises(ValueError, match="has no prompts for Effusion"):
         run(config("nih14", "nih", prompts="chexzero"))
+
+
+def test_a_cohort_without_any_label_is_refused_rather_than_scored_against_nothing(config, packed):
+    cohort = packed("chexpert-test").frame.copy()
+    asked = config("chexpert-test-5", "chexpert-test")
+    cohort[list(load_protocol("chexpert-test-14").findings)] = np.nan
+    with pytest.raises(ValueError, match=r"not one of its images has a label \(groundtruth\.csv: majority"):
+        apply_protocol(asked, cohort)
+
+
+def test_long_lists_of_findings_are_counted_in_print_and_whole_in_the_record(config):
+    found = applied(config("padchest-unseen", "padchest"))
+    assert "--findings (138 of them, see spec.json)" in str(found)
+    assert len(found.to_json()["settings"]["findings"]) == 138

@@ -14,7 +14,7 @@ OTHERS = {"evidence": "memory", "source": "a paper", "caveat": "another list of 
 REFERENCES = (
     Reference(system="A", figures={"mean": (0.8, 0.7, 0.9), "Edema": 0.75}, **OTHERS),
     Reference(system="B", figures={"mean": 0.5}, metric="MCC", **OTHERS),
-    Reference(system="C", counts={0.7: (38, 57)}, **OTHERS | {"caveat": "57 findings"}),
+    Reference(system="C", counts={0.7: (38, 57)}, **OTHERS | {"caveat": "n > 50"}),
 )
 
 
@@ -119,7 +119,7 @@ def test_every_published_figure_has_its_row_with_the_measured_one_beside_it():
     reached = sum(by_finding.loc[finding, "auroc"] >= 0.7 for finding in ("Edema", "Fracture"))
     assert (count["measured"], count["published"], count["note"]) == (reached, 38.0, "of 2 measured")
     assert (beside["evidence"] == "memory").all()
-    assert beside["caveat"].tolist() == ["another list of images"] * 3 + ["57 findings"]
+    assert beside["caveat"].tolist() == ["another list of images"] * 3 + ["published of 57 findings; n > 50"]
 
 
 def test_mcc_is_shown_where_the_table_has_it():
@@ -139,7 +139,7 @@ def test_the_text_warns_first_and_gives_every_caveat_once():
     text = beside_text(beside)
     assert text.startswith(WARNING)
     assert text.count("a paper: another list of images") == 1
-    assert text.count("a paper: 57 findings") == 1
+    assert text.count("a paper: published of 57 findings; n > 50") == 1
     assert "0.800 (0.700 to 0.900)" in text
     assert "not measured" in text
     assert text.count("[memory]") == 4
