@@ -1,6 +1,7 @@
 """Score X-rays by prompts and judge the scores: predictions, truth, metrics, subgroups and flow (CSV), spec.json.
 
 python run_zero_shot.py --checkpoints runs/phantom --truth_filepath data/phantom/truth.csv --name phantom
+python run_zero_shot.py --checkpoints a.pt --protocol nih14 --cxr_filepath nih/cxr.h5 --cohort_filepath nih/cohort.csv
 python run_zero_shot.py --checkpoints a.pt b.pt --prompts chexzero --scoring chexzero --groups sex "age:0,18,65,+"
 python -m zero_shot.compare predictions/a predictions/b --experiment models
 """
@@ -21,6 +22,7 @@ def main(config: ZeroShotConfig) -> Results:
     """Score, evaluate overall and by group, write the files, and return the tables."""
     from audit import disaggregate  # noqa: PLC0415  (pandas and torch, which -h does not need)
     from cohort import group_table, parse_groups  # noqa: PLC0415
+    from zero_shot.protocols import beside_text  # noqa: PLC0415
     from zero_shot.results import run, write  # noqa: PLC0415
 
     wanted = [parse_groups(text) for text in config.groups]
@@ -42,6 +44,8 @@ def main(config: ZeroShotConfig) -> Results:
         print(f"{row.finding}: {row.reason}")
     for note in (*results.notes, results.exposure):
         print(note)
+    if results.protocol is not None and results.beside is not None:
+        print(results.protocol, beside_text(results.beside), sep="\n")
     print(f"results in {config.folder}")
     return results
 

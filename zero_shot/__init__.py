@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from zero_shot.features import image_features, mean_features, phrase_features, prompt_features
     from zero_shot.images import Images, as_images
     from zero_shot.prompts import PromptPair, PromptSet, from_templates, load_prompts
+    from zero_shot.protocols import beside_published, load_protocol, protocol_names
     from zero_shot.rescoring import margins, rescore
     from zero_shot.scoring import mixture_probabilities, probabilities, score, score_features, score_phrases
     from zero_shot.select import choose_labels, select_images
@@ -27,6 +28,7 @@ _HOME = {
     "ZeroShotConfig": "config",
     "as_images": "images",
     "average": "ensemble",
+    "beside_published": "protocols",
     "build_spec": "spec",
     "choose_labels": "select",
     "compare_results": "compare",
@@ -36,6 +38,7 @@ _HOME = {
     "load_prompts": "prompts",
     "margins": "rescoring",
     "mean_features": "features",
+    "load_protocol": "protocols",
     "metrics_table": "evaluate",
     "mixture_probabilities": "scoring",
     "model_key": "embeddings",
@@ -44,6 +47,7 @@ _HOME = {
     "prompt_features": "features",
     "read_embeddings": "embeddings",
     "rescore": "rescoring",
+    "protocol_names": "protocols",
     "score": "scoring",
     "score_ensemble": "ensemble",
     "score_features": "scoring",
@@ -62,6 +66,7 @@ __all__ = [
     "ZeroShotConfig",
     "as_images",
     "average",
+    "beside_published",
     "build_spec",
     "choose_labels",
     "compare_results",
@@ -69,6 +74,7 @@ __all__ = [
     "from_templates",
     "image_features",
     "load_prompts",
+    "load_protocol",
     "margins",
     "mean_features",
     "metrics_table",
@@ -77,6 +83,7 @@ __all__ = [
     "phrase_features",
     "probabilities",
     "prompt_features",
+    "protocol_names",
     "read_embeddings",
     "rescore",
     "score",

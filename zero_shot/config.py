@@ -17,6 +17,9 @@ class ZeroShotConfig:
     """cohort table written with them"""
     truth_filepath: Path | None = None
     """CSV with image_id and 0/1 columns by name; the cohort's own labels when absent"""
+    protocol: str | None = None
+    """published evaluation to follow (a name in zero_shot/protocols/data, or a JSON file): it sets the flags that are
+    left at their default, finds its labels, and prints published figures beside the measured ones"""
     prompts: str = "radiologist"
     """shipped prompt set (radiologist, chexzero) or a JSON file"""
     trained_on: tuple[Path, ...] = ()

@@ -21,6 +21,7 @@ from zero_shot.exposure import stamp
 from zero_shot.features import pick_device
 from zero_shot.images import Images
 from zero_shot.prompts import PromptSet, load_prompts
+from zero_shot.protocols import Applied, apply_protocol
 from zero_shot.select import choose_labels, select_images
 from zero_shot.spec import build_spec
 
@@ -47,6 +48,10 @@ class Results:
     """Whether the scored images were seen in training."""
     notes: tuple[str, ...] = ()
     """What is not wrong and should be known, such as images that were enlarged."""
+    protocol: Applied | None = None
+    """The published protocol that was followed."""
+    beside: pd.DataFrame | None = None
+    """With a protocol: the measured figures beside the published ones, see `protocols.beside_published`."""
 
     @property
     def findings(self) -> list[str]:
@@ -81,17 +86,26 @@ def run(config: ZeroShotConfig) -> Results:
         FileNotFoundError: a file of the configuration is missing.
         ValueError: see `select_images`, `choose_labels`, `load_prompts`, `score_ensemble`, `metrics_table`.
     """
+    cohort = read_cohort(config.cohort_filepath)
+    applied = apply_protocol(config, cohort) if config.protocol else None
+    config = applied.config if applied else config
     prompts = load_prompts(config.prompts)
     prompts = prompts.select(config.findings) if config.findings else prompts
-    cohort = read_cohort(config.cohort_filepath)
     with open_images(config.cxr_filepath) as store:
-        chosen, images, flow = select_images(cohort, store, split=config.split, views=config.views)
-        truth = choose_labels(
-            chosen,
-            prompts.findings,
-            truth_filepath=config.truth_filepath,
-            uncertainty_policy=config.uncertainty_policy,
-            blank_is_zero=config.blank_is_zero,
+        chosen, images, flow = select_images(
+            cohort, store, split=config.split, views=config.views, left_out=applied.left_out if applied else None
+        )
+        applied = applied.selected(chosen) if applied else None
+        truth = (
+            applied.truth(chosen, prompts.findings)
+            if applied
+            else choose_labels(
+                chosen,
+                prompts.findings,
+                truth_filepath=config.truth_filepath,
+                uncertainty_policy=config.uncertainty_policy,
+                blank_is_zero=config.blank_is_zero,
+            )
         )
         pixels = images.fingerprint()
         cache = _cache(config, pixels)
@@ -99,6 +113,8 @@ def run(config: ZeroShotConfig) -> Results:
         scores, members = _score(config, images, prompts, cache)
         spec = _spec(config, members, prompts, store=store, n=len(images), pixels=pixels, truth=truth)
     spec["exposure"] = stamped.to_json()
+    if applied:
+        spec["protocol"] = applied.to_json()
     predictions = pd.DataFrame(scores, columns=list(prompts.findings))
     predictions.insert(0, "image_id", list(images.ids))
     table = metrics_table(
@@ -109,6 +125,7 @@ def run(config: ZeroShotConfig) -> Results:
         n_replicates=config.n_replicates,
         seed=config.seed,
     )
+    beside = applied.beside(table, predictions, truth, chosen["subject_id"].tolist()) if applied else None
     return Results(
         predictions=predictions,
         truth=truth,
@@ -118,6 +135,8 @@ def run(config: ZeroShotConfig) -> Results:
         flow=flow,
         exposure=stamped.exposure,
         notes=_notes(members, store),
+        protocol=applied,
+        beside=beside,
     )
 
 
@@ -125,10 +144,10 @@ def write(results: Results, subgroups: pd.DataFrame, folder: Path) -> None:
     """Write predictions, truth, metrics, subgroups, flow (CSV) and spec.json into `folder`, each whole or not at all.
 
     truth.csv holds the labels that the scores were judged by and the patient of every image, so that two folders can be
-    compared patient by patient. exposure.csv is written only if not all images are clean. The specification comes last:
-    a folder with a spec.json is complete.
+    compared patient by patient. exposure.csv is written only if not all images are clean, published.csv only with a
+    protocol. The specification comes last: a folder with a spec.json is complete.
     """
-    for name in ("spec.json", "exposure.csv"):
+    for name in ("spec.json", "exposure.csv", "published.csv"):
         (folder / name).unlink(missing_ok=True)
     truth = results.truth.copy()
     truth.insert(1, "subject_id", results.cohort["subject_id"].to_numpy())
@@ -140,6 +159,8 @@ def write(results: Results, subgroups: pd.DataFrame, folder: Path) -> None:
     }
     if results.exposure.stamp != "clean":
         tables["exposure"] = results.exposure.images
+    if results.beside is not None:
+        tables["published"] = results.beside
     for name, table in tables.items():
         with write_whole(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")

@@ -1,6 +1,6 @@
 """Which images are scored, and against which labels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,12 @@ NOT_PACKED = ("excluded", "failed")
 
 
 def select_images(
-    cohort: pd.DataFrame, store: ImageStore, *, split: str, views: str = "frontal"
+    cohort: pd.DataFrame,
+    store: ImageStore,
+    *,
+    split: str,
+    views: str = "frontal",
+    left_out: Mapping[str, str] | None = None,
 ) -> tuple[pd.DataFrame, Images, Flow]:
     """Return the cohort rows to be scored, sorted by image id, their images, and the count of rows left out.
 
@@ -23,6 +28,7 @@ def select_images(
         store: the image store, joined by id; a file of CheXzero has none and is joined by the column `h5_row`.
         split: value of the column `split`; "all" takes every row.
         views: "frontal" (PA and AP) or "all".
+        left_out: image id -> why it is not to be scored, beyond split and view.
 
     Raises:
         ValueError: the store holds ids that the cohort does not know, an image is not in the store, no row is left.
@@ -31,6 +37,9 @@ def select_images(
     flow = Flow()
     flow.start(cohort, "in the cohort table")
     chosen = cohort.sort_values("image_id", kind="stable", ignore_index=True)
+    reasons = dict(left_out or {})
+    for reason in dict.fromkeys(reasons.values()):
+        chosen = flow.keep(chosen, chosen["image_id"].map(reasons).ne(reason).to_numpy(bool), reason)
     if split != "all":
         chosen = flow.keep(chosen, chosen["split"].eq(split).to_numpy(bool), f"not in the split {split!r}")
     if views == "frontal":
@@ -106,6 +115,20 @@ def choose_labels(
         labels = labels.loc[ids]
     if blank_is_zero is None:
         blank_is_zero = truth_filepath is None
+    return decide_labels(labels, findings, uncertainty_policy=uncertainty_policy, blank_is_zero=blank_is_zero)
+
+
+def decide_labels(
+    labels: pd.DataFrame, findings: Sequence[str], *, uncertainty_policy: str, blank_is_zero: bool
+) -> pd.DataFrame:
+    """Return image_id and one column per finding in {1, 0, NaN}: `labels` with its uncertain and blank ones decided.
+
+    Args:
+        labels: index image_id, columns in {1, 0, -1, NaN}; all of them tell whether an image was labelled at all.
+        findings: columns wanted.
+        uncertainty_policy: see `choose_labels`.
+        blank_is_zero: see `choose_labels`.
+    """
     labelled_rows, labelled_columns = labels.notna().any(axis=1), labels.notna().any(axis=0)
     decided = apply_uncertainty(labels, uncertainty_policy, blank_is_zero=blank_is_zero)
     decided = decided.where(labelled_rows, np.nan, axis=0).loc[:, list(findings)]

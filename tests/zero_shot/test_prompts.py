@@ -134,5 +134,7 @@ def test_files_that_are_no_prompt_set_are_refused_with_the_finding(tmp_path, con
 
 
 def test_a_set_that_does_not_exist_lists_those_that_do():
-    with pytest.raises(FileNotFoundError, match="no prompt set 'nope': wanted one of chexzero, radiologist"):
+    with pytest.raises(
+        FileNotFoundError, match="no prompt set 'nope': wanted one of chexzero, nih14, padchest, radiologist"
+    ):
         load_prompts("nope")
