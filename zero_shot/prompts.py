@@ -61,6 +61,8 @@ class PromptSet:
     def __post_init__(self) -> None:
         if not self.pairs:
             raise ValueError(f"the prompt set {self.name!r} has no findings")
+        if not all(finding.strip() for finding in self.pairs):
+            raise ValueError(f"the prompt set {self.name!r} has a finding without a name")
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -230,14 +232,18 @@ def _wording(finding: str, entry: Any, content: Mapping[str, Any]) -> Wording:
     try:
         _check_object(entry, _FINDING_KEYS)
         for key in _TEMPLATES:
-            wanted, found = len(_strings(content, key)), len(_strings(entry, key))
-            if wanted and found and found != wanted:
-                raise ValueError(f"{key} must be as many as the file's, {wanted}; found {found}")
+            _refuse_other_number(key, wanted=len(_strings(content, key)), found=len(_strings(entry, key)))
         shared = {key: _strings(content, key) for key in (*_TEMPLATES, "qualifiers") if key in content}
         own = {key: _strings(entry, key) for key in _FINDING_KEYS if key in entry}
         return Wording(**shared | own)
     except ValueError as error:
         raise ValueError(f"prompts for {finding!r}: {error}") from error
+
+
+def _refuse_other_number(key: str, *, wanted: int, found: int) -> None:
+    """Refuse a finding's own templates that cannot stand one by one for the file's."""
+    if wanted and found and found != wanted:
+        raise ValueError(f"{key} must be as many as the file's, {wanted}; found {found}")
 
 
 def _strings(entry: Mapping[str, Any], key: str) -> tuple[str, ...]:

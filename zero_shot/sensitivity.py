@@ -192,7 +192,8 @@ def _last_of(family: str, prompts: Sequence[Prompt], finding: str) -> int:
 def _aurocs(labels: Float[np.ndarray, "n"], scores: Float[np.ndarray, "n v"]) -> Float[np.ndarray, "v"]:
     """Return the AUROC of each prompt's scores against one finding's labels."""
     repeated = np.repeat(labels[:, None], scores.shape[1], axis=1)
-    return metrics.auroc_matrix(repeated, scores, metrics.unit_weights(len(labels)))[0]
+    replicates = metrics.auroc_matrix(repeated, scores, metrics.unit_weights(len(labels)))
+    return replicates.ravel()
 
 
 def _of_findings(
