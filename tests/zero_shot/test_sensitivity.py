@@ -55,7 +55,7 @@ def scores_of_auroc(labels, lost):
     """Return distinct scores of which a share `lost` of the pairs of a positive and a negative is in the wrong order."""
     # All negatives lie between the positives that lose every pair and those that win every pair.
     positives = np.flatnonzero(labels == 1)
-    scores = np.linspace(-0.1, 0.1, len(labels))
+    scores = np.linspace(-0.01, 0.01, len(labels))
     below = round(lost * len(positives))
     scores[positives[:below]] -= 0.3
     scores[positives[below:]] += 0.3
