@@ -151,8 +151,14 @@ def prompt_figure(summary: pd.DataFrame, prompts: pd.DataFrame, model: str) -> s
         summary: `summary` of `zero_shot.prompt_sensitivity`: model, finding, median, auroc, low, high, status.
         prompts: its `prompts`: model, finding, auroc.
         model: whose rows to draw.
+
+    Raises:
+        ValueError: the model has no row with an AUROC.
     """
     rows = summary[summary["model"] == model].dropna(subset=["auroc"]).sort_values("auroc", ascending=False)
+    if rows.empty:
+        known = ", ".join(summary["model"].unique())
+        raise ValueError(f"no row of the model {model!r} with an AUROC; the table has {known}")
     rows = pd.concat([rows[rows["finding"] == MEAN], rows[rows["finding"] != MEAN]], ignore_index=True)
     own = prompts[prompts["model"] == model]
     with mpl.rc_context(STYLE):
