@@ -170,25 +170,17 @@ def prompt_figure(summary: pd.DataFrame, prompts: pd.DataFrame, model: str) -> s
             axes.plot(dots, [y - 0.16] * len(dots), "o", color=ACCENT, markersize=3.6, alpha=0.35, markeredgewidth=0)
             axes.plot(row["median"], y - 0.16, "|", color=ACCENT, markersize=9, markeredgewidth=1.6)
             axes.plot([row["low"], row["high"]], [y + 0.16] * 2, color=SECOND, linewidth=2.4)
-            enough = {} if row["status"] == "ok" else {"markerfacecolor": PAGE}
+            enough: dict[str, Any] = {} if row["status"] == "ok" else {"markerfacecolor": PAGE}
             axes.plot(row["auroc"], y + 0.16, "D", color=SECOND, markersize=5, **enough)
         axes.axvline(0.5, color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)))
         _label_rows(axes, [str(name) for name in rows["finding"]])
         _limit(axes, [0.5, 1.0, *own["auroc"], *rows["low"], *rows["high"]])
         axes.set_xlabel("AUROC (dashed: chance)")
+        of_prompts: dict[str, Any] = {"color": ACCENT, "marker": "o", "markersize": 3.6, "linewidth": 0.8}
+        of_patients: dict[str, Any] = {"color": SECOND, "marker": "D", "markersize": 5, "linewidth": 2.4}
         handles = [
-            Line2D(
-                [], [], color=ACCENT, marker="o", markersize=3.6, linewidth=0.8, label="prompts (bar: their median)"
-            ),
-            Line2D(
-                [],
-                [],
-                color=SECOND,
-                marker="D",
-                markersize=5,
-                linewidth=2.4,
-                label="default prompt, 95 % over patients",
-            ),
+            Line2D([], [], label="prompts (bar: their median)", **of_prompts),
+            Line2D([], [], label="default prompt, 95 % over patients", **of_patients),
         ]
         figure.legend(handles=handles, loc="outside upper left", frameon=False, fontsize=8.5, labelcolor=INK)
         return _svg(figure, f"AUROC by prompt and over patients, {model}")

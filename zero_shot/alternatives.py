@@ -12,7 +12,7 @@ import metrics
 import models
 from zero_shot.prompts import from_templates
 from zero_shot.scoring import Scoring, score_features
-from zero_shot.select import rows_by_id
+from zero_shot.select import refuse_unknown, rows_by_id
 
 
 def alternative_table(
@@ -100,10 +100,7 @@ def _refuse(alt_labels_dict: Mapping[str, Sequence[str]], truth: pd.DataFrame, s
         raise ValueError(
             "scoring 'single' compares the findings of an image: with several names of one it means nothing"
         )
-    unknown = [finding for finding in alt_labels_dict if finding not in truth.columns]
-    if unknown:
-        found = ", ".join(column for column in truth.columns if column != "image_id")
-        raise ValueError(f"the truth has no column for {', '.join(unknown)}; it has {found}")
+    refuse_unknown(truth, alt_labels_dict)
     for finding, names in alt_labels_dict.items():
         if isinstance(names, str) or not names:
             raise ValueError(f"{finding!r} wants a list of names, found {names!r}")

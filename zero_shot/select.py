@@ -1,7 +1,7 @@
 """Which images are scored, and against which labels."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -131,3 +131,14 @@ def rows_by_id(image_ids: Sequence[str], wanted: Sequence[str]) -> Int[np.ndarra
         if missing:
             raise ValueError(f"{len(missing)} of {len(these)} images have no {what}, first {', '.join(missing[:3])}")
     return np.array([rows[image_id] for image_id in wanted], dtype=np.int64)
+
+
+def refuse_unknown(truth: pd.DataFrame, findings: Iterable[str]) -> None:
+    """Refuse findings, such as those of a prompt set, that nobody can be right or wrong about.
+
+    Raises:
+        ValueError: the truth has no column image_id, or none for a finding.
+    """
+    missing = [column for column in ("image_id", *findings) if column not in truth.columns]
+    if missing:
+        raise ValueError(f"the truth has no column {', '.join(missing)}; it has {', '.join(truth.columns)}")

@@ -26,7 +26,7 @@ from zero_shot.features import logit_scale, phrase_features
 from zero_shot.flips import rank_flips
 from zero_shot.prompts import NO_FINDING
 from zero_shot.scoring import mixture_probabilities
-from zero_shot.select import rows_by_id
+from zero_shot.select import refuse_unknown, rows_by_id
 
 COLUMNS = ("finding", "family", "style", "term", "prompt", "auroc", "is_default")
 
@@ -146,10 +146,12 @@ def prompt_sensitivity(
         seed: of the resampling.
 
     Raises:
-        ValueError: no model or finding, images that differ, a default family without prompts; see `metrics_table`.
+        ValueError: no model or finding, a finding without truth, images that differ, a default family without prompts;
+            see also `metrics_table`.
     """
     if not encoded or not prompts:
         raise ValueError(f"wanted models and findings; found {len(encoded)} models, {len(prompts)} findings")
+    refuse_unknown(truth, prompts)
     findings, ids = list(prompts), truth["image_id"].tolist()
     chosen = {finding: _last_of(default, own, finding) for finding, own in prompts.items()}
     tables, summaries, defaults = [], [], {}
@@ -165,19 +167,10 @@ def prompt_sensitivity(
         rows_of_model = [*_of_findings(prompts, aurocs, chosen), *_of_mean(prompts, aurocs, chosen, in_mean)]
         tables.append(pd.DataFrame(rows_of_model).assign(model=model)[["model", *COLUMNS]])
         summaries.append(_summary(tables[-1], sampling, in_mean))
-    weights = metrics.patient_weights(subject_ids, n_replicates, np.random.default_rng(seed))
-    labels = truth[findings].to_numpy(np.float64)
-    replicates = {
-        model: metrics.auroc_matrix(labels, scores[findings].to_numpy(), weights)
-        for model, scores in defaults.items()
-        if len(defaults) > 1
-    }
     long = pd.concat(tables, ignore_index=True)
-    return Sensitivity(
-        prompts=long,
-        summary=pd.concat(summaries, ignore_index=True),
-        flips=rank_flips(long, {m: _with_mean(r, findings, in_mean) for m, r in replicates.items()}),
-    )
+    weights = metrics.patient_weights(subject_ids, n_replicates, np.random.default_rng(seed))
+    resampled = {} if len(encoded) == 1 else {m: _resample(own, truth, weights, in_mean) for m, own in defaults.items()}
+    return Sensitivity(prompts=long, summary=pd.concat(summaries, ignore_index=True), flips=rank_flips(long, resampled))
 
 
 def _last_of(family: str, prompts: Sequence[Prompt], finding: str) -> int:
@@ -268,9 +261,11 @@ def _summary(table: pd.DataFrame, sampling: pd.DataFrame, in_mean: Sequence[str]
     return pd.DataFrame(rows)
 
 
-def _with_mean(
-    replicates: Float[np.ndarray, "r c"], findings: Sequence[str], in_mean: Sequence[str]
+def _resample(
+    scores: pd.DataFrame, truth: pd.DataFrame, weights: metrics.ReplicateWeights, in_mean: Sequence[str]
 ) -> dict[str, Float[np.ndarray, "r"]]:
-    """Return each finding's replicates by name, and the mean's."""
+    """Return the AUROC of each finding in every replicate, and that of the mean where there is one."""
+    findings = [column for column in scores if column != "image_id"]
+    replicates = metrics.auroc_matrix(truth[findings].to_numpy(np.float64), scores[findings].to_numpy(), weights)
     named = dict(zip(findings, replicates.T, strict=True))
     return named | ({MEAN: np.mean([named[finding] for finding in in_mean], axis=0)} if in_mean else {})

@@ -91,7 +91,7 @@ def test_a_finding_without_positives_is_not_evaluable(bundle, images):
     ("alternatives", "options", "message"),
     [
         ({}, {}, "alt_labels_dict is empty"),
-        ({"Oedema": ["edema"]}, {}, "the truth has no column for Oedema; it has Fracture, Lung Opacity"),
+        ({"Oedema": ["edema"]}, {}, "the truth has no column Oedema; it has image_id, Fracture, Lung"),
         ({"Edema": []}, {}, r"'Edema' wants a list of names, found \[\]"),
         ({"Edema": "edema"}, {}, "'Edema' wants a list of names, found 'edema'"),
         ({"Edema": ["wet", "wet"]}, {}, "a name of 'Edema' is listed twice: wet, wet"),

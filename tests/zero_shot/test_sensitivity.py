@@ -226,6 +226,8 @@ def test_what_does_not_fit_together_is_refused():
         report({"m": model}, default="radiologist")
     with pytest.raises(ValueError, match="found 0 models, 2 findings"):
         report({})
+    with pytest.raises(ValueError, match="the truth has no column Fracture; it has image_id, Edema"):
+        report({"m": model}, truth.drop(columns="Fracture"))
     other = load_family("sentence")
     with pytest.raises(ValueError, match=r"phrases have no feature, first 'There is edema\.': encode these prompts"):
         model.score(other.prompts("Edema"))
