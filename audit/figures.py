@@ -10,6 +10,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from audit.cells import MEAN
@@ -139,6 +140,50 @@ def curve_figure(curves: Mapping[str, pd.DataFrame], column: str, label: str, *,
         if len(axes.lines) > (chance is not None):
             axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
         return _svg(figure, f"{label} during training")
+
+
+def prompt_figure(summary: pd.DataFrame, prompts: pd.DataFrame, model: str) -> str:
+    """Return, per finding, the AUROC of every prompt and below it the default prompt's interval over patients.
+
+    Where the dots reach further than the bar, the choice of words matters more than the choice of patients.
+
+    Args:
+        summary: `summary` of `zero_shot.prompt_sensitivity`: model, finding, median, auroc, low, high, status.
+        prompts: its `prompts`: model, finding, auroc.
+        model: whose rows to draw.
+
+    Raises:
+        ValueError: the model has no row with an AUROC.
+    """
+    rows = summary[summary["model"] == model].dropna(subset=["auroc"]).sort_values("auroc", ascending=False)
+    if rows.empty:
+        known = ", ".join(summary["model"].unique())
+        raise ValueError(f"no row of the model {model!r} with an AUROC; the table has {known}")
+    rows = pd.concat([rows[rows["finding"] == MEAN], rows[rows["finding"] != MEAN]], ignore_index=True)
+    own = prompts[prompts["model"] == model]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 1.2 + 0.36 * len(rows)))
+        axes = figure.subplots()
+        for y, row in enumerate(rows.to_dict("records")):
+            dots = own.loc[own["finding"] == row["finding"], "auroc"]
+            axes.plot([dots.min(), dots.max()], [y - 0.16] * 2, color=ACCENT, linewidth=0.8)
+            axes.plot(dots, [y - 0.16] * len(dots), "o", color=ACCENT, markersize=3.6, alpha=0.35, markeredgewidth=0)
+            axes.plot(row["median"], y - 0.16, "|", color=ACCENT, markersize=9, markeredgewidth=1.6)
+            axes.plot([row["low"], row["high"]], [y + 0.16] * 2, color=SECOND, linewidth=2.4)
+            enough: dict[str, Any] = {} if row["status"] == "ok" else {"markerfacecolor": PAGE}
+            axes.plot(row["auroc"], y + 0.16, "D", color=SECOND, markersize=5, **enough)
+        axes.axvline(0.5, color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)))
+        _label_rows(axes, [str(name) for name in rows["finding"]])
+        _limit(axes, [0.5, 1.0, *own["auroc"], *rows["low"], *rows["high"]])
+        axes.set_xlabel("AUROC (dashed: chance)")
+        of_prompts: dict[str, Any] = {"color": ACCENT, "marker": "o", "markersize": 3.6, "linewidth": 0.8}
+        of_patients: dict[str, Any] = {"color": SECOND, "marker": "D", "markersize": 5, "linewidth": 2.4}
+        handles = [
+            Line2D([], [], label="prompts (bar: their median)", **of_prompts),
+            Line2D([], [], label="default prompt, 95 % over patients", **of_patients),
+        ]
+        figure.legend(handles=handles, loc="outside upper left", frameon=False, fontsize=8.5, labelcolor=INK)
+        return _svg(figure, f"AUROC by prompt and over patients, {model}")
 
 
 def _fill(enough: Any) -> dict[str, Any]:

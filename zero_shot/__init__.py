@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zero_shot.compare import compare_results
+    from zero_shot.alternatives import alternative_table, summarise_alternatives
     from zero_shot.config import ZeroShotConfig
     from zero_shot.embeddings import Cache, Embeddings, ModelKey, model_key, read_embeddings, write_embeddings
     from zero_shot.ensemble import average, ensemble_models, score_ensemble
@@ -15,7 +16,14 @@ if TYPE_CHECKING:
     from zero_shot.protocols import beside_published, load_protocol, protocol_names
     from zero_shot.rescoring import margins, rescore
     from zero_shot.scoring import mixture_probabilities, probabilities, score, score_features, score_phrases
+    from zero_shot.families import Prompt, PromptFamily, load_family
+    from zero_shot.features import image_features, phrase_features, prompt_features
+    from zero_shot.flips import rank_flips
+    from zero_shot.images import Images, as_images
+    from zero_shot.prompts import PromptPair, PromptSet, from_templates, load_prompts, shipped_names
+    from zero_shot.scoring import mixture_probabilities, probabilities, score, score_features
     from zero_shot.select import choose_labels, select_images
+    from zero_shot.sensitivity import Encoded, Sensitivity, all_prompts, encode_prompts, prompt_sensitivity
     from zero_shot.spec import build_spec
 
 _HOME = {
@@ -23,18 +31,27 @@ _HOME = {
     "Embeddings": "embeddings",
     "Images": "images",
     "ModelKey": "embeddings",
+    "Encoded": "sensitivity",
+    "Images": "images",
+    "Prompt": "families",
+    "PromptFamily": "families",
     "PromptPair": "prompts",
     "PromptSet": "prompts",
+    "Sensitivity": "sensitivity",
     "ZeroShotConfig": "config",
+    "all_prompts": "sensitivity",
+    "alternative_table": "alternatives",
     "as_images": "images",
     "average": "ensemble",
     "beside_published": "protocols",
     "build_spec": "spec",
     "choose_labels": "select",
     "compare_results": "compare",
+    "encode_prompts": "sensitivity",
     "ensemble_models": "ensemble",
     "from_templates": "prompts",
     "image_features": "features",
+    "load_family": "families",
     "load_prompts": "prompts",
     "margins": "rescoring",
     "mean_features": "features",
@@ -48,6 +65,8 @@ _HOME = {
     "read_embeddings": "embeddings",
     "rescore": "rescoring",
     "protocol_names": "protocols",
+    "prompt_sensitivity": "sensitivity",
+    "rank_flips": "flips",
     "score": "scoring",
     "score_ensemble": "ensemble",
     "score_features": "scoring",
@@ -61,18 +80,32 @@ __all__ = [
     "Embeddings",
     "Images",
     "ModelKey",
+    "shipped_names": "prompts",
+    "summarise_alternatives": "alternatives",
+}
+
+__all__ = [
+    "Encoded",
+    "Images",
+    "Prompt",
+    "PromptFamily",
     "PromptPair",
     "PromptSet",
+    "Sensitivity",
     "ZeroShotConfig",
+    "all_prompts",
+    "alternative_table",
     "as_images",
     "average",
     "beside_published",
     "build_spec",
     "choose_labels",
     "compare_results",
+    "encode_prompts",
     "ensemble_models",
     "from_templates",
     "image_features",
+    "load_family",
     "load_prompts",
     "load_protocol",
     "margins",
@@ -86,12 +119,16 @@ __all__ = [
     "protocol_names",
     "read_embeddings",
     "rescore",
+    "prompt_sensitivity",
+    "rank_flips",
     "score",
     "score_ensemble",
     "score_features",
     "score_phrases",
     "select_images",
     "write_embeddings",
+    "shipped_names",
+    "summarise_alternatives",
 ]
 
 

@@ -1,7 +1,10 @@
 """Prompts: for every finding, phrases that say it is there and phrases that say it is not.
 
 "No Finding" is told by phrases of its own. Its negation "no No Finding" means nothing to a text tower (CheXzero scored
-it that way: AUROC 0.07), so a prompt that begins with two negations cannot be constructed.
+it that way: AUROC 0.07), so a prompt that negates a negation cannot be constructed.
+
+A file of prompts is a family: templates, and terms to be put into them. `load_prompts` takes all its phrases together,
+as alternatives; `families.load_family` enumerates the ways of asking that it offers.
 """
 
 import json
@@ -9,13 +12,18 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 SHIPPED = Path(__file__).parent / "prompt_sets"
 NO_FINDING = "No Finding"
-_DOUBLE_NEGATION = re.compile(r"\b(no|not|without)\s+no\b", re.IGNORECASE)
-_SET_KEYS = ("name", "about", "positive_templates", "negative_templates", "findings")
-_FINDING_KEYS = ("terms", "positive", "negative")
+_DOUBLE_NEGATION = re.compile(
+    r"\b((no|not|without|free of|absence of|lack of|negative for)"
+    r"|(no|without) (evidence|signs?|findings?|indications?) (of|for|suggesting))\s+no\b",
+    re.IGNORECASE,
+)
+_TEMPLATES = ("positive_templates", "negative_templates")
+_SET_KEYS = ("name", "about", *_TEMPLATES, "qualifiers", "findings")
+_FINDING_KEYS = ("terms", "positive", "negative", *_TEMPLATES, "qualifiers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +61,8 @@ class PromptSet:
     def __post_init__(self) -> None:
         if not self.pairs:
             raise ValueError(f"the prompt set {self.name!r} has no findings")
+        if not all(finding.strip() for finding in self.pairs):
+            raise ValueError(f"the prompt set {self.name!r} has a finding without a name")
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -81,15 +91,48 @@ class PromptSet:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """How one family words one finding: terms in templates, and phrases that are listed as they are."""
+
+    terms: tuple[str, ...] = ()
+    """What the finding is called: "pleural effusion", "pleural fluid"."""
+    positive_templates: tuple[str, ...] = ()
+    """What is said when it is there; "{}" stands for the term."""
+    negative_templates: tuple[str, ...] = ()
+    """What is said when it is not."""
+    qualifiers: tuple[str, ...] = ("{}",)
+    """Degrees and sides ("{}", "small left {}") of the term, which positive phrases have all of, as alternatives.
+    A template with one of them alone would ask for a part of the finding and not in another way for all of it."""
+    positive: tuple[str, ...] = ()
+    """Literal phrases beside those from templates."""
+    negative: tuple[str, ...] = ()
+    """Likewise."""
+
+    def pair(self) -> PromptPair:
+        """Return all phrases together.
+
+        Raises:
+            ValueError: a template without exactly one "{}", an empty term; see also `PromptPair`.
+        """
+        qualified = tuple(text for term in self.terms for text in expand([term], self.qualifiers))
+        return PromptPair(
+            positive=self.positive + expand(qualified, self.positive_templates),
+            negative=self.negative + expand(self.terms, self.negative_templates),
+        )
+
+
 def expand(terms: Sequence[str], templates: Sequence[str]) -> tuple[str, ...]:
     """Return every term in every template, template by template: ("Edema",), ("{}", "no {}") -> "Edema", "no Edema".
 
     Raises:
-        ValueError: a template without exactly one "{}".
+        ValueError: a template without exactly one "{}", or an empty term.
     """
     wrong = [template for template in templates if template.count("{}") != 1]
     if wrong:
         raise ValueError(f"the template {wrong[0]!r} must contain {{}} once, where the finding goes")
+    if not all(term.strip() for term in terms):
+        raise ValueError("a term is empty text")
     return tuple(template.replace("{}", term) for template in templates for term in terms)
 
 
@@ -101,27 +144,53 @@ def from_templates(findings: Sequence[str], pair_template: tuple[str, str], *, n
     """
     if len(pair_template) != 2:
         raise ValueError(f"a pair of templates is needed, such as ('{{}}', 'no {{}}'); found {pair_template!r}")
-    return _build(
-        {finding: {"terms": [finding]} for finding in findings},
+    positive, negative = pair_template
+    return pool(
+        {
+            finding: Wording(terms=(finding,), positive_templates=(positive,), negative_templates=(negative,))
+            for finding in findings
+        },
         name=name,
-        templates=((pair_template[0],), (pair_template[1],)),
     )
 
 
 def load_prompts(name_or_path: str | Path) -> PromptSet:
-    """Return a shipped prompt set ("radiologist", "chexzero") or one from a JSON file.
+    """Return a shipped prompt set ("radiologist", "chexzero", ...) or one from a JSON file, all phrases together.
 
     The file has `name` and `findings`: finding -> {"positive": [...], "negative": [...]} with literal phrases, or
-    {"terms": [...]} to be put into the file's `positive_templates` and `negative_templates`, or both.
+    {"terms": [...]} to be put into the file's `positive_templates` and `negative_templates`, or both. `qualifiers`
+    ("{}", "mild {}") of the file or of the finding go around the term in positive phrases.
 
     Raises:
         FileNotFoundError: neither a shipped set nor a file.
         ValueError: not such a file; a prompt that is empty or negates twice, with its finding.
     """
+    file = read_wordings(name_or_path)
+    return pool(file.wordings, name=file.name)
+
+
+class Wordings(NamedTuple):
+    """A file of prompts: the family's name, its common templates, and each finding's wording."""
+
+    name: str
+    positive_templates: tuple[str, ...]
+    negative_templates: tuple[str, ...]
+    wordings: dict[str, Wording]
+
+
+def read_wordings(name_or_path: str | Path) -> Wordings:
+    """Return a file of prompts before its phrases are taken together; see `load_prompts`.
+
+    A finding may word the file's templates its own way ("There are {}." for "There is {}."), as many of them and in the
+    same order, so that a template still means one style across findings; or have none on one side.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_prompts`.
+    """
     shipped = SHIPPED / f"{name_or_path}.json"
     path = shipped if shipped.is_file() else Path(name_or_path)
     if not path.is_file():
-        names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.json")))
+        names = ", ".join(shipped_names())
         raise FileNotFoundError(f"no prompt set {str(name_or_path)!r}: wanted one of {names}, or a JSON file")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -129,27 +198,52 @@ def load_prompts(name_or_path: str | Path) -> PromptSet:
         raise ValueError(f"{path} is not a JSON file: {error}") from error
     try:
         _check_object(content, _SET_KEYS)
-        templates = (_strings(content, "positive_templates"), _strings(content, "negative_templates"))
         _check_object(content.get("findings"))
-        return _build(content["findings"], name=str(content.get("name", path.stem)), templates=templates)
+        wordings = {finding: _wording(finding, entry, content) for finding, entry in content["findings"].items()}
+        name = str(content.get("name", path.stem))
+        pool(wordings, name=name)  # a phrase that cannot be used is reported with the file
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    return Wordings(name, _strings(content, _TEMPLATES[0]), _strings(content, _TEMPLATES[1]), wordings)
 
 
-def _build(entries: Mapping[str, Any], *, name: str, templates: tuple[Sequence[str], Sequence[str]]) -> PromptSet:
-    """Turn finding -> {terms, positive, negative} into a prompt set; errors say which finding."""
+def shipped_names() -> tuple[str, ...]:
+    """Return the names of the prompt sets that come with the project."""
+    return tuple(sorted(file.stem for file in SHIPPED.glob("*.json")))
+
+
+def pool(wordings: Mapping[str, Wording], *, name: str) -> PromptSet:
+    """Return the prompt set of all phrases of every finding.
+
+    Raises:
+        ValueError: as `Wording.pair`, with the finding.
+    """
     pairs = {}
-    for finding, entry in entries.items():
+    for finding, wording in wordings.items():
         try:
-            _check_object(entry, _FINDING_KEYS)
-            terms = _strings(entry, "terms")
-            pairs[finding] = PromptPair(
-                positive=_strings(entry, "positive") + expand(terms, templates[0]),
-                negative=_strings(entry, "negative") + expand(terms, templates[1]),
-            )
+            pairs[finding] = wording.pair()
         except ValueError as error:
             raise ValueError(f"prompts for {finding!r}: {error}") from error
     return PromptSet(name=name, pairs=pairs)
+
+
+def _wording(finding: str, entry: Any, content: Mapping[str, Any]) -> Wording:
+    """Read one finding's entry; what it does not say comes from the file."""
+    try:
+        _check_object(entry, _FINDING_KEYS)
+        for key in _TEMPLATES:
+            _refuse_other_number(key, wanted=len(_strings(content, key)), found=len(_strings(entry, key)))
+        shared = {key: _strings(content, key) for key in (*_TEMPLATES, "qualifiers") if key in content}
+        own = {key: _strings(entry, key) for key in _FINDING_KEYS if key in entry}
+        return Wording(**shared | own)
+    except ValueError as error:
+        raise ValueError(f"prompts for {finding!r}: {error}") from error
+
+
+def _refuse_other_number(key: str, *, wanted: int, found: int) -> None:
+    """Refuse a finding's own templates that cannot stand one by one for the file's."""
+    if wanted and found and found != wanted:
+        raise ValueError(f"{key} must be as many as the file's, {wanted}; found {found}")
 
 
 def _strings(entry: Mapping[str, Any], key: str) -> tuple[str, ...]:

@@ -1,10 +1,12 @@
 """Which images are scored, and against which labels."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Int
 
 from cohort import FINDINGS, FRONTAL_VIEWS, Flow, ImageStore, apply_uncertainty, read_labels
 from zero_shot.images import Images
@@ -134,3 +136,32 @@ def decide_labels(
     decided = decided.where(labelled_rows, np.nan, axis=0).loc[:, list(findings)]
     decided.loc[:, [finding for finding in findings if not labelled_columns[finding]]] = np.nan
     return decided.reset_index(names="image_id")
+
+
+def rows_by_id(image_ids: Sequence[str], wanted: Sequence[str]) -> Int[np.ndarray, "n"]:
+    """Return the row of each wanted image in `image_ids`, so that features in one order meet labels in another.
+
+    Raises:
+        ValueError: an id is on one side only, or twice.
+    """
+    rows = {image_id: row for row, image_id in enumerate(image_ids)}
+    for ids, what in ((image_ids, "features"), (wanted, "labels")):
+        if len(set(ids)) < len(ids):
+            twice = next(image_id for image_id, count in Counter(ids).items() if count > 1)
+            raise ValueError(f"the image {twice} is twice among the {what}")
+    for these, others, what in ((wanted, rows, "features"), (image_ids, set(wanted), "labels")):
+        missing = [image_id for image_id in these if image_id not in others]
+        if missing:
+            raise ValueError(f"{len(missing)} of {len(these)} images have no {what}, first {', '.join(missing[:3])}")
+    return np.array([rows[image_id] for image_id in wanted], dtype=np.int64)
+
+
+def refuse_unknown(truth: pd.DataFrame, findings: Iterable[str]) -> None:
+    """Refuse findings, such as those of a prompt set, that nobody can be right or wrong about.
+
+    Raises:
+        ValueError: the truth has no column image_id, or none for a finding.
+    """
+    missing = [column for column in ("image_id", *findings) if column not in truth.columns]
+    if missing:
+        raise ValueError(f"the truth has no column {', '.join(missing)}; it has {', '.join(truth.columns)}")

@@ -5,15 +5,15 @@ import json
 import pytest
 
 from cohort import FINDINGS
-from zero_shot.prompts import PromptPair, expand, from_templates, load_prompts
+from zero_shot.prompts import PromptPair, PromptSet, expand, from_templates, load_prompts, shipped_names
 
 
-@pytest.mark.parametrize("name", ["chexzero", "radiologist"])
+@pytest.mark.parametrize("name", shipped_names())
 def test_shipped_sets_have_prompts_for_the_14_findings_in_order(name):
     assert load_prompts(name).findings == FINDINGS
 
 
-@pytest.mark.parametrize("name", ["chexzero", "radiologist"])
+@pytest.mark.parametrize("name", shipped_names())
 def test_no_shipped_prompt_negates_twice_or_is_repeated(name):
     for pair in load_prompts(name).pairs.values():
         phrases = [*pair.positive, *pair.negative]
@@ -37,7 +37,17 @@ def test_the_golden_templates_give_the_same_prompts(golden):
 
 
 @pytest.mark.parametrize(
-    "phrase", ["no No Finding", "NO NO FINDING", "without no finding", "there is no no finding here"]
+    "phrase",
+    [
+        "no No Finding",
+        "NO NO FINDING",
+        "without no finding",
+        "there is no no finding here",
+        "no evidence of No Finding",
+        "no findings suggesting no effusion",
+        "absence of no finding",
+        "free of no edema",
+    ],
 )
 def test_a_double_negation_cannot_be_constructed(phrase):
     with pytest.raises(ValueError, match="negates twice"):
@@ -49,8 +59,22 @@ def test_templates_refuse_no_finding_by_name():
         from_templates(["Edema", "No Finding"], ("{}", "no {}"))
 
 
-def test_no_as_part_of_another_word_is_no_negation():
-    PromptPair(positive=("nodule",), negative=("no nodule", "no nonspecific opacity"))
+@pytest.mark.parametrize(
+    "phrase",
+    ["no nodule", "no nonspecific opacity", "no pneumothorax and no effusion", "no evidence of nodules"],
+)
+def test_two_findings_denied_and_words_that_begin_with_no_are_no_double_negation(phrase):
+    assert PromptPair(positive=("nodule",), negative=(phrase,)).negative == (phrase,)
+
+
+def test_a_finding_without_a_name_and_an_empty_term_are_refused():
+    pair = PromptPair(positive=("edema",), negative=("no edema",))
+    with pytest.raises(ValueError, match="the prompt set 'mine' has a finding without a name"):
+        PromptSet(name="mine", pairs={" ": pair})
+    with pytest.raises(ValueError, match=r"prompts for 'Edema ': the prompt .* both positive and negative"):
+        from_templates(["Edema "], ("{}", "{}"))
+    with pytest.raises(ValueError, match="prompts for '': a term is empty text"):
+        from_templates([""], ("{}", "no {}"))
 
 
 @pytest.mark.parametrize(
@@ -124,6 +148,14 @@ def test_a_set_from_a_file_may_mix_terms_and_literal_phrases(tmp_path):
         ('{"findings": {"Edema": ["x"]}}', "prompts for 'Edema': wanted an object"),
         ('{"findings": [1]}', r"wanted an object of findings; found \[1\]"),
         ('{"name": "x"}', "wanted an object of findings; found None"),
+        (
+            '{"positive_templates": ["{}", "a {}"], "findings": {"Edema": {"positive_templates": ["some {}"]}}}',
+            "prompts for 'Edema': positive_templates must be as many as the file's, 2; found 1",
+        ),
+        (
+            '{"positive_templates": ["{}"], "qualifiers": ["mild"], "findings": {"Edema": {"terms": ["edema"]}}}',
+            "prompts for 'Edema': the template 'mild' must contain",
+        ),
     ],
 )
 def test_files_that_are_no_prompt_set_are_refused_with_the_finding(tmp_path, content, message):
@@ -135,6 +167,7 @@ def test_files_that_are_no_prompt_set_are_refused_with_the_finding(tmp_path, con
 
 def test_a_set_that_does_not_exist_lists_those_that_do():
     with pytest.raises(
-        FileNotFoundError, match="no prompt set 'nope': wanted one of chexzero, nih14, padchest, radiologist"
+        FileNotFoundError,
+        match="no prompt set 'nope': wanted one of chexzero, cxr_clip, nih14, padchest, radiologist, sentence, synonyms",
     ):
         load_prompts("nope")

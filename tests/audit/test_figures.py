@@ -1,0 +1,67 @@
+"""The prompt figure: what is drawn is what the table holds."""
+
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from audit.figures import prompt_figure
+
+SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
+AUROCS = {"Edema": [0.6, 0.7, 0.95, 0.85], "mean": [0.7, 0.75, 0.8, 0.78], "Fracture": [0.55, 0.9, 0.8, 0.97]}
+
+
+def tables(model="m"):
+    prompts = pd.DataFrame(
+        [{"model": model, "finding": finding, "auroc": value} for finding, own in AUROCS.items() for value in own]
+    )
+    summary = pd.DataFrame(
+        [
+            {"model": model, "finding": f, "median": np.median(own), "auroc": own[-1], "low": own[-1] - 0.1}
+            | {"high": own[-1] + 0.02, "status": "ok"}
+            for f, own in AUROCS.items()
+        ]
+    )
+    return summary, prompts
+
+
+def words(root):
+    return [element.text for element in root.iter(f"{SVG}text")]
+
+
+def test_the_mean_comes_first_then_the_findings_by_their_default_prompt():
+    root = ET.fromstring(prompt_figure(*tables(), "m"))
+    assert [word for word in words(root) if word in AUROCS] == ["mean", "Fracture", "Edema"]
+
+
+def test_every_prompt_is_a_dot_at_its_auroc():
+    root = ET.fromstring(prompt_figure(*tables(), "m"))
+    rows = {}
+    for use in root.iter(f"{SVG}use"):
+        # matplotlib writes the opacity of the dots into their style; nothing else is translucent.
+        if "fill-opacity: 0.35" in use.get("style", ""):
+            rows.setdefault(round(float(use.get("y")), 2), []).append(float(use.get("x")))
+    drawn = [rows[y] for y in sorted(rows)]
+    expected = [AUROCS[name] for name in ("mean", "Fracture", "Edema")]
+    assert [len(row) for row in drawn] == [4, 4, 4]
+    slope, offset = np.polyfit(np.concatenate(expected), np.concatenate(drawn), 1)
+    np.testing.assert_allclose(np.concatenate(drawn), slope * np.concatenate(expected) + offset, atol=1e-3)
+
+
+def test_only_the_asked_model_is_drawn():
+    both = [pd.concat(pair) for pair in zip(tables("m"), tables("other"), strict=True)]
+    assert prompt_figure(*both, "m") == prompt_figure(*tables(), "m")
+
+
+def test_a_finding_that_is_undefined_is_left_out():
+    summary, prompts = tables()
+    columns = ["median", "auroc", "low", "high"]
+    summary.loc[summary["finding"] == "Edema", columns] = np.nan
+    prompts.loc[prompts["finding"] == "Edema", "auroc"] = np.nan
+    assert "Edema" not in words(ET.fromstring(prompt_figure(summary, prompts, "m")))
+
+
+def test_a_model_that_is_not_in_the_table_is_named():
+    with pytest.raises(ValueError, match="no row of the model 'x' with an AUROC; the table has m"):
+        prompt_figure(*tables(), "x")
