@@ -37,4 +37,5 @@ def mean_replicates(values: Float[np.ndarray, "n k"], weights: ReplicateWeights)
     for begin in range(0, weights.n_replicates, rows):
         totals[begin : begin + rows] = weights.counts[begin : begin + rows].astype(np.float64) @ per_unit
     sums, drawn = totals[:, :k], totals[:, k:]
-    return np.divide(sums, drawn, out=np.full(sums.shape, np.nan), where=drawn > 0)
+    means: Float[np.ndarray, "r k"] = np.divide(sums, drawn, out=np.full(sums.shape, np.nan), where=drawn > 0)
+    return means

@@ -135,17 +135,26 @@ def recall_at(ranks: Int[np.ndarray, "n"], depth: int) -> float:
 
 
 def recall_replicates(
-    ranks: Int[np.ndarray, "n"], weights: ReplicateWeights, depths: tuple[int, ...] = DEPTHS
+    ranks: Int[np.ndarray, "n"], weights: ReplicateWeights, *, parts: Real[np.ndarray, "n"] | None = None
 ) -> Float[np.ndarray, "r k"]:
-    """Return recall at each of k depths in every replicate, for an interval.
+    """Return recall at each of the k `DEPTHS` in every replicate, for an interval.
 
     Queries are resampled with their patients; the candidates are the same in all replicates, so that an interval tells
     of other queries against this very set.
 
+    Args:
+        ranks: of n queries.
+        weights: of the same n queries.
+        parts: which part of a query each row is: 1/k where k rows ask the same and shall count as one; 1 when absent.
+
     Raises:
         ValueError: the weights are for another number of queries.
     """
-    return mean_replicates((ranks[:, None] <= np.array(depths)).astype(np.float64), weights)
+    part = np.ones(len(ranks)) if parts is None else parts
+    found = (ranks[:, None] <= np.array(DEPTHS)) * part[:, None]
+    means = mean_replicates(np.column_stack([found, part]), weights)
+    recalls: Float[np.ndarray, "r k"] = means[:, :-1] / means[:, -1:]
+    return recalls
 
 
 def rank_figures(ranks: Int[np.ndarray, "n"]) -> dict[str, float]:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from zero_shot.features import image_features, phrase_features, prompt_features
     from zero_shot.images import Images, as_images
     from zero_shot.prompts import PromptPair, PromptSet, from_templates, load_prompts
+    from zero_shot.retrieval import Retrieval, distinct_texts, report_features, retrieval_table, retrieve
     from zero_shot.scoring import mixture_probabilities, probabilities, score, score_features
     from zero_shot.select import choose_labels, select_images
     from zero_shot.spec import build_spec
@@ -18,11 +19,13 @@ _HOME = {
     "Images": "images",
     "PromptPair": "prompts",
     "PromptSet": "prompts",
+    "Retrieval": "retrieval",
     "ZeroShotConfig": "config",
     "as_images": "images",
     "average": "ensemble",
     "build_spec": "spec",
     "choose_labels": "select",
+    "distinct_texts": "retrieval",
     "ensemble_models": "ensemble",
     "from_templates": "prompts",
     "image_features": "features",
@@ -32,6 +35,9 @@ _HOME = {
     "phrase_features": "features",
     "probabilities": "scoring",
     "prompt_features": "features",
+    "report_features": "retrieval",
+    "retrieval_table": "retrieval",
+    "retrieve": "retrieval",
     "score": "scoring",
     "score_checkpoints": "ensemble",
     "score_features": "scoring",
@@ -42,11 +48,13 @@ __all__ = [
     "Images",
     "PromptPair",
     "PromptSet",
+    "Retrieval",
     "ZeroShotConfig",
     "as_images",
     "average",
     "build_spec",
     "choose_labels",
+    "distinct_texts",
     "ensemble_models",
     "from_templates",
     "image_features",
@@ -56,6 +64,9 @@ __all__ = [
     "phrase_features",
     "probabilities",
     "prompt_features",
+    "report_features",
+    "retrieval_table",
+    "retrieve",
     "score",
     "score_checkpoints",
     "score_features",
