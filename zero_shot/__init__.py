@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from zero_shot.evaluate import metrics_table
     from zero_shot.features import image_features, phrase_features, prompt_features
     from zero_shot.images import Images, as_images
+    from zero_shot.laterality import ask_sides
+    from zero_shot.probe_pairs import MinimalPair, Probe, Question, load_probe
+    from zero_shot.probe_truth import severity_truth, sides_from_boxes
+    from zero_shot.probes import Bootstrap, ask
     from zero_shot.prompts import PromptPair, PromptSet, from_templates, load_prompts
     from zero_shot.retrieval import Retrieval, distinct_texts, report_features, retrieval_table, retrieve
     from zero_shot.scoring import mixture_probabilities, probabilities, score, score_features
@@ -16,12 +20,18 @@ if TYPE_CHECKING:
     from zero_shot.spec import build_spec
 
 _HOME = {
+    "Bootstrap": "probes",
     "Images": "images",
+    "MinimalPair": "probe_pairs",
+    "Probe": "probe_pairs",
     "PromptPair": "prompts",
     "PromptSet": "prompts",
+    "Question": "probe_pairs",
     "Retrieval": "retrieval",
     "ZeroShotConfig": "config",
     "as_images": "images",
+    "ask": "probes",
+    "ask_sides": "laterality",
     "average": "ensemble",
     "build_spec": "spec",
     "choose_labels": "select",
@@ -29,6 +39,7 @@ _HOME = {
     "ensemble_models": "ensemble",
     "from_templates": "prompts",
     "image_features": "features",
+    "load_probe": "probe_pairs",
     "load_prompts": "prompts",
     "metrics_table": "evaluate",
     "mixture_probabilities": "scoring",
@@ -42,15 +53,23 @@ _HOME = {
     "score_checkpoints": "ensemble",
     "score_features": "scoring",
     "select_images": "select",
+    "severity_truth": "probe_truth",
+    "sides_from_boxes": "probe_truth",
 }
 
 __all__ = [
+    "Bootstrap",
     "Images",
+    "MinimalPair",
+    "Probe",
     "PromptPair",
     "PromptSet",
+    "Question",
     "Retrieval",
     "ZeroShotConfig",
     "as_images",
+    "ask",
+    "ask_sides",
     "average",
     "build_spec",
     "choose_labels",
@@ -58,6 +77,7 @@ __all__ = [
     "ensemble_models",
     "from_templates",
     "image_features",
+    "load_probe",
     "load_prompts",
     "metrics_table",
     "mixture_probabilities",
@@ -71,6 +91,8 @@ __all__ = [
     "score_checkpoints",
     "score_features",
     "select_images",
+    "severity_truth",
+    "sides_from_boxes",
 ]
 
 
