@@ -57,7 +57,7 @@ def ask_sides(
         bundle: the model, on the device where the work is to be done.
         images: the films, frontal, in the order of `sides`.
         probe: such as `load_probe("laterality")`, whose first sentences say left.
-        sides: image_id and for each finding 1 (the patient's left), 0 (right) or NaN, see `probe_truth.sides_from_boxes`.
+        sides: image_id and for each finding 1 (the patient's left), 0 (right) or NaN, as from `sides_from_boxes`.
         subject_ids: patient of every film.
         batch_size: images per forward pass.
         bootstrap: how intervals are made.

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Real
 
-LEFT, RIGHT = 1, 0
+LEFT, RIGHT = 1.0, 0.0
 """The patient's side in a table of sides; NaN for both sides, neither, or nobody knows."""
 
 
@@ -41,7 +42,7 @@ def sides_from_boxes(
 def severity_truth(
     severities: pd.DataFrame, *, findings: Sequence[str], mild_below: float, severe_from: float
 ) -> pd.DataFrame:
-    """Return image_id and for each finding 1 where it is severe, 0 where it is mild, NaN between and where it is absent.
+    """Return image_id and for each finding 1 where it is severe, 0 where mild, NaN where between or absent.
 
     Args:
         severities: image_id and a column `severity_FINDING` for each finding, 0 where it is absent, as in the phantom's
@@ -66,7 +67,7 @@ def severity_truth(
     return graded
 
 
-def _side(box: Sequence[float] | None, middle: float, image_id: str) -> float:
+def _side(box: list[Any] | None, middle: float, image_id: str) -> float:
     if box is None:
         return np.nan
     if len(box) != 4 or not 0 <= box[0] <= box[2] <= 2 * middle:

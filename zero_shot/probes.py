@@ -138,8 +138,8 @@ def who_is_asked(probe: Probe, truth: pd.DataFrame, image_ids: Sequence[str]) ->
         both = [image_ids[k] for k in np.flatnonzero(asked[name].is_first & asked[name].is_second).tolist()]
         if both:
             raise ValueError(
-                f"{probe.name!r}, {name!r}: both sentences would be true of {len(both)} films, first {both[0]}: the truth "
-                f"says {dict(question.first_if)} and {dict(question.second_if)}. Set one of them to NaN"
+                f"{probe.name!r}, {name!r}: both sentences would be true of {len(both)} films, first {both[0]}: the "
+                f"truth says {dict(question.first_if)} and {dict(question.second_if)}. Set one of them to NaN"
             )
     return asked
 
