@@ -6,6 +6,7 @@ from metrics.calibration_line import CalibrationLine, calibration_line
 from metrics.comparison import PairedDifferences, bootstrap_p, compare_auroc, paired_differences
 from metrics.delong import DeLongTest, auroc_covariance, compare_delong
 from metrics.logistic import count_clipped, margin_of
+from metrics.means import mean_replicates
 from metrics.multiplicity import MaxT, holm, max_t
 from metrics.precision_recall import (
     adjusted_auprc,
@@ -38,7 +39,16 @@ from metrics.resampling import (
     percentile_interval,
     unit_weights,
 )
-from metrics.retrieval import first_hit_ranks, recall_at, retrieval_figures
+from metrics.retrieval import (
+    Ranks,
+    first_hit_ranks,
+    image_to_text_ranks,
+    rank_figures,
+    recall_at,
+    recall_replicates,
+    retrieval_figures,
+    text_to_image_ranks,
+)
 from metrics.threshold_policy import (
     Threshold,
     ThresholdPolicy,
@@ -70,6 +80,7 @@ __all__ = [
     "PairWins",
     "PairedDifferences",
     "Platt",
+    "Ranks",
     "ReaderComparison",
     "ReaderStudy",
     "ReliabilityTable",
@@ -106,11 +117,13 @@ __all__ = [
     "fit_temperature",
     "fit_thresholds",
     "holm",
+    "image_to_text_ranks",
     "image_weights",
     "margin_of",
     "max_f1_threshold",
     "max_mcc_threshold",
     "max_t",
+    "mean_replicates",
     "one_class_reason",
     "pair_wins",
     "paired_differences",
@@ -119,10 +132,13 @@ __all__ = [
     "patient_weights",
     "percentile_interval",
     "prevalence_replicates",
+    "rank_figures",
     "recall_at",
+    "recall_replicates",
     "reliability_table",
     "retrieval_figures",
     "roc_points",
+    "text_to_image_ranks",
     "threshold_at_fpr",
     "threshold_at_tpr",
     "thresholds_from_json",

@@ -10,8 +10,8 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int, UInt8
 
 from cohort import FINDINGS, FRONTAL_VIEWS, ImageStore, align, open_images, read_cohort, read_texts
+from cohort.report_sentences import distinct_sentences
 from train.config import TrainConfig
-from train.sentences import split_sentences
 
 LFS_POINTER = "version https://git-lfs"
 
@@ -146,7 +146,7 @@ def load_pairs(config: TrainConfig) -> Pairs:
 
 def _usable(texts: pd.Series) -> pd.Series:
     """Return the texts with those that have no sentence made empty."""
-    return texts.where(texts.map(lambda text: bool(split_sentences(text))), "")
+    return texts.where(texts.map(lambda text: bool(distinct_sentences(text))), "")
 
 
 def _second_texts(store: ImageStore, path: Path) -> pd.Series:

@@ -8,12 +8,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from cohort.report_sentences import index_sentences
 from metrics import retrieval_figures
 from models import Bundle, encode_images, encode_texts, tokenize
 from train.config import TrainConfig
 from train.pairs import Pairs
 from train.recorder import Evaluate
-from train.sentences import index_sentences
 from train.step import validation_loss
 
 AT_ONCE = 64

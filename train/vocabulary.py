@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from cohort.report_sentences import distinct_sentences
 from models import Bundle, tokenize
 from train.columns import TextTable
 from train.config import TrainConfig
 from train.pairs import Pairs
-from train.sentences import split_sentences
 from train.sides import swap_sides
 
 CANNOT = -1
@@ -83,8 +83,8 @@ def make_text_table(pairs: Pairs, bundle: Bundle, config: TrainConfig) -> TextTa
 def _rules(config: TrainConfig) -> tuple[Callable[[str], list[str]], Callable[[str], Hashable]]:
     """Return how a report is cut into texts, and what texts that count as one have in common."""
     if config.objective == "sentences":
-        return split_sentences, str
-    return _whole, str if config.duplicates == "negatives" else lambda text: tuple(split_sentences(text))
+        return distinct_sentences, str
+    return _whole, str if config.duplicates == "negatives" else lambda text: tuple(distinct_sentences(text))
 
 
 def _whole(report: str) -> list[str]:

@@ -4,108 +4,127 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zero_shot.compare import compare_results
     from zero_shot.alternatives import alternative_table, summarise_alternatives
+    from zero_shot.compare import compare_results
     from zero_shot.config import ZeroShotConfig
     from zero_shot.embeddings import Cache, Embeddings, ModelKey, model_key, read_embeddings, write_embeddings
     from zero_shot.ensemble import average, ensemble_models, score_ensemble
     from zero_shot.evaluate import metrics_table
-    from zero_shot.features import image_features, mean_features, phrase_features, prompt_features
-    from zero_shot.images import Images, as_images
-    from zero_shot.prompts import PromptPair, PromptSet, from_templates, load_prompts
-    from zero_shot.protocols import beside_published, load_protocol, protocol_names
-    from zero_shot.rescoring import margins, rescore
-    from zero_shot.scoring import mixture_probabilities, probabilities, score, score_features, score_phrases
     from zero_shot.families import Prompt, PromptFamily, load_family
-    from zero_shot.features import image_features, phrase_features, prompt_features
+    from zero_shot.features import image_features, mean_features, phrase_features, prompt_features
     from zero_shot.flips import rank_flips
     from zero_shot.images import Images, as_images
+    from zero_shot.laterality import ask_sides
+    from zero_shot.probe_pairs import MinimalPair, Probe, Question, load_probe
+    from zero_shot.probe_truth import severity_truth, sides_from_boxes
+    from zero_shot.probes import Bootstrap, ask
     from zero_shot.prompts import PromptPair, PromptSet, from_templates, load_prompts, shipped_names
-    from zero_shot.scoring import mixture_probabilities, probabilities, score, score_features
+    from zero_shot.protocols import beside_published, load_protocol, protocol_names
+    from zero_shot.rescoring import margins, rescore
+    from zero_shot.retrieval import Retrieval, distinct_texts, report_features, retrieval_table, retrieve
+    from zero_shot.scoring import mixture_probabilities, probabilities, score, score_features, score_phrases
     from zero_shot.select import choose_labels, select_images
     from zero_shot.sensitivity import Encoded, Sensitivity, all_prompts, encode_prompts, prompt_sensitivity
     from zero_shot.spec import build_spec
 
 _HOME = {
+    "Bootstrap": "probes",
     "Cache": "embeddings",
     "Embeddings": "embeddings",
-    "Images": "images",
-    "ModelKey": "embeddings",
     "Encoded": "sensitivity",
     "Images": "images",
+    "MinimalPair": "probe_pairs",
+    "ModelKey": "embeddings",
+    "Probe": "probe_pairs",
     "Prompt": "families",
     "PromptFamily": "families",
     "PromptPair": "prompts",
     "PromptSet": "prompts",
+    "Question": "probe_pairs",
+    "Retrieval": "retrieval",
     "Sensitivity": "sensitivity",
     "ZeroShotConfig": "config",
     "all_prompts": "sensitivity",
     "alternative_table": "alternatives",
     "as_images": "images",
+    "ask": "probes",
+    "ask_sides": "laterality",
     "average": "ensemble",
     "beside_published": "protocols",
     "build_spec": "spec",
     "choose_labels": "select",
     "compare_results": "compare",
+    "distinct_texts": "retrieval",
     "encode_prompts": "sensitivity",
     "ensemble_models": "ensemble",
     "from_templates": "prompts",
     "image_features": "features",
     "load_family": "families",
+    "load_probe": "probe_pairs",
     "load_prompts": "prompts",
+    "load_protocol": "protocols",
     "margins": "rescoring",
     "mean_features": "features",
-    "load_protocol": "protocols",
     "metrics_table": "evaluate",
     "mixture_probabilities": "scoring",
     "model_key": "embeddings",
     "phrase_features": "features",
     "probabilities": "scoring",
     "prompt_features": "features",
-    "read_embeddings": "embeddings",
-    "rescore": "rescoring",
-    "protocol_names": "protocols",
     "prompt_sensitivity": "sensitivity",
+    "protocol_names": "protocols",
     "rank_flips": "flips",
+    "read_embeddings": "embeddings",
+    "report_features": "retrieval",
+    "rescore": "rescoring",
+    "retrieval_table": "retrieval",
+    "retrieve": "retrieval",
     "score": "scoring",
     "score_ensemble": "ensemble",
     "score_features": "scoring",
     "score_phrases": "scoring",
     "select_images": "select",
+    "severity_truth": "probe_truth",
+    "shipped_names": "prompts",
+    "sides_from_boxes": "probe_truth",
+    "summarise_alternatives": "alternatives",
     "write_embeddings": "embeddings",
 }
 
 __all__ = [
+    "Bootstrap",
     "Cache",
     "Embeddings",
-    "Images",
-    "ModelKey",
-    "shipped_names": "prompts",
-    "summarise_alternatives": "alternatives",
-}
-
-__all__ = [
     "Encoded",
     "Images",
+    "MinimalPair",
+    "ModelKey",
+    "Probe",
     "Prompt",
     "PromptFamily",
     "PromptPair",
     "PromptSet",
+    "Question",
+    "Retrieval",
     "Sensitivity",
     "ZeroShotConfig",
     "all_prompts",
     "alternative_table",
     "as_images",
+    "ask",
+    "ask_sides",
     "average",
     "beside_published",
     "build_spec",
     "choose_labels",
     "compare_results",
+    "distinct_texts",
     "encode_prompts",
     "ensemble_models",
     "from_templates",
     "image_features",
     "load_family",
+    "load_probe",
     "load_prompts",
     "load_protocol",
     "margins",
@@ -116,19 +135,24 @@ __all__ = [
     "phrase_features",
     "probabilities",
     "prompt_features",
-    "protocol_names",
-    "read_embeddings",
-    "rescore",
     "prompt_sensitivity",
+    "protocol_names",
     "rank_flips",
+    "read_embeddings",
+    "report_features",
+    "rescore",
+    "retrieval_table",
+    "retrieve",
     "score",
     "score_ensemble",
     "score_features",
     "score_phrases",
     "select_images",
-    "write_embeddings",
+    "severity_truth",
     "shipped_names",
+    "sides_from_boxes",
     "summarise_alternatives",
+    "write_embeddings",
 ]
 
 

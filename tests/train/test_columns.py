@@ -13,11 +13,11 @@ from open_clip.loss import ClipLoss
 from torch.nn.functional import one_hot
 
 import models
+from cohort.report_sentences import distinct_sentences
 from train import columns
 from train.columns import infonce_floor
 from train.config import Augmentation, TrainConfig
 from train.pairs import ArrayImages, Pairs
-from train.sentences import split_sentences
 from train.sides import swap_sides
 from train.vocabulary import make_text_table
 
@@ -69,7 +69,7 @@ def belongs(table, drawn, words):
 def test_the_columns_are_the_batches_distinct_sentences_and_each_image_has_all_of_its_own(bundle, words):
     table = table_of(bundle)
     drawn = draw(table, [2, 0, 4, 3])
-    own = [set(split_sentences(REPORTS[i])) for i in (2, 0, 4, 3)]
+    own = [set(distinct_sentences(REPORTS[i])) for i in (2, 0, 4, 3)]
     assert belongs(table, drawn, words) == own
     assert set(words(table.tokens[drawn.texts])) == set.union(*own)
 
@@ -102,7 +102,7 @@ def test_so_many_sentences_of_each_report_are_drawn_anew_at_each_step(bundle, wo
         own = belongs(table, draw(table, range(5), seed=seed), words)
         for i, texts in enumerate(own):
             assert len(texts) == 2
-            assert texts <= set(split_sentences(reports[i]))
+            assert texts <= set(distinct_sentences(reports[i]))
         seen.update(own[3])
     assert len(seen) == 4
     assert min(seen.values()) > 70
@@ -114,7 +114,7 @@ def test_a_sentence_drawn_for_one_image_belongs_to_every_image_whose_report_says
     for seed in range(20):
         drawn = draw(table, range(4), seed=seed)
         columns_ = set(words(table.tokens[drawn.texts]))
-        wanted = [set(split_sentences(report)) & columns_ for report in reports]
+        wanted = [set(distinct_sentences(report)) & columns_ for report in reports]
         assert belongs(table, drawn, words) == wanted
 
 
@@ -158,7 +158,7 @@ def test_a_mirrored_image_has_its_texts_with_left_and_right_swapped(bundle, word
     table = table_of(bundle, reports, settings={"augment": Augmentation(flip=0.5)})
     assert table.can_mirror.tolist() == [True, True, False, True]
     own = belongs(table, draw(table, range(4), mirrored=[True, False, False, True]), words)
-    assert own[0] == {swap_sides(sentence) for sentence in split_sentences(reports[0])}
+    assert own[0] == {swap_sides(sentence) for sentence in distinct_sentences(reports[0])}
     # the text that the first image now has was the second's already
     assert own[1] == {"right effusion"}
     assert own[2:] == [{"lingular opacity", "left effusion"}, {"clear lungs"}]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train import sentences
-from train.sentences import index_sentences, normalise_sentence, split_sentences
+from cohort import report_sentences
+from cohort.report_sentences import distinct_sentences, index_sentences, normalise_sentence
 
 
 @pytest.mark.parametrize(
@@ -32,12 +32,12 @@ from train.sentences import index_sentences, normalise_sentence, split_sentences
     ],
 )
 def test_reports_split_into_their_distinct_sentences(report, wanted):
-    assert split_sentences(report) == wanted
+    assert distinct_sentences(report) == wanted
 
 
 @given(st.text(alphabet="ab1._- \n", max_size=40))
 def test_splitting_is_stable_and_leaves_no_empty_or_repeated_sentence(report):
-    found = split_sentences(report)
+    found = distinct_sentences(report)
     assert len(found) == len(set(found))
     for sentence in found:
         assert sentence
@@ -55,8 +55,8 @@ def test_the_index_finds_every_sentence_of_every_report_again():
     reports = ["Edema. No effusion.", "", "No effusion. Clear lungs. Edema."]
     vocabulary, members = index_sentences(reports)
     assert vocabulary == sorted({"edema", "no effusion", "clear lungs"})
-    assert [[vocabulary[i] for i in own] for own in members] == [split_sentences(report) for report in reports]
+    assert [[vocabulary[i] for i in own] for own in members] == [distinct_sentences(report) for report in reports]
 
 
 def test_the_examples_in_the_docstrings_hold():
-    assert doctest.testmod(sentences).failed == 0
+    assert doctest.testmod(report_sentences).failed == 0
