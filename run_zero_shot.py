@@ -20,32 +20,26 @@ if TYPE_CHECKING:
 
 def main(config: ZeroShotConfig) -> Results:
     """Score, evaluate overall and by group, write the files, and return the tables."""
-    from audit import disaggregate  # noqa: PLC0415  (pandas and torch, which -h does not need)
+    from audit import Thresholds, disaggregate  # noqa: PLC0415  (pandas and torch, which -h does not need)
     from cohort import group_table, parse_groups  # noqa: PLC0415
-    from zero_shot.protocols import beside_text  # noqa: PLC0415
     from zero_shot.results import run, write  # noqa: PLC0415
 
     wanted = [parse_groups(text) for text in config.groups]
     results = run(config)
     groups = group_table(results.cohort, wanted)
+    fitted = results.decided.fitted
     subgroups = disaggregate(
         results.predictions,
         results.truth,
         groups,
         findings=results.findings,
+        thresholds=Thresholds.of(fitted.thresholds) if fitted else None,
         n_replicates=config.n_replicates,
         seed=config.seed,
     )
     write(results, subgroups, config.folder)
     print(results.flow)
-    table = results.metrics.drop(columns="reason").astype("object")
-    print(table.where(table.notna(), "").to_string(index=False, float_format="{:.3f}".format))
-    for row in results.metrics.loc[results.metrics["reason"] != ""].itertuples():
-        print(f"{row.finding}: {row.reason}")
-    for note in (*results.notes, results.exposure):
-        print(note)
-    if results.protocol is not None and results.beside is not None:
-        print(results.protocol, beside_text(results.beside), sep="\n")
+    print(results.summary())
     print(f"results in {config.folder}")
     return results
 

@@ -20,6 +20,21 @@ class Thresholds:
     fitted_on: str
     """The rows they were chosen on: "validation", or "test" when these are the audited rows themselves."""
 
+    @classmethod
+    def of(cls, thresholds: Mapping[str, metrics.Threshold]) -> "Thresholds":
+        """Return thresholds of one policy as `metrics.fit_thresholds` gives them.
+
+        Raises:
+            ValueError: there are none, or they are of several policies or rows.
+        """
+        made = {(threshold.policy.name, threshold.fitted_on) for threshold in thresholds.values()}
+        if len(made) != 1:
+            found = ", ".join(" on ".join(one) for one in sorted(made)) or "no threshold"
+            raise ValueError(f"an audit takes thresholds of one policy, fitted on the same rows; found {found}")
+        ((policy, fitted_on),) = made
+        by_finding = {finding: threshold.value for finding, threshold in thresholds.items()}
+        return cls(by_finding=by_finding, policy=policy, fitted_on=fitted_on)
+
     @property
     def label(self) -> str:
         """Return the policy as the tables print it, e.g. "youden, fitted-on-test"."""
@@ -27,7 +42,11 @@ class Thresholds:
 
 
 def fit_thresholds(
-    scores: Float[np.ndarray, "n c"], truth: Float[np.ndarray, "n c"], *, findings: Sequence[str], fitted_on: str
+    scores: Float[np.ndarray, "n c"],
+    truth: Float[np.ndarray, "n c"],
+    *,
+    findings: Sequence[str],
+    fitted_on: metrics.FittedOn,
 ) -> Thresholds:
     """Return Youden's threshold of each finding, one for all groups.
 
@@ -35,10 +54,8 @@ def fit_thresholds(
         scores: higher is more likely present.
         truth: 1, 0, or NaN for images without a label of that finding.
         findings: the names of the columns.
-        fitted_on: what to call these rows in every output.
+        fitted_on: what these rows are; every output says so.
     """
-    values = {}
-    for c, finding in enumerate(findings):
-        known = ~np.isnan(truth[:, c])
-        values[finding] = metrics.youden_threshold(truth[known, c], scores[known, c])
-    return Thresholds(by_finding=values, policy="youden", fitted_on=fitted_on)
+    policy = metrics.ThresholdPolicy(rule="youden")
+    fitted = metrics.fit_thresholds(truth, scores, findings=findings, policy=policy, fitted_on=fitted_on)
+    return Thresholds.of(fitted)

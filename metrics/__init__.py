@@ -10,6 +10,7 @@ from metrics.means import mean_replicates
 from metrics.multiplicity import MaxT, holm, max_t
 from metrics.precision_recall import (
     adjusted_auprc,
+    adjusted_auprc_matrix,
     auprc,
     auprc_matrix,
     auprc_reason,
@@ -50,6 +51,7 @@ from metrics.retrieval import (
     text_to_image_ranks,
 )
 from metrics.threshold_policy import (
+    FittedOn,
     Threshold,
     ThresholdPolicy,
     fit_thresholds,
@@ -74,6 +76,7 @@ __all__ = [
     "Confusion",
     "DeLongTest",
     "Estimate",
+    "FittedOn",
     "Interval",
     "Isotonic",
     "MaxT",
@@ -89,6 +92,7 @@ __all__ = [
     "Threshold",
     "ThresholdPolicy",
     "adjusted_auprc",
+    "adjusted_auprc_matrix",
     "auprc",
     "auprc_matrix",
     "auprc_reason",

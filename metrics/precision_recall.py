@@ -88,8 +88,8 @@ def prevalence_replicates(y: Shaped[np.ndarray, "n"], weights: ReplicateWeights)
 
 
 def adjusted_auprc(
-    auprc: float | Float[np.ndarray, "*r"], prevalence: float | Float[np.ndarray, "*r"]
-) -> Float[np.ndarray, "*r"]:
+    auprc: float | Float[np.ndarray, "..."], prevalence: float | Float[np.ndarray, "..."]
+) -> Float[np.ndarray, "..."]:
     """Return the AUPRC on a scale where 0 is a score that says nothing and 1 a perfect one; negative when worse.
 
     adjusted = 1 - ln(AUPRC) / ln(prevalence)
@@ -111,8 +111,17 @@ def adjusted_auprc(
     if (share < 0).any() or (share > 1).any():
         raise ValueError(f"a prevalence lies in [0, 1]; found {np.nanmin(share):g}..{np.nanmax(share):g}")
     inside = np.where((share > 0) & (share < 1), share, np.nan)
-    adjusted: Float[np.ndarray, "*r"] = np.asarray(1 - np.log(area) / np.log(inside))
+    adjusted: Float[np.ndarray, "..."] = np.asarray(1 - np.log(area) / np.log(inside))
     return adjusted
+
+
+def adjusted_auprc_matrix(
+    labels: Real[np.ndarray, "n c"], scores: Real[np.ndarray, "n c"], weights: ReplicateWeights
+) -> Float[np.ndarray, "r c"]:
+    """Return `adjusted_auprc` of every finding in every replicate, each with the prevalence of its replicate."""
+    known = ~np.isnan(labels)
+    shares = [prevalence_replicates(labels[rows, c], weights.rows(rows)) for c, rows in enumerate(known.T)]
+    return adjusted_auprc(auprc_matrix(labels, scores, weights), np.stack(shares, axis=1))
 
 
 def partial_auroc(y: Shaped[np.ndarray, "n"], s: Real[np.ndarray, "n"], max_fpr: float) -> float:

@@ -41,6 +41,17 @@ class ZeroShotConfig:
     """what an uncertain label (-1) becomes: left out, 0, 1, or 1 for Atelectasis and Edema and 0 else"""
     blank_is_zero: bool | None = None
     """take a blank label for absent; by default yes for the cohort's labels and no for a truth file"""
+    fit_split: str = "validate"
+    """cohort split on which thresholds and calibration are fitted, with labels from where the others come from; "" fits
+    none. Its patients must not be among those that are scored"""
+    threshold_policy: str = "youden"
+    """youden, f1, mcc (CheXzero's), tpr=0.9, fpr=0.2 or fixed:0.5; one threshold per finding for all groups"""
+    calibration: Literal["platt", "temperature", "isotonic"] = "platt"
+    """from scores to probabilities: sigmoid(a + b margin), sigmoid(margin / T), or a rising step function"""
+    thresholds: Path | None = None
+    """thresholds.json of an earlier run, in place of those fitted here; for archives without a validation split"""
+    readers: Path | None = None
+    """folder with the radiologists' readings of CheXpert's test set, to compare the decisions with"""
     groups: tuple[str, ...] = ("sex", "age:0,18,40,60,80,+", "race")
     """attributes for the subgroup table: columns, bins ("age:0,18,+") or crossings ("race*sex")"""
     n_replicates: int = 1000

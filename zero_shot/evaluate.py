@@ -14,7 +14,7 @@ from zero_shot.prompts import NO_FINDING
 MEAN = "mean"
 COUNTS = ("n", "n_pos", "n_neg", "patients", "patients_pos")
 COLUMNS = ("finding", *COUNTS, "auroc", "low", "high", "status", "reason")
-VERSIONS = {"auroc": 1, "interval": 1, "mean": 1}
+VERSIONS = {"auroc": 1, "auprc": 1, "auprc_adjusted": 1, "decisions": 1, "calibration": 1, "interval": 1, "mean": 1}
 """Part of every specification; raise a number when the same scores and labels would give another figure."""
 
 Metric: TypeAlias = Callable[

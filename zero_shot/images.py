@@ -60,6 +60,14 @@ class Images:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def followed_by(self, others: "Images") -> "Images":
+        """Return these images and then others of the same store.
+
+        Raises:
+            ValueError: an image that is in both.
+        """
+        return Images(reader=self.reader, rows=np.concatenate([self.rows, others.rows]), ids=(*self.ids, *others.ids))
+
     def batches(self, batch_size: int) -> Iterator[UInt8[np.ndarray, "b h w"]]:
         """Yield the pixels in order.
 

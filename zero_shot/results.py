@@ -1,6 +1,5 @@
 """One evaluation from a configuration to tables, and the tables to files."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,11 @@ import pandas as pd
 from jaxtyping import Float
 from tqdm import tqdm
 
+import metrics
 from atomic import write_json, write_whole
 from cohort import Exposure, Flow, ImageStore, open_images, read_cohort
 from zero_shot.config import ZeroShotConfig
+from zero_shot.decisions import Judged
 from zero_shot.embeddings import Cache
 from zero_shot.ensemble import Member, in_order, score_ensemble
 from zero_shot.evaluate import metrics_table
@@ -21,11 +22,22 @@ from zero_shot.exposure import stamp
 from zero_shot.features import pick_device
 from zero_shot.images import Images
 from zero_shot.prompts import PromptSet, load_prompts
-from zero_shot.protocols import Applied, apply_protocol
-from zero_shot.select import choose_labels, select_images
+from zero_shot.protocols import Applied, apply_protocol, beside_text
+from zero_shot.select import labels_fingerprint, select_images
 from zero_shot.spec import build_spec
+from zero_shot.validation import Decided, Validation, decide, labels_of, validation_of
 
 EMBEDDINGS = "embeddings.h5"
+SOMETIMES = (
+    *("exposure.csv", "published.csv", "thresholds.json", "calibration.json"),
+    *("decisions.csv", "calibration.csv", "reliability.csv", "calibrated.csv", "readers.csv"),
+)
+"""Files that not every evaluation has: those of an earlier one are removed."""
+SHOWN = ("finding", "n", "n_pos", "patients", "auroc", "low", "high", "auprc", "auprc_low", "auprc_high", "status")
+DECISIONS_SHOWN = ("finding", "policy", "threshold", "sensitivity", "specificity", "ppv", "f1", "mcc", "reason")
+READERS_SHOWN = ("measure", "finding", "model", "readers", "difference", "difference_low", "difference_high", "reason")
+FURTHER = {"auprc": metrics.auprc_matrix, "auprc_adjusted": metrics.adjusted_auprc_matrix}
+"""Figures beside the AUROC, on the same replicates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +52,8 @@ class Results:
     """Cohort rows of the scored images."""
     metrics: pd.DataFrame
     """See `evaluate.metrics_table`."""
+    decided: Decided
+    """Thresholds and calibration, and what they make of the scores."""
     spec: dict[str, Any]
     """See `spec.build_spec`."""
     flow: Flow
@@ -64,6 +78,18 @@ class Results:
         prompts: Mapping[str, Mapping[str, Sequence[str]]] = self.spec["evaluation"]["prompts"]
         return prompts
 
+    def summary(self) -> str:
+        """Return scores and decisions as a terminal shows them: tables, then what has to be known to read them."""
+        parts = [_for_terminal(self.metrics, SHOWN)]
+        parts += [f"{row.finding}: {row.reason}" for row in self.metrics.itertuples() if row.reason]
+        for table, columns in ((self.decided.decisions, DECISIONS_SHOWN), (self.decided.readers, READERS_SHOWN)):
+            if table is not None:
+                parts.append(_for_terminal(table, columns))
+        parts += [*self.notes, str(self.exposure)]
+        if self.protocol is not None and self.beside is not None:
+            parts += [str(self.protocol), beside_text(self.beside)]
+        return "\n".join(parts)
+
     def judge(self, predictions: pd.DataFrame, *, n_replicates: int, seed: int) -> pd.DataFrame:
         """Return the table `metrics` for other predictions of the same images, such as another model's.
 
@@ -72,8 +98,19 @@ class Results:
         """
         patients = self.cohort["subject_id"].tolist()
         return metrics_table(
-            predictions, self.truth, patients, findings=self.findings, n_replicates=n_replicates, seed=seed
+            predictions,
+            self.truth,
+            patients,
+            findings=self.findings,
+            n_replicates=n_replicates,
+            seed=seed,
+            further=FURTHER,
         )
+
+
+def _for_terminal(table: pd.DataFrame, columns: Sequence[str]) -> str:
+    shown = table[list(columns)].astype("object")
+    return shown.where(shown.notna(), "").to_string(index=False, float_format="{:.3f}".format)
 
 
 def run(config: ZeroShotConfig) -> Results:
@@ -96,45 +133,46 @@ def run(config: ZeroShotConfig) -> Results:
             cohort, store, split=config.split, views=config.views, left_out=applied.left_out if applied else None
         )
         applied = applied.selected(chosen) if applied else None
-        truth = (
-            applied.truth(chosen, prompts.findings)
-            if applied
-            else choose_labels(
-                chosen,
-                prompts.findings,
-                truth_filepath=config.truth_filepath,
-                uncertainty_policy=config.uncertainty_policy,
-                blank_is_zero=config.blank_is_zero,
-            )
-        )
-        pixels = images.fingerprint()
-        cache = _cache(config, pixels)
+        truth = labels_of(config, applied, chosen, prompts.findings)
+        validation, why_not = validation_of(config, applied, cohort, store, judged=chosen, findings=prompts.findings)
+        to_score = images.followed_by(validation.images) if validation else images
+        cache = _cache(config, to_score)
         stamped = stamp(config.checkpoints, chosen, images, named=config.trained_on)
-        scores, members = _score(config, images, prompts, cache)
-        spec = _spec(config, members, prompts, store=store, n=len(images), pixels=pixels, truth=truth)
+        scores, members = _score(config, to_score, prompts, cache)
+        judged = _judged(chosen, truth, scores[: len(images)])
+        on = _judged(validation.cohort, validation.truth, scores[len(images) :]) if validation else None
+        decided = decide(
+            config,
+            judged,
+            on,
+            findings=prompts.findings,
+            studies=chosen["study_id"].tolist(),
+            why_not=why_not,
+        )
+        spec = _spec(config, members, prompts, store=store, images=images, truth=truth, validation=validation)
     spec["exposure"] = stamped.to_json()
     if applied:
         spec["protocol"] = applied.to_json()
-    predictions = pd.DataFrame(scores, columns=list(prompts.findings))
-    predictions.insert(0, "image_id", list(images.ids))
     table = metrics_table(
-        predictions,
+        judged.predictions,
         truth,
-        chosen["subject_id"].tolist(),
+        judged.subject_ids,
         findings=prompts.findings,
         n_replicates=config.n_replicates,
         seed=config.seed,
+        further=FURTHER,
     )
-    beside = applied.beside(table, predictions, truth, chosen["subject_id"].tolist()) if applied else None
+    beside = applied.beside(decided.joined(table), judged.predictions, truth, judged.subject_ids) if applied else None
     return Results(
-        predictions=predictions,
+        predictions=judged.predictions,
         truth=truth,
         cohort=chosen,
         metrics=table,
+        decided=decided,
         spec=spec,
         flow=flow,
         exposure=stamped.exposure,
-        notes=_notes(members, store),
+        notes=(*_notes(members, store), *decided.notes),
         protocol=applied,
         beside=beside,
     )
@@ -143,11 +181,12 @@ def run(config: ZeroShotConfig) -> Results:
 def write(results: Results, subgroups: pd.DataFrame, folder: Path) -> None:
     """Write predictions, truth, metrics, subgroups, flow (CSV) and spec.json into `folder`, each whole or not at all.
 
+    Where thresholds and calibration were fitted, also thresholds.json, calibration.json, and the tables of `Decided`.
     truth.csv holds the labels that the scores were judged by and the patient of every image, so that two folders can be
     compared patient by patient. exposure.csv is written only if not all images are clean, published.csv only with a
     protocol. The specification comes last: a folder with a spec.json is complete.
     """
-    for name in ("spec.json", "exposure.csv", "published.csv"):
+    for name in ("spec.json", *SOMETIMES):
         (folder / name).unlink(missing_ok=True)
     truth = results.truth.copy()
     truth.insert(1, "subject_id", results.cohort["subject_id"].to_numpy())
@@ -156,6 +195,7 @@ def write(results: Results, subgroups: pd.DataFrame, folder: Path) -> None:
         "truth": truth,
         "metrics": results.metrics,
         "subgroups": subgroups,
+        **results.decided.tables,
     }
     if results.exposure.stamp != "clean":
         tables["exposure"] = results.exposure.images
@@ -165,15 +205,25 @@ def write(results: Results, subgroups: pd.DataFrame, folder: Path) -> None:
         with write_whole(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")
     results.flow.write(folder / "flow.csv")
+    if results.decided.fitted is not None:
+        write_json(folder / "thresholds.json", metrics.thresholds_to_json(results.decided.fitted.thresholds))
+        if results.decided.fitted.calibrators:
+            write_json(folder / "calibration.json", results.decided.fitted.to_json())
     write_json(folder / "spec.json", results.spec)
 
 
-def _cache(config: ZeroShotConfig, pixels: str) -> Cache | None:
+def _judged(chosen: pd.DataFrame, truth: pd.DataFrame, scores: Float[np.ndarray, "n c"]) -> Judged:
+    predictions = pd.DataFrame(scores, columns=list(truth.columns[1:]))
+    predictions.insert(0, "image_id", chosen["image_id"].to_numpy())
+    return Judged(predictions=predictions, truth=truth, subject_ids=chosen["subject_id"].tolist())
+
+
+def _cache(config: ZeroShotConfig, images: Images) -> Cache | None:
     """Return where image features are looked for; a file that the user named must be of these images."""
     if config.embeddings is None and not config.cache:
         return None
     path = config.embeddings or config.folder / EMBEDDINGS
-    cache = Cache(path=path, images=pixels, must_fit=config.embeddings is not None)
+    cache = Cache(path=path, images=images.fingerprint(), must_fit=config.embeddings is not None)
     cache.check()
     return cache
 
@@ -202,9 +252,9 @@ def _spec(
     prompts: PromptSet,
     *,
     store: ImageStore,
-    n: int,
-    pixels: str,
+    images: Images,
     truth: pd.DataFrame,
+    validation: Validation | None,
 ) -> dict[str, Any]:
     return build_spec(
         members,
@@ -214,18 +264,24 @@ def _spec(
         images={
             "split": config.split,
             "views": config.views,
-            "n": n,
-            "fingerprint": pixels,
+            "n": len(images),
+            "fingerprint": images.fingerprint(),
             "resize_rule": store.attributes.get("resize_rule"),
             "resolution": store.resolution,
         },
         labels={
-            "fingerprint": hashlib.sha256(truth.to_csv(index=False).encode()).hexdigest(),
+            "fingerprint": labels_fingerprint(truth),
             "source": "cohort" if config.truth_filepath is None else "truth file",
             "uncertainty_policy": config.uncertainty_policy,
             "blank_is_zero": config.truth_filepath is None if config.blank_is_zero is None else config.blank_is_zero,
         },
         interval={"unit": "patient", "replicates": config.n_replicates, "seed": config.seed, "level": 0.95},
+        decisions={
+            "policy": config.threshold_policy,
+            "calibration": config.calibration,
+            "thresholds_file": config.thresholds is not None,
+            "fitted_on": {"split": config.fit_split, **validation.to_json()} if validation else None,
+        },
     )
 
 

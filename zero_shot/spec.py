@@ -32,6 +32,7 @@ def build_spec(
     labels: Mapping[str, Any],
     interval: Mapping[str, Any],
     averaged: Averaged = "probabilities",
+    decisions: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the specification as it is written to `spec.json`, but for its block `exposure` (`exposure.Stamped`).
 
@@ -47,6 +48,7 @@ def build_spec(
         labels: where labels come from and the policies for uncertain and blank ones.
         interval: unit, replicates, seed and level of the bootstrap.
         averaged: what is averaged over checkpoints.
+        decisions: how thresholds and calibration were fitted, and on which images and labels.
     """
     evaluation = {
         "version": SPEC_VERSION,
@@ -81,6 +83,7 @@ def build_spec(
         "images": dict(images),
         "labels": dict(labels),
         "interval": dict(interval),
+        "decisions": dict(decisions or {}),
     }
     return {
         "hash": hash_of(evaluation),
