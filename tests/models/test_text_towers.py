@@ -147,7 +147,7 @@ def damage(folder, kind):
         ("incomplete", FileNotFoundError, r"no complete copy of a Hugging Face model; found .*vocab.txt"),
         ("pointer", ValueError, r"git-lfs pointer"),
         ("code", ValueError, r"could run code: refused"),
-        ("missing", ValueError, r"lacks \d+ weights of its bert"),
+        ("missing", ValueError, r"as bert lacks \d+ weights of this network: embeddings.LayerNorm.bias"),
         ("type", ValueError, r"of type 'wonder-bert'.*never run"),
     ],
 )
