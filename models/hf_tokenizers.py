@@ -45,7 +45,8 @@ def clip_tokenizer(source: str, *, length: int) -> SimpleTokenizer:
 def siglip_tokenizer(source: str, *, length: int, n_words: int) -> tuple[HFTokenizer, dict[str, Any]]:
     """Return SigLIP's tokenizer, and what open_clip's `text_cfg` says of it.
 
-    Texts are cleaned first, as the training did (`CLEANING`), and rows are filled up: SigLIP reads its padding. An underscore becomes a space, as in big_vision, where transformers deletes it.
+    Texts are cleaned first, as the training did (`CLEANING`), and rows are filled up: SigLIP reads its padding. An
+    underscore becomes a space, as in big_vision, where transformers deletes it.
 
     Args:
         source: hub id or folder.

@@ -2,14 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from models.hub import find_file
 from models.preprocessing import Preprocessing
 
 PROCESSOR_NAMES = ("preprocessor_config.json", "processor_config.json")
 """of an image processor alone, as published models have it, and of a whole processor (transformers 5)"""
-KERNELS = {2: "bilinear", 3: "bicubic"}
+KERNELS: dict[int, Literal["bilinear", "bicubic"]] = {2: "bilinear", 3: "bicubic"}
 """Pillow's numbers of the resampling filters that we have"""
 
 
