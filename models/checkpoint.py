@@ -17,7 +17,7 @@ from models.bundle import Bundle
 from models.chexzero import load_chexzero
 from models.grey_stem import keep_first_channel, three_channel_state
 from models.hf_pairs import load_pair
-from models.hub import find_file, read_config, reading
+from models.hub import read_config, reading
 from models.network import network
 from models.preprocessing import Preprocessing
 from models.processors import from_open_clip, to_open_clip
@@ -26,7 +26,7 @@ from models.weights_file import read_state_dict, refuse_other_names
 
 WEIGHTS_NAME = "model.safetensors"
 WEIGHTS_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", WEIGHTS_NAME)
-"""in the order of trust: where a published folder has the first, `model.safetensors` has Hugging Face's names"""
+"""looked for in this order: beside the first two, `model.safetensors` is the same model in Hugging Face's names"""
 TOKENIZER_NAMES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
 CONFIG_NAME = "open_clip_config.json"
 PREPROCESS_NAME = "preprocess.json"
@@ -172,7 +172,7 @@ def _with_text_config(folder: Path, text_cfg: dict[str, Any]) -> dict[str, Any]:
     Published folders, such as BiomedCLIP's, name the encoder's configuration by its hub id and leave it there.
     """
     needs_tokenizer = text_cfg.get("hf_tokenizer_name")
-    if needs_tokenizer and find_file(str(folder), *TOKENIZER_NAMES) is None:
+    if needs_tokenizer and not any((folder / name).is_file() for name in TOKENIZER_NAMES):
         raise FileNotFoundError(
             f"{folder} has no tokenizer (none of {', '.join(TOKENIZER_NAMES)}); found {_found_in(folder)}. On a machine"
             f" with internet access run `hf download {needs_tokenizer} --include '*token*' --include '*vocab*'"
@@ -196,7 +196,7 @@ def _with_text_config(folder: Path, text_cfg: dict[str, Any]) -> dict[str, Any]:
 
 
 def _weights_of(folder: Path) -> Path | None:
-    """Return the file with the model's weights, which open_clip's own loading would take, too."""
+    """Return the file with the model's weights, or None."""
     for name in WEIGHTS_NAMES:
         if (folder / name).is_file():
             return folder / name

@@ -41,7 +41,7 @@ def read_config(source: str) -> PretrainedConfig:
         ValueError: a type that only code from the hub could build.
     """
     fields = _config_fields(source)
-    named = model_type(source)
+    named: str = fields.get("model_type", UNNAMED)
     kind = KNOWN_AS.get(named, named)
     if kind not in CONFIG_MAPPING:
         raise ValueError(

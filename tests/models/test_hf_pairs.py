@@ -56,27 +56,27 @@ def write_json(path, fields):
     path.write_text(json.dumps(fields))
 
 
-def write_clip(folder, *, processor=CLIP_PROCESSOR, **text_options):
+def write_clip(folder, **text_options):
     """Write a CLIP under its published names with its tokenizer, and return the network."""
-    act = text_options.pop("vision_act", text_options.get("hidden_act", "quick_gelu"))
+    act = text_options.get("hidden_act", "quick_gelu")
     image = {**SIZES, "intermediate_size": 128, "image_size": 32, "patch_size": 8, "hidden_act": act}
     text = {**SIZES, "intermediate_size": 128, "vocab_size": 49408, **text_options}
     config = transformers.CLIPConfig(vision_config=image, text_config=text, projection_dim=24)
     network = noisy(transformers.CLIPModel(config))
     network.logit_scale.data.fill_(3.5)
     network.save_pretrained(folder)
-    write_json(folder / "preprocessor_config.json", processor)
+    write_json(folder / "preprocessor_config.json", CLIP_PROCESSOR)
     names = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
     vocabulary = open_clip.get_tokenizer("").encoder
     write_json(folder / "vocab.json", {names.get(word, word): number for word, number in vocabulary.items()})
     return network
 
 
-def write_siglip_tokenizer(folder, *, words=WORDS):
+def write_siglip_tokenizer(folder):
     marks = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
     pieces = [(letter, -9.0) for letter in "▁abcdefghijklmnopqrstuvwxyz"]
     tokenizer = Tokenizer(
-        vocabularies.Unigram([*marks, *((f"▁{word}", -2.0) for word in words), *pieces], unk_id=2, byte_fallback=False)
+        vocabularies.Unigram([*marks, *((f"▁{word}", -2.0) for word in WORDS), *pieces], unk_id=2, byte_fallback=False)
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
@@ -86,15 +86,15 @@ def write_siglip_tokenizer(folder, *, words=WORDS):
     write_json(folder / "tokenizer_config.json", settings)
 
 
-def write_siglip(folder, *, processor=SIGLIP_PROCESSOR, vision=None, text=None):
-    """Write a SigLIP shaped as MedSigLIP: SO400M's odd ratio of the MLP, patches of 14 pixels."""
+def write_siglip(folder, *, vision=None, text=None):
+    """Write a SigLIP shaped as MedSigLIP, with its tokenizer, and return the network."""
     image = {**SIZES, "intermediate_size": 119, "image_size": 28, "patch_size": 14, **(vision or {})}
     words = {**SIZES, "intermediate_size": 119, "vocab_size": 64, "max_position_embeddings": 64, **(text or {})}
     network = noisy(transformers.SiglipModel(transformers.SiglipConfig(vision_config=image, text_config=words)))
     network.logit_scale.data.fill_(1.7)
     network.logit_bias.data.fill_(-2.5)
     network.save_pretrained(folder)
-    write_json(folder / "preprocessor_config.json", processor)
+    write_json(folder / "preprocessor_config.json", SIGLIP_PROCESSOR)
     write_siglip_tokenizer(folder)
     return network
 
@@ -310,22 +310,27 @@ def test_a_bad_folder_is_an_error_that_says_what_is_wrong(kind, error, message, 
 
 
 @pytest.mark.parametrize(
-    ("writer", "options", "message"),
+    ("kind", "tower", "options", "message"),
     [
-        (write_clip, {"hidden_act": "relu"}, r"hidden_act relu is neither quick_gelu nor gelu"),
-        (write_clip, {"vision_act": "gelu"}, r"hidden_act differ: gelu, quick_gelu"),
-        (write_clip, {"eos_token_id": 7}, r"eos_token_id 7 is not the last of 49408 ids"),
-        (write_siglip, {"vision": {"hidden_act": "relu"}}, r"vision hidden_act is relu, not gelu, gelu_pytorch_tanh"),
-        (write_siglip, {"vision": {"vision_use_head": False}}, r"vision_use_head is false"),
-        (write_siglip, {"text": {"projection_size": 16}}, r"images have 32 dimensions and texts 16"),
-        (write_siglip, {"vision": {"layer_norm_eps": 1e-5}}, r"layer_norm_eps is 1e-05, not 1e-06"),
-        (write_siglip, {"text": {"vocab_size": 20}}, r"tokenizer has 36 word pieces .*knows 20"),
+        ("clip", "text", {"hidden_act": "relu"}, r"hidden_act relu is neither quick_gelu nor gelu"),
+        ("clip", "vision", {"hidden_act": "gelu"}, r"hidden_act differ: gelu, quick_gelu"),
+        ("clip", "text", {"eos_token_id": 7}, r"eos_token_id 7 is not the last of 49408 ids"),
+        ("siglip", "vision", {"hidden_act": "relu"}, r"vision hidden_act is relu, not gelu, gelu_pytorch_tanh"),
+        ("siglip", "vision", {"vision_use_head": False}, r"vision_use_head is false"),
+        ("siglip", "vision", {"layer_norm_eps": 1e-5}, r"layer_norm_eps is 1e-05, not 1e-06"),
+        ("siglip", "vision", {"num_channels": 1}, r"num_channels is 1, not 3"),
+        ("siglip", "vision", {"image_size": [28, 42]}, r"image_size, patch_size are .*28, 42.*, not two numbers"),
+        ("siglip", "text", {"projection_size": 16}, r"images have 32 dimensions and texts 16"),
+        ("siglip", "text", {"vocab_size": 20}, r"tokenizer has 36 word pieces .*knows 20"),
     ],
 )
-def test_what_the_towers_do_not_have_is_refused_by_name(writer, options, message, tmp_path):
-    writer(tmp_path, **options)
+def test_what_the_towers_do_not_have_is_refused_by_name(kind, tower, options, message, clip, siglip, tmp_path):
+    folder = shutil.copytree({"clip": clip, "siglip": siglip}[kind][0], tmp_path / "copy")
+    fields = json.loads((folder / "config.json").read_text())
+    fields[f"{tower}_config"] |= options
+    write_json(folder / "config.json", fields)
     with pytest.raises(ValueError, match=message):
-        models.load(tmp_path)
+        models.load(folder)
 
 
 def test_another_vocabulary_than_clips_is_refused(clip, tmp_path):
@@ -336,6 +341,10 @@ def test_another_vocabulary_than_clips_is_refused(clip, tmp_path):
     with pytest.raises(ValueError, match=r"vocab.json holds another vocabulary .* than CLIP's"):
         models.load(folder)
     (folder / "vocab.json").unlink()
+    write_json(folder / "tokenizer.json", {"model": {"vocab": words}})
+    with pytest.raises(ValueError, match=r"tokenizer.json holds another vocabulary"):
+        models.load(folder)
+    (folder / "tokenizer.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"has neither vocab.json nor tokenizer.json"):
         models.load(folder)
 
