@@ -61,8 +61,11 @@ def build(
         FileNotFoundError: weights that are neither here nor can be downloaded.
     """
     image = None if image_tower is None else find_image_tower(image_tower, image_size=image_size)
-    text = None if text_tower is None else find_text_tower(text_tower, context_length=context_length)
     own = _config(name, pretrained, image_size=image_size)
+    text = None
+    if text_tower is not None:
+        width = embed_dim or own["embed_dim"]
+        text = find_text_tower(text_tower, context_length=context_length, embed_dim=width)
     config = _with_towers(own, image, text, embed_dim=embed_dim, keeps_weights=pretrained is not None)
     if pretrained is None and context_length is not None:
         config["text_cfg"]["context_length"] = context_length

@@ -7,6 +7,7 @@ from typing import Any
 
 import open_clip
 from open_clip.hf_model import HFTextEncoder
+from open_clip.tokenizer import HFTokenizer
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 from safetensors.torch import save_file
 
@@ -15,12 +16,18 @@ from models.architecture import build
 from models.bundle import Bundle
 from models.chexzero import load_chexzero
 from models.grey_stem import keep_first_channel, three_channel_state
+from models.hf_pairs import load_pair
+from models.hub import read_config, reading
 from models.network import network
 from models.preprocessing import Preprocessing
+from models.processors import from_open_clip, to_open_clip
 from models.published import SUFFIXES, WEIGHTS, quiet_open_clip
-from models.weights_file import read_state_dict
+from models.weights_file import read_state_dict, refuse_other_names
 
 WEIGHTS_NAME = "model.safetensors"
+WEIGHTS_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", WEIGHTS_NAME)
+"""looked for in this order: beside the first two, `model.safetensors` is the same model in Hugging Face's names"""
+TOKENIZER_NAMES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
 CONFIG_NAME = "open_clip_config.json"
 PREPROCESS_NAME = "preprocess.json"
 TEXT_CONFIG_NAME = "config.json"
@@ -32,15 +39,16 @@ def save(bundle: Bundle, folder: Path | str) -> None:
     """Write `model.safetensors`, `open_clip_config.json` and `preprocess.json` into `folder`, each whole or not at all.
 
     `open_clip.create_model("local-dir:FOLDER")` loads the same network; `preprocess.json` is what `load` goes by,
-    because open_clip's own preprocessing cannot say whether antialiasing was on. Beside a Hugging Face text tower its
-    configuration and tokenizer are written too, so that `load` needs neither the hub nor the folder it came from.
-    (open_clip by itself looks up that configuration where the tower came from, and it cannot build a timm transformer
-    at another image size than the architecture's own.)
+    because open_clip's own preprocessing cannot say whether antialiasing was on. A Hugging Face text tower's
+    configuration and a Hugging Face tokenizer are written too, so that `load` needs neither the hub nor the folder they
+    came from. (open_clip by itself looks up that configuration where the tower came from. It cannot build a timm
+    transformer at another image size than the architecture's own, SigLIP of Hugging Face's, or CXR-BERT's own head.)
     """
     folder = Path(folder)
     text: Any = bundle.model.text
-    if isinstance(text, HFTextEncoder):
+    if isinstance(bundle.tokenizer, HFTokenizer):
         bundle.tokenizer.save_pretrained(str(folder))
+    if isinstance(text, HFTextEncoder):
         write_text(folder / TEXT_CONFIG_NAME, text.config.to_json_string(use_diff=False))
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in three_channel_state(bundle).items()}
     with write_whole(folder / WEIGHTS_NAME) as temporary:
@@ -48,7 +56,7 @@ def save(bundle: Bundle, folder: Path | str) -> None:
     bias = getattr(bundle.model, "logit_bias", None)
     # open_clip makes the parameter only where the configuration gives it a start
     learned = {} if bias is None else {"init_logit_bias": float(bias.detach())}
-    settings = {"model_cfg": {**bundle.config, **learned}, "preprocess_cfg": _preprocess_cfg(bundle.preprocessing)}
+    settings = {"model_cfg": {**bundle.config, **learned}, "preprocess_cfg": to_open_clip(bundle.preprocessing)}
     write_json(folder / CONFIG_NAME, settings)
     shown = {"version": PREPROCESS_VERSION, "name": bundle.name, **asdict(bundle.preprocessing)}
     write_json(folder / PREPROCESS_NAME, shown)
@@ -57,8 +65,10 @@ def save(bundle: Bundle, folder: Path | str) -> None:
 def load(path_or_name: Path | str) -> Bundle:
     """Return a model from wherever it is; float32, on the CPU, in evaluation mode.
 
-    Accepted: a run folder (its `latest` checkpoint), a checkpoint folder, CheXzero's `.pt`, a file of that name in
-    `models/weights/`, an open_clip name with its tag ("ViT-B-32:openai"), or "hf-hub:OWNER/MODEL".
+    Accepted: a run folder (its `latest` checkpoint), a checkpoint folder, CheXzero's `.pt`, a downloaded folder of the
+    hub in open_clip's format (BiomedCLIP) or in Hugging Face's (CLIP, SigLIP, MedSigLIP), a file or folder of that name
+    in `models/weights/`, an open_clip name with its tag ("ViT-B-32:openai"), "hf-hub:OWNER/MODEL" for open_clip's
+    format on the hub, or "hf:OWNER/MODEL" for Hugging Face's. Code from the hub never runs.
 
     Raises:
         FileNotFoundError: nothing there.
@@ -69,17 +79,19 @@ def load(path_or_name: Path | str) -> Bundle:
     if path.is_dir():
         bundle = _load_folder(_checkpoint_folder(path))
     elif path.is_file():
-        beside = path.parent / CONFIG_NAME
-        bundle = _load_folder(path.parent) if path.name == WEIGHTS_NAME and beside.is_file() else load_chexzero(path)
+        is_in_folder = path.name in WEIGHTS_NAMES and (path.parent / CONFIG_NAME).is_file()
+        bundle = _load_open_clip_folder(path.parent) if is_in_folder else load_chexzero(path)
     elif name.startswith("hf-hub:"):
         bundle = _load_hub(name)
+    elif name.startswith("hf:"):
+        bundle = load_pair(name.removeprefix("hf:"))
     elif ":" in name:
         architecture, tag = name.split(":", 1)
         bundle = build(architecture, pretrained=tag, seed=0)
     else:
         raise FileNotFoundError(
-            f"no model at {name!r}: wanted a run folder, a checkpoint folder, a CheXzero .pt file,"
-            f" or open_clip's NAME:TAG such as ViT-B-32:openai"
+            f"no model at {name!r}: wanted a run folder, a checkpoint folder, a folder downloaded from the Hugging Face"
+            f" hub, a CheXzero .pt file, or open_clip's NAME:TAG such as ViT-B-32:openai"
         )
     bundle.model.eval()
     return bundle
@@ -118,36 +130,82 @@ def _checkpoint_folder(path: Path) -> Path:
 
 
 def _load_folder(folder: Path) -> Bundle:
+    if (folder / CONFIG_NAME).is_file():
+        return _load_open_clip_folder(folder)
+    if (folder / TEXT_CONFIG_NAME).is_file():
+        return load_pair(str(folder))
+    raise FileNotFoundError(
+        f"{folder} is no checkpoint: wanted {CONFIG_NAME} and {WEIGHTS_NAME}, or a Hugging Face model's"
+        f" {TEXT_CONFIG_NAME}; found {_found_in(folder)}"
+    )
+
+
+def _load_open_clip_folder(folder: Path) -> Bundle:
     weights = _weights_of(folder)
-    if not (folder / CONFIG_NAME).is_file() or weights is None:
+    if weights is None:
+        wanted = ", ".join(WEIGHTS_NAMES)
         raise FileNotFoundError(
-            f"{folder} is no checkpoint: wanted {CONFIG_NAME} and {WEIGHTS_NAME},"
-            f" found {', '.join(sorted(path.name for path in folder.iterdir())[:8]) or 'nothing'}"
+            f"{folder} has {CONFIG_NAME}, but no weights: wanted one of {wanted}; found {_found_in(folder)}"
         )
     read_state_dict(weights)
     settings = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
     config: dict[str, Any] = {**settings["model_cfg"], "custom_text": True}
-    if (folder / TEXT_CONFIG_NAME).is_file() and "hf_model_name" in config["text_cfg"]:
-        config["text_cfg"] = {**config["text_cfg"], "hf_model_name": str(folder), "hf_tokenizer_name": str(folder)}
+    config["text_cfg"] = _with_text_config(folder, config["text_cfg"])
     preprocessing, name = _read_preprocessing(folder, settings)
     try:
         model: Any = network(config)
-        open_clip.load_checkpoint(model, str(weights))
+        left = open_clip.load_checkpoint(model, str(weights), strict=False)
     except (RuntimeError, TypeError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:400]
         raise ValueError(f"{folder}: the weights do not fit the architecture of {CONFIG_NAME}: {reason}") from error
+    refuse_other_names(str(weights), missing=left.missing_keys, unexpected=left.unexpected_keys)
     if preprocessing.channels == 1:
         keep_first_channel(model)
-    bundle = _bundle(f"local-dir:{folder}", config, model, preprocessing)
+    with reading(str(folder)):
+        bundle = _bundle(f"local-dir:{folder}", config, model, preprocessing)
     return replace(bundle, name=name)
 
 
+def _with_text_config(folder: Path, text_cfg: dict[str, Any]) -> dict[str, Any]:
+    """Return `text_cfg` with its Hugging Face encoder and tokenizer looked for in the folder itself.
+
+    Published folders, such as BiomedCLIP's, name the encoder's configuration by its hub id and leave it there.
+    """
+    needs_tokenizer = text_cfg.get("hf_tokenizer_name")
+    if needs_tokenizer and not any((folder / name).is_file() for name in TOKENIZER_NAMES):
+        raise FileNotFoundError(
+            f"{folder} has no tokenizer (none of {', '.join(TOKENIZER_NAMES)}); found {_found_in(folder)}. On a machine"
+            f" with internet access run `hf download {needs_tokenizer} --include '*token*' --include '*vocab*'"
+            f" --local-dir FOLDER`, and put the files here"
+        )
+    encoder = text_cfg.get("hf_model_name")
+    if not encoder:
+        return text_cfg
+    if not (folder / TEXT_CONFIG_NAME).is_file():
+        try:
+            # it may lie in the hub's cache
+            read_config(encoder)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{folder} lacks the configuration of its text tower, {encoder}. On a machine with internet access run"
+                f" `hf download {encoder} {TEXT_CONFIG_NAME} --local-dir FOLDER`, and put the file into {folder}; its"
+                f" weights are not needed"
+            ) from error
+        return text_cfg
+    return {**text_cfg, "hf_model_name": str(folder), "hf_tokenizer_name": str(folder)}
+
+
 def _weights_of(folder: Path) -> Path | None:
-    """Return the file with the model's weights: ours, else the one that open_clip's own loading would take."""
-    if (folder / WEIGHTS_NAME).is_file():
-        return folder / WEIGHTS_NAME
+    """Return the file with the model's weights, or None."""
+    for name in WEIGHTS_NAMES:
+        if (folder / name).is_file():
+            return folder / name
     others = sorted((SUFFIXES.index(path.suffix), path) for path in folder.iterdir() if path.suffix in SUFFIXES)
     return others[0][1] if others else None
+
+
+def _found_in(folder: Path) -> str:
+    return ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
 
 
 def _load_hub(name: str) -> Bundle:
@@ -161,7 +219,8 @@ def _load_hub(name: str) -> Bundle:
             f" repository there and give its folder instead"
         ) from error
     attached = open_clip.get_model_preprocess_cfg(model)
-    return replace(_bundle(name, config, model, _open_clip_preprocessing(attached)), name=name)
+    preprocessing = from_open_clip(attached, image_size=attached["size"])
+    return replace(_bundle(name, config, model, preprocessing), name=name)
 
 
 def _bundle(address: str, config: dict[str, Any], model: Any, preprocessing: Preprocessing) -> Bundle:
@@ -183,36 +242,11 @@ def _read_preprocessing(folder: Path, settings: dict[str, Any]) -> tuple[Preproc
     path = folder / PREPROCESS_NAME
     if not path.is_file():
         size = settings["model_cfg"]["vision_cfg"].get("image_size", 224)
-        defaults = {**asdict(PreprocessCfg()), "size": size}
-        return _open_clip_preprocessing(
-            merge_preprocess_dict(defaults, settings.get("preprocess_cfg", {}))
-        ), folder.name
+        attached = merge_preprocess_dict(PreprocessCfg(), settings.get("preprocess_cfg", {}))
+        return from_open_clip(attached, image_size=size), folder.name
     fields = json.loads(path.read_text(encoding="utf-8"))
     version = fields.pop("version", None)
     if version != PREPROCESS_VERSION:
         raise ValueError(f"{path} has version {version}, this program reads {PREPROCESS_VERSION}")
     name = fields.pop("name")
     return Preprocessing(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])}), name
-
-
-def _open_clip_preprocessing(attached: dict[str, Any]) -> Preprocessing:
-    """Translate open_clip's settings: statistics on 0..1, three channels."""
-    size = attached["size"]
-    return Preprocessing(
-        image_size=size if isinstance(size, int) else size[0],
-        mean=tuple(255 * value for value in attached["mean"]),
-        std=tuple(255 * value for value in attached["std"]),
-        interpolation=attached["interpolation"],
-    )
-
-
-def _preprocess_cfg(preprocessing: Preprocessing) -> dict[str, Any]:
-    """Translate into open_clip's settings, whose networks read three channels."""
-    channels = {key: [value / 255 for value in (getattr(preprocessing, key) * 3)[:3]] for key in ("mean", "std")}
-    return {
-        "size": [preprocessing.image_size] * 2,
-        **channels,
-        "interpolation": preprocessing.interpolation,
-        "resize_mode": "longest",
-        "fill_color": 0,
-    }

@@ -28,6 +28,8 @@ NEEDED = (
     "logit_scale",
 )
 
+BIOVIL_IMAGE = ("encoder.encoder.", "projector.model.")
+
 
 def config_from_shapes(state: dict[str, Tensor]) -> dict[str, Any]:
     """Return the open_clip configuration of a CLIP vision transformer in OpenAI's key layout.
@@ -40,6 +42,11 @@ def config_from_shapes(state: dict[str, Tensor]) -> dict[str, Any]:
 
     Source: key table of CheXzero's published files (302 keys); OpenAI CLIP model.py for the layout.
     """
+    if all(any(key.startswith(prefix) for key in state) for prefix in BIOVIL_IMAGE):
+        raise ValueError(
+            "this looks like BioViL's image half, which is not supported: its layout, and how its images were cropped"
+            " and scaled, could not be established. Its text half, CXR-BERT, goes in with --text_tower"
+        )
     missing = [key for key in NEEDED if key not in state]
     if missing:
         raise ValueError(

@@ -4,10 +4,10 @@ import re
 from typing import Any
 
 import timm
-import torch
 from torch import Tensor, nn
 
 from models.hub import read_config, read_network
+from models.renaming import renamed
 
 BY_WIDTH = {384: "vit_small_patch14_dinov2", 768: "vit_base_patch14_dinov2", 1024: "vit_large_patch14_dinov2"}
 
@@ -22,30 +22,16 @@ RENAMED = (
     (r"^layernorm\.", "norm."),
 )
 """from Hugging Face's names to timm's; queries, keys and values are stacked besides"""
-PART = re.compile(r"attention\.(?:attention\.)?(?:(query|key|value)|([qkv])_proj)\.(weight|bias)$")
+PART = re.compile(r"attention\.(?:attention\.)?(?P<letter>query|key|value|[qkv]_proj)\.(?P<kind>weight|bias)$")
 
 
 def to_timm(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights of a `transformers.Dinov2Model` under the names of `timm.models.VisionTransformer`; exact.
 
-    The mask token, which only pretraining uses, is left out. timm keeps queries, keys and values in one matrix, in
-    this order.
+    The mask token, which only pretraining uses, is left out.
     """
-    converted: dict[str, Tensor] = {}
-    stacked: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in state.items():
-        if name.endswith("mask_token"):
-            continue
-        new = name
-        for old, short in RENAMED:
-            new = re.sub(old, short, new)
-        part = PART.search(new)
-        if part:
-            letter = (part[1] or part[2])[0]
-            stacked.setdefault(new[: part.start()] + f"attn.qkv.{part[3]}", {})[letter] = tensor
-        else:
-            converted[new] = tensor
-    return converted | {name: torch.cat([parts[letter] for letter in "qkv"]) for name, parts in stacked.items()}
+    used = {name: tensor for name, tensor in state.items() if not name.endswith("mask_token")}
+    return renamed(used, RENAMED, part=PART, stacked="attn.qkv.{kind}")
 
 
 def timm_name(config: Any, source: str) -> str:

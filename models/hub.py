@@ -1,7 +1,7 @@
 """Towers of the Hugging Face hub, or of a downloaded copy in a folder. Code that lies beside the weights never runs."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -10,8 +10,9 @@ import torch
 from torch import nn
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, PretrainedConfig
 from transformers.utils import CONFIG_NAME, logging
+from transformers.utils.hub import cached_file
 
-from models.weights_file import refuse_pointer
+from models.weights_file import refuse_other_names, refuse_pointer
 
 KNOWN_AS = {"cxr-bert": "bert"}
 """Types that their makers gave a name and code of their own, though the network is one that transformers has"""
@@ -51,12 +52,17 @@ def read_config(source: str) -> PretrainedConfig:
     return AutoConfig.for_model(kind, **{key: value for key, value in fields.items() if key not in own})
 
 
-def read_network(source: str, config: PretrainedConfig) -> nn.Module:
-    """Return the network of a hub id or folder with its weights, float32, without heads of other tasks.
+def read_network(source: str, config: PretrainedConfig, *, whole: bool = False) -> nn.Module:
+    """Return the network of a hub id or folder with its weights, float32.
+
+    Args:
+        source: hub id or folder.
+        config: its own.
+        whole: refuse weights that the network has no place for; else they are heads of other tasks, and left out.
 
     Raises:
         FileNotFoundError: not there and not to be downloaded.
-        ValueError: weights are missing or of other shapes, or the file is a git-lfs pointer or holds code.
+        ValueError: weights are missing, left over or of other shapes, or the file is a git-lfs pointer or holds code.
     """
     if Path(source).is_dir():
         for path in Path(source).iterdir():
@@ -67,16 +73,34 @@ def read_network(source: str, config: PretrainedConfig) -> nn.Module:
             source, config=config, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
         )
     # BERT's pooler belongs to a task that many weights were not made for; no tower here reads it
-    missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
-    if missing:
-        raise ValueError(f"{source} lacks {len(missing)} weights of its {config.model_type}: {', '.join(missing[:4])}")
+    missing = [key for key in report["missing_keys"] if not key.startswith("pooler.")]
+    # older files hold the numbers 0, 1, 2, ... of the positions
+    unexpected = [key for key in report["unexpected_keys"] if whole and not key.endswith("position_ids")]
+    refuse_other_names(f"{source} as {config.model_type}", missing=missing, unexpected=unexpected)
     network: nn.Module = model
     return network
 
 
+def find_file(source: str, *names: str) -> Path | None:
+    """Return the first of these files that a folder, or a repository of the hub, has."""
+    for name in names:
+        with suppress(OSError):
+            return Path(str(cached_file(source, name)))
+    return None
+
+
+def model_type(source: str) -> str:
+    """Return the type that a hub id's or folder's configuration names.
+
+    Raises:
+        FileNotFoundError: not there and not to be downloaded.
+    """
+    return str(_config_fields(source).get("model_type", UNNAMED))
+
+
 def tokenizer_options(source: str) -> dict[str, str]:
     """Return what AutoTokenizer has to be told, because the folder names a class of its own; usually nothing."""
-    named = _config_fields(source).get("model_type", UNNAMED)
+    named = model_type(source)
     return {"tokenizer_type": KNOWN_AS[named]} if named in KNOWN_AS else {}
 
 

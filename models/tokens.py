@@ -14,6 +14,12 @@ def pad_id(tokenizer: Any) -> int:
     return 0 if inner is None or inner.pad_token_id is None else int(inner.pad_token_id)
 
 
+def end_id(tokenizer: Any) -> int | None:
+    """Return the id that ends a text, where it is a Hugging Face tokenizer that has one."""
+    inner = getattr(tokenizer, "tokenizer", None)
+    return None if inner is None or inner.eos_token_id is None else int(inner.eos_token_id)
+
+
 def tokenize(
     texts: Sequence[str],
     tokenizer: Any,
@@ -39,7 +45,9 @@ def tokenize(
         return torch.zeros((0, context_length), dtype=torch.int64)
     if on_overflow == "error":
         wider: Tensor = tokenizer(list(texts), context_length=context_length + 1)
-        too_long = (wider[:, -1] != pad_id(tokenizer)).nonzero().flatten().tolist()
+        # SigLIP fills rows with its end mark, which is also the last id of a row that was cut
+        last_that_fits = -2 if pad_id(tokenizer) == end_id(tokenizer) else -1
+        too_long = (wider[:, last_that_fits] != pad_id(tokenizer)).nonzero().flatten().tolist()
         if too_long:
             others = ", ".join(repr(texts[row]) for row in too_long[1:4])
             raise ValueError(

@@ -15,14 +15,15 @@ from timm.models.vision_transformer import VisionTransformer as TimmVisionTransf
 from torch import nn
 
 from models.bundle import Bundle
+from models.projection_head import ProjectionHead
 
 
 def freeze(bundle: Bundle, tower: Literal["image", "text"]) -> None:
     """Fix the weights of a tower, in place, and keep it in evaluation mode: no dropout, and norms as they are.
 
     A timm or Hugging Face tower is frozen up to its projection into the joint space, which came without weights of its
-    own and goes on learning. open_clip's towers are frozen whole, projection included, because it was trained with
-    them. Logit scale and bias always go on learning.
+    own and goes on learning. open_clip's towers, and CXR-BERT with its own head, are frozen whole, projection included,
+    because it was trained with them. Logit scale and bias always go on learning.
 
     Source: Zhai et al., LiT, CVPR 2022, for the image tower.
     """
@@ -31,7 +32,7 @@ def freeze(bundle: Bundle, tower: Literal["image", "text"]) -> None:
     fixed: nn.Module = whole
     if isinstance(whole, TimmModel):
         fixed = whole.trunk
-    elif isinstance(whole, HFTextEncoder):
+    elif isinstance(whole, HFTextEncoder) and not isinstance(whole.proj, ProjectionHead):
         fixed = whole.transformer
     fixed.requires_grad_(requires_grad=False)
     # survives every later `model.train()`, and a deep copy, unlike a call of eval()

@@ -1,6 +1,7 @@
 """Tensors from a file that somebody else made: nothing in it is ever run."""
 
 import pickle
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")
+SHOWN = 6
 
 
 def read_state_dict(path: Path | str) -> dict[str, Tensor]:
@@ -44,6 +46,20 @@ def refuse_pointer(path: Path) -> None:
         raise ValueError(
             f"{path} is a git-lfs pointer of {path.stat().st_size} bytes, not the weights: run `git lfs pull`"
         )
+
+
+def refuse_other_names(where: str, *, missing: Collection[str], unexpected: Collection[str]) -> None:
+    """Raise ValueError if weights are not exactly the network's, naming the first of either kind.
+
+    Args:
+        where: file or folder, and what it was taken for.
+        missing: names of the network's that the weights lack.
+        unexpected: names that the network has no place for.
+    """
+    if missing or unexpected:
+        lists = (("lacks {} weights of this network", missing), ("has {} that it has no place for", unexpected))
+        found = [f"{text.format(len(names))}: {', '.join(sorted(names)[:SHOWN])}" for text, names in lists if names]
+        raise ValueError(f"{where} {'; and '.join(found)}")
 
 
 def _load_tensors(path: Path) -> object:

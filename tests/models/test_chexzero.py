@@ -103,6 +103,13 @@ def test_another_architecture_is_an_error_that_says_what_was_found(tmp_path):
         models.load(tmp_path / "resnet.pt")
 
 
+def test_biovils_image_half_is_recognised_and_refused(tmp_path):
+    state = {"encoder.encoder.conv1.weight": torch.zeros(2, 2), "projector.model.0.weight": torch.zeros(2, 2)}
+    torch.save(state, tmp_path / "biovil.pt")
+    with pytest.raises(ValueError, match=r"biovil.pt .*BioViL's image half, which is not supported.*--text_tower"):
+        models.load(tmp_path / "biovil.pt")
+
+
 def test_shapes_that_do_not_agree_are_an_error(tmp_path, golden):
     state = torch.load(golden / "model" / "tiny_clip.pt", weights_only=True)
     state["visual.proj"] = torch.zeros(64, 31)

@@ -75,6 +75,68 @@ def test_cxr_bert_loads_as_the_bert_it_is_and_its_code_does_not_run(build, write
     assert not (tmp_path / "kept" / "ran").exists()
 
 
+def write_head(folder, width):
+    """Complete CXR-BERT's file with a projection head of this width, and return its tensors."""
+    generator = torch.Generator().manual_seed(5)
+    shapes = {"dense_to_hidden.weight": (width, 16), "dense_to_output.weight": (width, width)}
+    shapes |= dict.fromkeys(
+        ("dense_to_hidden.bias", "LayerNorm.weight", "LayerNorm.bias", "dense_to_output.bias"), (width,)
+    )
+    head = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    state = torch.load(folder / "pytorch_model.bin", weights_only=True)
+    state |= {f"cls_projection_head.{name}": tensor for name, tensor in head.items()}
+    torch.save(state, folder / "pytorch_model.bin")
+    config = json.loads((folder / "config.json").read_text()) | {"projection_size": width}
+    (folder / "config.json").write_text(json.dumps(config))
+    return head
+
+
+@pytest.fixture
+def cxr_bert(write_bert, tmp_path):
+    folder = tmp_path / "hub"
+    network = write_bert(folder)
+    make_cxr_bert(folder, network)
+    # as wide as the joint space of "tiny-clip"
+    return folder, network, write_head(folder, 32)
+
+
+def test_in_a_joint_space_of_its_own_width_cxr_bert_keeps_its_projection_head(cxr_bert, build, tmp_path):
+    folder, network, head = cxr_bert
+    bundle = build(folder)
+    tokens = tokens_of(bundle)
+    with torch.no_grad():
+        first = network(input_ids=tokens, attention_mask=(tokens != 0).long()).last_hidden_state[:, 0]
+        hidden = torch.nn.functional.gelu(first @ head["dense_to_hidden.weight"].T + head["dense_to_hidden.bias"])
+        centred = hidden - hidden.mean(dim=1, keepdim=True)
+        normed = centred / (centred.square().mean(dim=1, keepdim=True) + 1e-12).sqrt()
+        normed = normed * head["LayerNorm.weight"] + head["LayerNorm.bias"]
+        expected = normalize(normed @ head["dense_to_output.weight"].T + head["dense_to_output.bias"])
+    torch.testing.assert_close(models.encode_texts(bundle, tokens), expected, atol=1e-5, rtol=0)
+    models.save(bundle, tmp_path / "saved")
+    again = models.load(tmp_path / "saved")
+    assert torch.equal(models.encode_texts(again, tokens), models.encode_texts(bundle, tokens))
+    models.freeze(again, "text")
+    assert not any(parameter.requires_grad for parameter in again.model.text.parameters())
+
+
+def test_in_another_joint_space_cxr_bert_gets_a_new_projection(cxr_bert, build):
+    write_head(cxr_bert[0], 12)
+    bundle = build(cxr_bert[0])
+    assert type(bundle.model.text.proj) is torch.nn.Linear
+    models.freeze(bundle, "text")
+    assert bundle.model.text.proj.weight.requires_grad
+
+
+def test_a_projection_head_with_other_names_is_refused_by_name(cxr_bert, build):
+    folder, _, _ = cxr_bert
+    state = torch.load(folder / "pytorch_model.bin", weights_only=True)
+    state["cls_projection_head.dense_to_nothing.bias"] = state.pop("cls_projection_head.dense_to_output.bias")
+    torch.save(state, folder / "pytorch_model.bin")
+    wanted = r"cls_projection_head.* lacks 1 weights .*: dense_to_output.bias; and has 1 .*: dense_to_nothing.bias"
+    with pytest.raises(ValueError, match=wanted):
+        build(folder)
+
+
 def test_a_configuration_from_before_types_were_written_down_is_a_bert(build, write_bert, tmp_path):
     network = write_bert(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
@@ -147,7 +209,7 @@ def damage(folder, kind):
         ("incomplete", FileNotFoundError, r"no complete copy of a Hugging Face model; found .*vocab.txt"),
         ("pointer", ValueError, r"git-lfs pointer"),
         ("code", ValueError, r"could run code: refused"),
-        ("missing", ValueError, r"lacks \d+ weights of its bert"),
+        ("missing", ValueError, r"as bert lacks \d+ weights of this network: embeddings.LayerNorm.bias"),
         ("type", ValueError, r"of type 'wonder-bert'.*never run"),
     ],
 )
