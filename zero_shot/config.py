@@ -18,7 +18,7 @@ class ZeroShotConfig:
     truth_filepath: Path | None = None
     """CSV with image_id and 0/1 columns by name; the cohort's own labels when absent"""
     prompts: str = "radiologist"
-    """shipped prompt set (radiologist, chexzero) or a JSON file"""
+    """shipped prompt set (radiologist, chexzero, cxr_clip, sentence, synonyms) or a JSON file"""
     trained_on: tuple[Path, ...] = ()
     """tables of the images that the checkpoints were trained on, where no trained_on.csv.gz lies beside them: columns
     dataset, image_id, subject_id, such as the cohort table of the archive"""
