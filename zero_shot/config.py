@@ -21,7 +21,7 @@ class ZeroShotConfig:
     """published evaluation to follow (a name in zero_shot/protocols/data, or a JSON file): it sets the flags that are
     left at their default, finds its labels, and prints published figures beside the measured ones"""
     prompts: str = "radiologist"
-    """shipped prompt set (radiologist, chexzero) or a JSON file"""
+    """shipped prompt set (radiologist, chexzero, cxr_clip, sentence, synonyms) or a JSON file"""
     trained_on: tuple[Path, ...] = ()
     """tables of the images that the checkpoints were trained on, where no trained_on.csv.gz lies beside them: columns
     dataset, image_id, subject_id, such as the cohort table of the archive"""
