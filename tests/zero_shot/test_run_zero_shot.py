@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 import torch
 
+import metrics
 import run_zero_shot
-from cohort import FINDINGS
+from cohort import FINDINGS, write_cohort
 from zero_shot import ZeroShotConfig, compare_results
 from zero_shot.results import run as evaluate
 
@@ -121,7 +122,7 @@ def test_truth_csv_holds_labels_and_patients_and_can_be_a_truth_file(options, ar
 
 
 def test_images_stored_with_another_side_than_the_model_reads_are_told(options, archive, capsys):
-    results = run_zero_shot.main(ZeroShotConfig(**options | FEW))
+    results = run_zero_shot.main(ZeroShotConfig(**options | FEW | {"fit_split": ""}))
     side = results.spec["evaluation"]["models"][0]["preprocessing"]["image_size"]
     assert results.spec["evaluation"]["images"]["resolution"] == 64
     (note,) = results.notes
@@ -133,7 +134,7 @@ def test_images_stored_with_another_side_than_the_model_reads_are_told(options, 
         with h5py.File(archive.cxr, "r+") as file:
             del file["cxr"]
             file["cxr"] = pixels
-        notes = evaluate(ZeroShotConfig(**options | FEW)).notes
+        notes = evaluate(ZeroShotConfig(**options | FEW | {"fit_split": ""})).notes
         assert [note.endswith("so that they are shrunk") for note in notes] == ([] if stored == side else [True])
 
 
@@ -213,3 +214,43 @@ def test_wrong_numbers_are_refused_before_anything_is_read(options):
         ZeroShotConfig(**options | {"checkpoints": ()})
     with pytest.raises(ValueError, match="--n_replicates must be at least 40; found 10"):
         ZeroShotConfig(**options | {"n_replicates": 10})
+
+
+def test_thresholds_and_calibration_come_from_the_validation_split_alone(options, archive, tmp_path):
+    frame = archive.frame.copy()
+    patients = sorted(set(frame.loc[frame["split"] == "test", "subject_id"]))
+    moved = frame["subject_id"].isin(patients[: len(patients) // 2])
+    frame.loc[moved, "split"] = "validate"
+    write_cohort(frame, tmp_path / "split.csv")
+    asked = options | {"cohort_filepath": tmp_path / "split.csv", "findings": ("Edema", "Fracture")}
+    results = run_zero_shot.main(ZeroShotConfig(**asked))
+    validation = run_zero_shot.main(ZeroShotConfig(**asked | {"split": "validate", "out_dir": tmp_path / "validate"}))
+    assert "the split 'validate' is among the images that are scored" in validation.notes[-1]
+    for finding, threshold in results.decided.fitted.thresholds.items():
+        labels = validation.truth[finding]
+        known = labels.notna()
+        youden = metrics.youden_threshold(labels[known].to_numpy(), validation.predictions[finding][known].to_numpy())
+        assert threshold.value == pytest.approx(youden, abs=1e-6)
+        assert threshold.n == known.sum()
+    folder = options["out_dir"]
+    assert json.loads((folder / "thresholds.json").read_text())["Edema"]["fitted_on"] == "validation"
+    assert set(json.loads((folder / "calibration.json").read_text())) == {"Edema", "Fracture"}
+    assert results.spec["evaluation"]["decisions"]["fitted_on"]["n"] == len(validation.predictions)
+    policies = set(pd.read_csv(folder / "subgroups.csv")["threshold_policy"].dropna())
+    assert policies == {"youden, fitted-on-validation"}
+    run_zero_shot.main(ZeroShotConfig(**asked | {"fit_split": ""}))
+    assert not (folder / "thresholds.json").exists()
+
+
+def test_thresholds_of_a_file_serve_an_archive_without_a_validation_split(options, tmp_path):
+    path = tmp_path / "thresholds.json"
+    entry = {"policy": "mcc", "fitted_on": "validation", "n": 7, "value": 0.5, "sensitivity": 0.4, "specificity": 0.6}
+    path.write_text(json.dumps({"Edema": {**entry, "reason": ""}, "Fracture": {**entry, "reason": ""}}))
+    results = run_zero_shot.main(ZeroShotConfig(**options | FEW | {"thresholds": path}))
+    row = results.decided.decisions.set_index("finding").loc["Edema"]
+    known = results.truth["Edema"].notna()
+    called = results.predictions["Edema"][known] >= 0.5
+    assert row["policy"] == "mcc, fitted-on-validation"
+    assert row["sensitivity"] == pytest.approx(called[results.truth["Edema"][known] == 1].mean())
+    assert results.decided.calibration is None
+    assert "no calibration: the cohort has no split 'validate'" in results.notes
