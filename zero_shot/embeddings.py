@@ -244,5 +244,5 @@ def _sha256(value: Any) -> str:
 
 def _sha256_of(ids: Sequence[str], values: np.ndarray) -> str:
     digest = hashlib.sha256("\n".join([*ids, str(values.dtype), str(values.shape)]).encode())
-    digest.update(memoryview(np.ascontiguousarray(values)).cast("B"))
+    digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()

@@ -184,9 +184,10 @@ def ensemble_models(  # noqa: PLR0917  (CheXzero's signature)
         mean, members = score_ensemble(
             model_paths, images, prompts, scoring="chexzero", cache=cache, device=pick_device()
         )
-    for member in members if folder is not None else ():
-        with write_whole(folder / f"{prefix}{Path(member.path).stem}.npy") as temporary:
-            np.save(temporary, member.scores)
+    if folder is not None:
+        for member in members:
+            with write_whole(folder / f"{prefix}{Path(member.path).stem}.npy") as temporary:
+                np.save(temporary, member.scores)
     return [member.scores for member in members], mean
 
 

@@ -62,12 +62,13 @@ def bootstrapped(first, other, finding):
     """Return the paired differences with copied rows, patients drawn as `metrics.patient_weights` documents it."""
     tables = [pd.read_csv(folder / "predictions.csv") for folder in (first, other)]
     truth = pd.read_csv(first / "truth.csv")
-    patients = np.unique(truth["subject_id"].astype(str))
+    own = {patient: rows.to_numpy() for patient, rows in truth.groupby("subject_id").groups.items()}
+    patients, labels = np.array(sorted(own)), truth[finding].to_numpy()
     rng, differences = np.random.default_rng(3), []
     for _ in range(REPLICATES):
         drawn = patients[rng.integers(0, len(patients), len(patients))]
-        rows = np.concatenate([np.flatnonzero(truth["subject_id"] == patient) for patient in drawn])
-        a, b = (roc_auc_score(truth[finding].iloc[rows], table[finding].iloc[rows]) for table in tables)
+        rows = np.concatenate([own[patient] for patient in drawn])
+        a, b = (roc_auc_score(labels[rows], table[finding].to_numpy()[rows]) for table in tables)
         differences.append(b - a)
     return np.array(differences)
 
