@@ -198,7 +198,7 @@ def _sum_blocks(values: Real[np.ndarray, "b k"], start: Int[np.ndarray, "g"]) ->
     return sums
 
 
-def ratio(wins: Float[np.ndarray, "..."], pairs: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """Divide, with NaN where there is no pair."""
-    ratio: Float[np.ndarray, "..."] = np.divide(wins, pairs, out=np.full(wins.shape, np.nan), where=pairs > 0)
-    return ratio
+def ratio(part: Float[np.ndarray, "..."], whole: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """Divide, with NaN where the whole is not positive: no pairs, no rows."""
+    divided: Float[np.ndarray, "..."] = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    return divided
