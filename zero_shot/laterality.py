@@ -71,10 +71,9 @@ def ask_sides(
     asked = who_is_asked(probe, sides, images.ids)
     mirrored = replace(images, reader=MirroredReader(reader=images.reader))
     film, mirror = (image_features(bundle, both, batch_size=batch_size) for both in (images, mirrored))
-    firsts, seconds = sentence_features(bundle, probe)
     tasks: dict[str, dict[str, np.ndarray]] = {}
-    for name in probe.questions:
-        for task, right in _tasks(film, mirror, (firsts[name], seconds[name]), asked[name]).items():
+    for name, sentences in sentence_features(bundle, probe).items():
+        for task, right in _tasks(film, mirror, sentences, asked[name]).items():
             tasks.setdefault(task, {})[name] = right
     tables = [
         probe_table(probe, right, asked, subject_ids, task=task, bootstrap=bootstrap) for task, right in tasks.items()

@@ -24,7 +24,6 @@ from zero_shot.probe_pairs import Probe
 
 MEAN = "mean"
 CHANCE = 0.5
-SIDES = ("first", "second")
 COLUMNS = (
     "probe",
     "task",
@@ -100,9 +99,9 @@ def ask(
     encoded = image_features(bundle, images, batch_size=batch_size)
     tables = []
     for probe, asked in wanted:
-        firsts, seconds = sentence_features(bundle, probe)
         right = {
-            name: is_right(preference(encoded, firsts[name] - seconds[name]), asked[name]) for name in probe.questions
+            name: is_right(preference(encoded, first - second), asked[name])
+            for name, (first, second) in sentence_features(bundle, probe).items()
         }
         tables.append(probe_table(probe, right, asked, subject_ids, task="choose the sentence", bootstrap=bootstrap))
     return pd.concat(tables, ignore_index=True)
@@ -146,17 +145,16 @@ def who_is_asked(probe: Probe, truth: pd.DataFrame, image_ids: Sequence[str]) ->
 
 def sentence_features(
     bundle: models.Bundle, probe: Probe
-) -> tuple[dict[str, Float[Tensor, "k d"]], dict[str, Float[Tensor, "k d"]]]:
-    """Return for each question the L2-normalised features of the first and of the second sentence of its k pairs."""
-    sides = [
-        [[getattr(pair, side) for pair in question.pairs] for question in probe.questions.values()] for side in SIDES
-    ]
-    encoded, rows = phrase_features(bundle, sides[0] + sides[1])
-    by_question = [encoded[own] for own in rows]
-    n = len(probe.questions)
-    return dict(zip(probe.questions, by_question[:n], strict=True)), dict(
-        zip(probe.questions, by_question[n:], strict=True)
-    )
+) -> dict[str, tuple[Float[Tensor, "k d"], Float[Tensor, "k d"]]]:
+    """Return for each question the L2-normalised features of the first and of the second sentences of its k pairs."""
+    firsts = [[pair.first for pair in question.pairs] for question in probe.questions.values()]
+    seconds = [[pair.second for pair in question.pairs] for question in probe.questions.values()]
+    encoded, rows = phrase_features(bundle, [*firsts, *seconds])
+    of_first, of_second = rows[: len(firsts)], rows[len(firsts) :]
+    return {
+        name: (encoded[first], encoded[second])
+        for name, first, second in zip(probe.questions, of_first, of_second, strict=True)
+    }
 
 
 def preference(images: Float[Tensor, "n d"], towards: Float[Tensor, "k d"]) -> Float[np.ndarray, "n k"]:

@@ -174,10 +174,10 @@ def retrieval_table(
 
     - "same text": any image or text with the query's text is a hit. Image to text ranks the distinct texts, text to
       image ranks all images.
-    - "own pair": the strict diagonal, as most published code counts. Copies of the right text tie with it and are
+    - "own pair": the strict diagonal, as open_clip counts. Copies of the right text tie with it and are
       placed before it; a sort that breaks ties by chance gives something between the two.
     - "same text, each once": text to image with every distinct text as one query, where "same text" asks a stock
-      phrase as often as it was written. These are the figures that training prints.
+      phrase as often as it was written. This is how training's validation counts.
 
     Queries are resampled with their patients, and candidates stay: an interval tells of other queries in the same
     archive. Recall falls with `n_candidates`: compare models on one set only.
