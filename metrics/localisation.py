@@ -5,7 +5,10 @@ from jaxtyping import Bool, Float
 
 
 def in_boxes(
-    boxes: Float[np.ndarray, "m 4"], rows: Float[np.ndarray, "k"], columns: Float[np.ndarray, "k"], tolerance: float = 0
+    boxes: Float[np.ndarray, "m 4"],
+    rows: Float[np.ndarray, "k"],
+    columns: Float[np.ndarray, "k"],
+    tolerance: float = 0.0,
 ) -> Bool[np.ndarray, "m k"]:
     """Return which of k points lie in which of m boxes x0, y0, x1, y1 (x1, y1 exclusive), each widened by `tolerance`.
 
@@ -20,7 +23,7 @@ def in_boxes(
 
 
 def pointing_hits(
-    heatmap: Float[np.ndarray, "h w"], boxes: Float[np.ndarray, "m 4"], *, tolerance: float = 0
+    heatmap: Float[np.ndarray, "h w"], boxes: Float[np.ndarray, "m 4"], *, tolerance: float = 0.0
 ) -> Float[np.ndarray, "m"]:
     """Return for each box the share of the map's highest pixels that lie in it: 1 or 0 where one pixel is highest.
 
@@ -60,7 +63,7 @@ def energy_in_box(heatmap: Float[np.ndarray, "h w"], box: Float[np.ndarray, "4"]
     return float((positive * box_mask(box, heatmap.shape)).sum() / total) if total > 0 else np.nan
 
 
-def box_mask(box: Float[np.ndarray, "4"], shape: tuple[int, ...], *, tolerance: float = 0) -> Bool[np.ndarray, "h w"]:
+def box_mask(box: Float[np.ndarray, "4"], shape: tuple[int, ...], *, tolerance: float = 0.0) -> Bool[np.ndarray, "h w"]:
     """Return which pixels of a picture of `shape` (height, width) have their centre in a box."""
     rows, columns = (points.ravel() + 0.5 for points in np.indices(shape))
     return in_boxes(box[None], rows, columns, tolerance)[0].reshape(shape)

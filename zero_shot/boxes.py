@@ -49,8 +49,10 @@ def read_boxes(path: Path | str) -> dict[str, dict[str, list[float]]]:
     found: dict[str, dict[str, list[float]]] = {}
     for image_id, text in zip(table["image_id"], table["boxes"], strict=True):
         try:
-            boxes = json.loads(text)
-            found[image_id] = {finding: [float(edge) for edge in box] for finding, box in boxes.items()}
+            found[image_id] = {
+                finding: [float(x0), float(y0), float(x1), float(y1)]
+                for finding, (x0, y0, x1, y1) in json.loads(text).items()
+            }
         except (json.JSONDecodeError, AttributeError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{path}: wanted JSON of finding -> [x0, y0, x1, y1]; found {text!r} for image {image_id}"

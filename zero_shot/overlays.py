@@ -8,7 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float, UInt8
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.colors import ListedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -95,10 +95,13 @@ def write_overlay(
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.0), dpi=125, layout="constrained")
         film, evidence, scale = figure.subplots(1, 3, width_ratios=(1, 1, 0.05))
+        has_box = box is not None and bool(np.isfinite(box).all())
+        film.set_title("film; it lies in the box" if has_box else "film", fontsize=10)
+        evidence.set_title("evidence for it", fontsize=10)
         for axes, picture in ((film, image), (evidence, painted)):
             axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="bicubic")
             axes.set_axis_off()
-            if box is not None and np.isfinite(box).all():
+            if box is not None and has_box:
                 x0, y0, x1, y1 = box - 0.5  # imshow puts the centre of the first pixel at 0
                 colour = tuple(level / 255 for level in BOX_COLOUR)
                 axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=1.4))
@@ -114,7 +117,7 @@ def _draw_scale(axes: Any, *, highest: float, unit: str) -> None:
         axes.set_axis_off()
         axes.text(0.5, 0.5, "no evidence for it", rotation=90, ha="center", va="center")
         return
-    axes.set_facecolor(FILM_GREY)
-    bar = axes.figure.colorbar(ScalarMappable(Normalize(0, highest), colours()), cax=axes)
-    bar.solids.set_edgecolor("face")
-    bar.set_label(f"evidence for it, {unit}\n(evidence against it is not shown)")
+    steps = colours()(np.linspace(0, 1, 256))
+    over_film = steps[:, 3:] * steps[:, :3] + (1 - steps[:, 3:]) * to_rgb(FILM_GREY)
+    bar = axes.figure.colorbar(ScalarMappable(Normalize(0, highest), ListedColormap(over_film)), cax=axes)
+    bar.set_label(f"{unit}\n(evidence against it is not shown)")

@@ -23,7 +23,7 @@ def pointing_game(
     findings: Sequence[str],
     resolution: int,
     rng: np.random.Generator,
-    tolerance: float = 0,
+    tolerance: float = 0.0,
     n_replicates: int = 1000,
     min_n: int = 30,
     min_patients: int = 10,
