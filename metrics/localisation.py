@@ -66,7 +66,8 @@ def energy_in_box(heatmap: Float[np.ndarray, "h w"], box: Float[np.ndarray, "4"]
 def box_mask(box: Float[np.ndarray, "4"], shape: tuple[int, ...], *, tolerance: float = 0.0) -> Bool[np.ndarray, "h w"]:
     """Return which pixels of a picture of `shape` (height, width) have their centre in a box."""
     rows, columns = (points.ravel() + 0.5 for points in np.indices(shape))
-    return in_boxes(box[None], rows, columns, tolerance)[0].reshape(shape)
+    mask: Bool[np.ndarray, "h w"] = in_boxes(box[None], rows, columns, tolerance).reshape(shape)
+    return mask
 
 
 def _refuse_not_finite(heatmap: Float[np.ndarray, "h w"]) -> None:

@@ -56,7 +56,7 @@ def encode_places(bundle: Bundle, images: UInt8[Tensor, "n s s"]) -> Float[Tenso
         elif isinstance(visual, TimmModel):
             places = _through_timm_head(visual, network_input)
         else:
-            places = _through_class_token(visual, network_input)
+            places = _through_last_norm(visual, network_input)
     return places.float()
 
 
@@ -113,13 +113,16 @@ def features_and_places(
 def _read_by_pooling(visual: Any) -> nn.Module | None:
     """Return the module whose output the last pooling reads; None for timm's, which give it by `forward_features`."""
     by_class_token = _pools_by_class_token(visual)
+    module: nn.Module | None
     if isinstance(visual, ModifiedResNet):
-        return visual.layer4 if visual.image_size // 32 >= FEWEST_ROWS else visual.layer3
-    if isinstance(visual, TimmModel):
-        return visual.trunk.blocks[-1].norm1 if by_class_token else None  # type: ignore[no-any-return]
-    if by_class_token:
-        return visual.transformer.resblocks[-1].ln_1  # type: ignore[no-any-return]
-    return visual.transformer if visual.final_ln_after_pool else visual.ln_post  # type: ignore[no-any-return]
+        module = visual.layer4 if visual.image_size // 32 >= FEWEST_ROWS else visual.layer3
+    elif isinstance(visual, TimmModel):
+        module = visual.trunk.blocks[-1].norm1 if by_class_token else None
+    elif by_class_token:
+        module = visual.transformer.resblocks[-1].ln_1
+    else:
+        module = visual.transformer if visual.final_ln_after_pool else visual.ln_post
+    return module
 
 
 def _pools_by_class_token(visual: Any) -> bool:
@@ -156,8 +159,9 @@ def _channels_last(visual: Any, places: Float[Tensor, "n ..."]) -> Float[Tensor,
         return places if _is_nhwc(trunk) else places.permute(0, 2, 3, 1)
     if not isinstance(trunk, TimmVisionTransformer | VisionTransformer):
         _refuse(trunk)
-    tokens = places[:, getattr(trunk, "num_prefix_tokens", 1) :]
-    return tokens.unflatten(1, (isqrt(tokens.shape[1]), -1))
+    tokens = places[:, int(getattr(trunk, "num_prefix_tokens", 1)) :]
+    side = isqrt(tokens.shape[1])
+    return tokens.reshape(len(tokens), side, side, -1)
 
 
 def _is_nhwc(trunk: nn.Module) -> bool:
@@ -171,13 +175,11 @@ def _through_attention_pool(
     pool = visual.attnpool
     last = visual.forward_intermediates(network_input, indices=1, intermediates_only=True)["image_intermediates"][0]
     places = last.flatten(2).transpose(1, 2) + pool.positional_embedding[1:]  # (n, h*w, m); the first is the mean's
-    projected: Tensor = pool.c_proj(pool.v_proj(places))
-    return projected.transpose(1, 2).unflatten(2, last.shape[2:])
+    projected: Tensor = pool.c_proj(pool.v_proj(places)).transpose(1, 2)
+    return projected.reshape(len(last), -1, *last.shape[2:])
 
 
-def _through_class_token(
-    visual: VisionTransformer, network_input: Float[Tensor, "n c r r"]
-) -> Float[Tensor, "n d h w"]:
+def _through_last_norm(visual: VisionTransformer, network_input: Float[Tensor, "n c r r"]) -> Float[Tensor, "n d h w"]:
     """Return final norm and projection of each patch in open_clip's vision transformer."""
     with _attending_to_itself(visual.transformer.resblocks[-1], wanted=_pools_by_class_token(visual)):
         kept = visual.forward_intermediates(
@@ -201,8 +203,8 @@ def _through_timm_head(visual: Any, network_input: Float[Tensor, "n c r r"]) -> 
         singles = singles.unsqueeze(1).expand(-1, trunk.num_prefix_tokens + 1, -1)
     else:
         singles = singles[:, None, None] if _is_nhwc(trunk) else singles[:, :, None, None]
-    said = torch.cat([visual.head(trunk.forward_head(part)) for part in singles.split(SINGLES)])
-    return said.unflatten(0, places.shape[:3]).permute(0, 3, 1, 2)
+    said: Tensor = torch.cat([visual.head(trunk.forward_head(part)) for part in torch.split(singles, SINGLES)])
+    return said.reshape(*places.shape[:3], -1).permute(0, 3, 1, 2)
 
 
 def _over_whole_image(maps: Float[Tensor, "n c h w"], side: int) -> Float[Tensor, "n c height width"]:

@@ -136,7 +136,7 @@ def _at_places(
     for pixels in as_images(images).batches(batch_size):
         places = models.encode_places(bundle, torch.from_numpy(pixels)).permute(0, 2, 3, 1)  # (n, h, w, d)
         values = score(normalize(places, dim=-1).flatten(0, 2))
-        blocks.append(values.unflatten(0, places.shape[:3]).permute(0, 3, 1, 2).cpu().numpy())
+        blocks.append(values.reshape(*places.shape[:3], -1).permute(0, 3, 1, 2).cpu().numpy())
     return _finite(np.concatenate(blocks), bundle)
 
 

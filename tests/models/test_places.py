@@ -14,6 +14,7 @@ from models import places
 
 TOWERS = {
     "average": {"name": "toy", "image_size": 96},
+    "average of tokens": {"name": "tiny-clip"},
     "attention": {"name": "phantom-tiny", "image_size": 96},
     "class token": {"name": "tiny-clip"},
     "class token of timm": {"name": "tiny-clip", "image_tower": "timm:test_vit", "image_size": 64},
@@ -24,6 +25,8 @@ TOWERS = {
 def tower(kind, **options):
     """A random tower in which every path carries something."""
     bundle = models.build(seed=0, **(TOWERS[kind] | options))
+    if kind == "average of tokens":
+        bundle.model.visual.pool_type = "avg"
     generator = torch.Generator().manual_seed(5)
     for parameter in bundle.model.visual.parameters():
         parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
@@ -42,10 +45,11 @@ def pooled(bundle, films):
         return bundle.model.encode_image(models.to_network_input(films, bundle.preprocessing))
 
 
-def test_behind_an_average_pool_the_mean_over_places_is_the_image(films):
-    bundle = tower("average")
+@pytest.mark.parametrize(("kind", "side"), [("average", 3), ("average of tokens", 4)])
+def test_behind_an_average_pool_the_mean_over_places_is_the_image(kind, side, films):
+    bundle = tower(kind)
     found = models.encode_places(bundle, films)
-    assert found.shape[2:] == (3, 3)
+    assert found.shape[2:] == (side, side)
     torch.testing.assert_close(found.mean(dim=(2, 3)), pooled(bundle, films))
 
 
@@ -147,7 +151,9 @@ def module_of(bundle):
     visual = bundle.model.visual
     if hasattr(visual, "trunk"):
         return visual.trunk.blocks[-1].norm1 if hasattr(visual.trunk, "blocks") else visual.trunk.layer4
-    return visual.layer4 if hasattr(visual, "layer4") else visual.transformer.resblocks[-1].ln_1
+    if hasattr(visual, "layer4"):
+        return visual.layer4
+    return visual.ln_post if visual.pool_type == "avg" else visual.transformer.resblocks[-1].ln_1
 
 
 def test_relevance_is_the_derivative_of_the_score_by_the_strength_of_a_place(bundle, films, monkeypatch):
@@ -195,8 +201,9 @@ def test_looking_inside_leaves_no_trace(bundle, films):
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in bundle.model.modules())
 
 
-def test_behind_an_average_pool_relevance_adds_up_to_nothing_because_scale_does_not_count(films):
-    bundle = tower("average")
+@pytest.mark.parametrize("kind", ["average", "average of tokens"])
+def test_behind_an_average_pool_relevance_adds_up_to_nothing_because_scale_does_not_count(kind, films):
+    bundle = tower(kind)
     maps = models.relevance(bundle, films, cosines(bundle))
     assert float(maps.abs().max()) > 1e-2
     torch.testing.assert_close(maps.sum(dim=(2, 3)), torch.zeros(5, 2), atol=1e-4, rtol=0)
