@@ -5,6 +5,7 @@ python -m zero_shot.heatmaps --checkpoint runs/phantom --image_ids ID --findings
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from zero_shot.images import Images
     from zero_shot.prompts import PromptSet
 
+NO_FILE_NAME = re.compile(r"[^\w.-]+")
+"""What ids of some archives contain, such as slashes."""
 UNITS = {"gradient": "share of the log-odds", "similarity": "log-odds of the place alone"}
 
 
@@ -79,6 +82,8 @@ class _Job(NamedTuple):
     bundle: models.Bundle
     prompts: PromptSet
     resolution: int
+    known: tuple[dict[str, dict[str, list[float]]], dict[str, tuple[int, int]]] | None
+    """Boxes and sizes of the original films."""
 
     def maps(self, images: Images) -> np.ndarray:
         """Return maps (n, c, h, w) by the method that was asked for."""
@@ -90,17 +95,13 @@ class _Job(NamedTuple):
 
     def boxes(self, image_ids: tuple[str, ...]) -> np.ndarray | None:
         """Return boxes (n, c, 4) in pixels of the packed images, None where no file of boxes was given."""
-        from zero_shot.boxes import packed_boxes, read_boxes, read_sizes  # noqa: PLC0415  (pandas)
+        from zero_shot.boxes import packed_boxes  # noqa: PLC0415  (pandas)
 
-        if self.config.boxes_filepath is None or self.config.sizes_filepath is None:
+        if self.known is None:
             return None
-        return packed_boxes(
-            read_boxes(self.config.boxes_filepath),
-            read_sizes(self.config.sizes_filepath),
-            image_ids=image_ids,
-            findings=self.prompts.findings,
-            resolution=self.resolution,
-        )
+        boxes, sizes = self.known
+        findings = self.prompts.findings
+        return packed_boxes(boxes, sizes, image_ids=image_ids, findings=findings, resolution=self.resolution)
 
 
 def main(config: HeatmapConfig) -> pd.DataFrame | None:
@@ -110,9 +111,8 @@ def main(config: HeatmapConfig) -> pd.DataFrame | None:
         FileNotFoundError: a file of the configuration is missing.
         ValueError: an image that is not packed, a finding without prompts, and what the functions called refuse.
     """
-    import models  # noqa: PLC0415  (torch, which -h does not need)
-    from cohort import open_images, read_cohort  # noqa: PLC0415
-    from zero_shot.features import pick_device  # noqa: PLC0415
+    from cohort import open_images, read_cohort  # noqa: PLC0415  (pandas, which -h does not need)
+    from zero_shot.boxes import read_boxes, read_sizes  # noqa: PLC0415
     from zero_shot.prompts import load_prompts  # noqa: PLC0415
     from zero_shot.select import select_images  # noqa: PLC0415
 
@@ -121,12 +121,18 @@ def main(config: HeatmapConfig) -> pd.DataFrame | None:
     cohort = read_cohort(config.cohort_filepath)
     with open_images(config.cxr_filepath) as store:
         named = _named(config, select_images(cohort, store, split="all", views="all")[1]) if config.image_ids else None
+        known = None
+        if config.boxes_filepath is not None and config.sizes_filepath is not None:
+            known = read_boxes(config.boxes_filepath), read_sizes(config.sizes_filepath)
+        import models  # noqa: PLC0415  (torch, which a refusal does not need)
+        from zero_shot.features import pick_device  # noqa: PLC0415
+
         bundle = models.load(config.checkpoint)
         bundle.model.to(pick_device(config.device))
-        job = _Job(config, bundle, prompts, store.resolution)
+        job = _Job(config, bundle, prompts, store.resolution, known)
         if named is not None:
             draw(job, named)
-        if config.boxes_filepath is None:
+        if known is None:
             return None
         chosen, images, _ = select_images(cohort, store, split=config.split)
         return judge(job, images, chosen["subject_id"].tolist())
@@ -161,7 +167,7 @@ def draw(job: _Job, images: Images) -> None:
     for row, image_id in enumerate(images.ids):
         for column, finding in enumerate(findings):
             write_overlay(
-                config.out_dir / f"{image_id}_{finding.replace(' ', '_')}.png",
+                config.out_dir / f"{NO_FILE_NAME.sub('_', f'{image_id}_{finding}')}.png",
                 pixels[row],
                 maps[row, column],
                 title=f"{finding}: score {scores[row, column]:.2f}\nimage {image_id}",
