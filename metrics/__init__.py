@@ -5,6 +5,7 @@ from metrics.calibration import BinTotals, CalibrationError, bin_edges, bin_tota
 from metrics.calibration_line import CalibrationLine, calibration_line
 from metrics.comparison import PairedDifferences, bootstrap_p, compare_auroc, paired_differences
 from metrics.delong import DeLongTest, auroc_covariance, compare_delong
+from metrics.localisation import box_mask, energy_in_box, pointing_hits
 from metrics.logistic import count_clipped, margin_of
 from metrics.means import mean_replicates
 from metrics.multiplicity import MaxT, holm, max_t
@@ -104,6 +105,7 @@ __all__ = [
     "bin_edges",
     "bin_totals",
     "bootstrap_p",
+    "box_mask",
     "brier_parts",
     "brier_score",
     "calibration_line",
@@ -115,6 +117,7 @@ __all__ = [
     "count_clipped",
     "debiased_error",
     "decide",
+    "energy_in_box",
     "first_hit_ranks",
     "fit_isotonic",
     "fit_platt",
@@ -135,6 +138,7 @@ __all__ = [
     "partial_auroc_replicates",
     "patient_weights",
     "percentile_interval",
+    "pointing_hits",
     "prevalence_replicates",
     "rank_figures",
     "recall_at",

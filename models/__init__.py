@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from models.chexzero import refuse_other_than_chexzero, save_chexzero
     from models.depths import layer_depths
     from models.grey_stem import fold_stem
+    from models.places import encode_places, relevance
     from models.positions import with_context_length
     from models.preprocessing import CHEXZERO, Preprocessing, normalise, resize, to_network_input
     from models.starts import start_as_bag_of_words
@@ -24,6 +25,7 @@ _HOME = {
     "checkpoint_activations": "training_only",
     "drop_patches": "training_only",
     "encode_images": "bundle",
+    "encode_places": "places",
     "encode_texts": "bundle",
     "fingerprint": "bundle",
     "find_beside": "checkpoint",
@@ -35,6 +37,7 @@ _HOME = {
     "normalise": "preprocessing",
     "published_names": "architecture",
     "refuse_other_than_chexzero": "chexzero",
+    "relevance": "places",
     "resize": "preprocessing",
     "save": "checkpoint",
     "save_chexzero": "chexzero",
@@ -54,6 +57,7 @@ __all__ = [
     "checkpoint_activations",
     "drop_patches",
     "encode_images",
+    "encode_places",
     "encode_texts",
     "find_beside",
     "fingerprint",
@@ -65,6 +69,7 @@ __all__ = [
     "normalise",
     "published_names",
     "refuse_other_than_chexzero",
+    "relevance",
     "resize",
     "save",
     "save_chexzero",

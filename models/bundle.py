@@ -67,7 +67,7 @@ def text_features(bundle: Bundle, tokens: Int[Tensor, "k t"]) -> Float[Tensor, "
 
 
 @contextmanager
-def _judging(model: nn.Module, *, bf16: bool) -> Iterator[None]:
+def judging(model: nn.Module, *, bf16: bool) -> Iterator[None]:
     """Evaluation mode without gradients; the former mode comes back afterwards."""
     was_training = model.training
     device = next(model.parameters()).device.type
@@ -87,7 +87,7 @@ def encode_images(bundle: Bundle, images: UInt8[Tensor, "n h w"], *, bf16: bool 
         images: grey levels 0..255 as stored; one batch, the caller chooses its size.
         bf16: compute in bfloat16 autocast (features differ by about 1e-2).
     """
-    with _judging(bundle.model, bf16=bf16):
+    with judging(bundle.model, bf16=bf16):
         return image_features(bundle, to_network_input(images.to(bundle.device), bundle.preprocessing))
 
 
@@ -98,7 +98,7 @@ def encode_texts(bundle: Bundle, tokens: Int[Tensor, "k t"], *, bf16: bool = Fal
     """
     if bundle.trims_text:
         tokens = trim_padding(tokens, padding=pad_id(bundle.tokenizer))
-    with _judging(bundle.model, bf16=bf16):
+    with judging(bundle.model, bf16=bf16):
         return text_features(bundle, tokens.to(bundle.device))
 
 

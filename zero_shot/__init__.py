@@ -5,16 +5,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zero_shot.alternatives import alternative_table, summarise_alternatives
+    from zero_shot.boxes import packed_boxes, read_boxes, read_sizes
     from zero_shot.compare import compare_results
     from zero_shot.config import ZeroShotConfig
+    from zero_shot.decisions import (
+        Judged,
+        calibrated,
+        calibration_table,
+        decisions_table,
+        fit_decisions,
+        reliability_bins,
+    )
     from zero_shot.embeddings import Cache, Embeddings, ModelKey, model_key, read_embeddings, write_embeddings
     from zero_shot.ensemble import average, ensemble_models, score_ensemble
     from zero_shot.evaluate import metrics_table
     from zero_shot.families import Prompt, PromptFamily, load_family
     from zero_shot.features import image_features, mean_features, phrase_features, prompt_features
     from zero_shot.flips import rank_flips
+    from zero_shot.heatmaps import HeatmapConfig
     from zero_shot.images import Images, as_images
     from zero_shot.laterality import ask_sides
+    from zero_shot.maps import gradient_relevance, patch_margins, patch_similarity, upsample
+    from zero_shot.overlays import overlay, write_overlay
+    from zero_shot.pointing import pointing_game
     from zero_shot.probe_pairs import MinimalPair, Probe, Question, load_probe
     from zero_shot.probe_truth import severity_truth, sides_from_boxes
     from zero_shot.probes import Bootstrap, ask
@@ -32,7 +45,9 @@ _HOME = {
     "Cache": "embeddings",
     "Embeddings": "embeddings",
     "Encoded": "sensitivity",
+    "HeatmapConfig": "heatmaps",
     "Images": "images",
+    "Judged": "decisions",
     "MinimalPair": "probe_pairs",
     "ModelKey": "embeddings",
     "Probe": "probe_pairs",
@@ -52,12 +67,17 @@ _HOME = {
     "average": "ensemble",
     "beside_published": "protocols",
     "build_spec": "spec",
+    "calibrated": "decisions",
+    "calibration_table": "decisions",
     "choose_labels": "select",
     "compare_results": "compare",
+    "decisions_table": "decisions",
     "distinct_texts": "retrieval",
     "encode_prompts": "sensitivity",
     "ensemble_models": "ensemble",
+    "fit_decisions": "decisions",
     "from_templates": "prompts",
+    "gradient_relevance": "maps",
     "image_features": "features",
     "load_family": "families",
     "load_probe": "probe_pairs",
@@ -68,13 +88,21 @@ _HOME = {
     "metrics_table": "evaluate",
     "mixture_probabilities": "scoring",
     "model_key": "embeddings",
+    "overlay": "overlays",
+    "packed_boxes": "boxes",
+    "patch_margins": "maps",
+    "patch_similarity": "maps",
     "phrase_features": "features",
+    "pointing_game": "pointing",
     "probabilities": "scoring",
     "prompt_features": "features",
     "prompt_sensitivity": "sensitivity",
     "protocol_names": "protocols",
     "rank_flips": "flips",
+    "read_boxes": "boxes",
     "read_embeddings": "embeddings",
+    "read_sizes": "boxes",
+    "reliability_bins": "decisions",
     "report_features": "retrieval",
     "rescore": "rescoring",
     "retrieval_table": "retrieval",
@@ -88,7 +116,9 @@ _HOME = {
     "shipped_names": "prompts",
     "sides_from_boxes": "probe_truth",
     "summarise_alternatives": "alternatives",
+    "upsample": "maps",
     "write_embeddings": "embeddings",
+    "write_overlay": "overlays",
 }
 
 __all__ = [
@@ -96,7 +126,9 @@ __all__ = [
     "Cache",
     "Embeddings",
     "Encoded",
+    "HeatmapConfig",
     "Images",
+    "Judged",
     "MinimalPair",
     "ModelKey",
     "Probe",
@@ -116,12 +148,17 @@ __all__ = [
     "average",
     "beside_published",
     "build_spec",
+    "calibrated",
+    "calibration_table",
     "choose_labels",
     "compare_results",
+    "decisions_table",
     "distinct_texts",
     "encode_prompts",
     "ensemble_models",
+    "fit_decisions",
     "from_templates",
+    "gradient_relevance",
     "image_features",
     "load_family",
     "load_probe",
@@ -132,13 +169,21 @@ __all__ = [
     "metrics_table",
     "mixture_probabilities",
     "model_key",
+    "overlay",
+    "packed_boxes",
+    "patch_margins",
+    "patch_similarity",
     "phrase_features",
+    "pointing_game",
     "probabilities",
     "prompt_features",
     "prompt_sensitivity",
     "protocol_names",
     "rank_flips",
+    "read_boxes",
     "read_embeddings",
+    "read_sizes",
+    "reliability_bins",
     "report_features",
     "rescore",
     "retrieval_table",
@@ -152,7 +197,9 @@ __all__ = [
     "shipped_names",
     "sides_from_boxes",
     "summarise_alternatives",
+    "upsample",
     "write_embeddings",
+    "write_overlay",
 ]
 
 

@@ -142,7 +142,7 @@ def _rates(y: Float[np.ndarray, "n"], decided: np.ndarray, weights: metrics.Repl
     estimate, replicates = (
         metrics.confusion(y, decided, one_group, 1, drawn) for drawn in (metrics.unit_weights(len(y)), weights)
     )
-    row = {}
+    row: dict[str, float] = {}
     for name in RATES:
         (value,), draws = _rate(estimate, name), _rate(replicates, name)
         low, high, _, _ = metrics.percentile_interval(draws)

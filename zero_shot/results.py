@@ -81,7 +81,8 @@ class Results:
     def summary(self) -> str:
         """Return scores and decisions as a terminal shows them: tables, then what has to be known to read them."""
         parts = [_for_terminal(self.metrics, SHOWN)]
-        parts += [f"{row.finding}: {row.reason}" for row in self.metrics.itertuples() if row.reason]
+        told = self.metrics[self.metrics["reason"] != ""]
+        parts += [f"{finding}: {reason}" for finding, reason in zip(told["finding"], told["reason"], strict=True)]
         for table, columns in ((self.decided.decisions, DECISIONS_SHOWN), (self.decided.readers, READERS_SHOWN)):
             if table is not None:
                 parts.append(_for_terminal(table, columns))

@@ -103,6 +103,17 @@ def mixture_probabilities(
         negative: likewise.
         scale: the model's logit scale.
     """
+    return torch.sigmoid(mixture_margins(images, positive, negative, scale=scale))
+
+
+def mixture_margins(
+    images: Float[Tensor, "n d"],
+    positive: tuple[Float[Tensor, "k d"], list[list[int]]],
+    negative: tuple[Float[Tensor, "m d"], list[list[int]]],
+    *,
+    scale: float,
+) -> Float[Tensor, "n c"]:
+    """Return `log p - log q`, the log-odds of `mixture_probabilities`."""
 
     def evidence(features: Float[Tensor, "k d"], rows: list[list[int]]) -> Float[Tensor, "n c"]:
         logits = scale * images @ features.T
@@ -110,7 +121,7 @@ def mixture_probabilities(
             return logits[:, [own[0] for own in rows]]
         return torch.stack([logits[:, own].logsumexp(dim=1) - math.log(len(own)) for own in rows], dim=1)
 
-    return torch.sigmoid(evidence(*positive) - evidence(*negative))
+    return evidence(*positive) - evidence(*negative)
 
 
 def score_phrases(
