@@ -243,24 +243,20 @@ def side_by_side(table: pd.DataFrame) -> str:
     return shown.to_string()
 
 
-def main(folders: Sequence[Path], experiment: Sequence[str] = ()) -> None:
-    """Print result folders side by side: AUROC with interval, and paired differences to the first.
-
-    Args:
-        folders: result folders of run_zero_shot.py, the first to compare with.
-        experiment: blocks of the specification that were changed on purpose, such as models, prompts or scoring.
-    """
-    print(side_by_side(compare_results(folders, experiment=experiment)))
-
-
 def cli() -> int:
     """Run from the command line; 2 for a comparison that is refused."""
     import tyro  # noqa: PLC0415  (only the command line needs it)
 
-    def job(folders: tyro.conf.Positional[tuple[Path, ...]], /, experiment: tuple[str, ...] = ()) -> None:
-        main(folders, experiment)
+    def job(folders: tyro.conf.Positional[tuple[Path, ...]], *, experiment: tuple[str, ...] = ()) -> None:
+        """Print result folders side by side: AUROC with interval, and paired differences to the first.
 
-    return exit_code(lambda: tyro.cli(job, description=main.__doc__, use_underscores=True))
+        Args:
+            folders: result folders of run_zero_shot.py; the first is the one to compare with
+            experiment: what was changed on purpose: blocks of the specification such as models, prompts or scoring
+        """
+        print(side_by_side(compare_results(folders, experiment=experiment)))
+
+    return exit_code(lambda: tyro.cli(job, use_underscores=True))
 
 
 if __name__ == "__main__":
