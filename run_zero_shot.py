@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 def main(config: ZeroShotConfig) -> Results:
     """Score, evaluate overall and by group, write the files, and return the tables."""
-    from audit import Thresholds, disaggregate  # noqa: PLC0415  (pandas and torch, which -h does not need)
+    from audit import Thresholds, disaggregate, reliability_figure  # noqa: PLC0415  (pandas, which -h does not need)
     from cohort import group_table, parse_groups  # noqa: PLC0415
     from zero_shot.results import run, write  # noqa: PLC0415
 
     wanted = [parse_groups(text) for text in config.groups]
     results = run(config)
     groups = group_table(results.cohort, wanted)
-    fitted = results.decided.fitted
+    fitted, bins = results.decided.fitted, results.decided.reliability
     subgroups = disaggregate(
         results.predictions,
         results.truth,
@@ -37,7 +37,8 @@ def main(config: ZeroShotConfig) -> Results:
         n_replicates=config.n_replicates,
         seed=config.seed,
     )
-    write(results, subgroups, config.folder)
+    figures = {} if bins is None or bins.empty else {"reliability": reliability_figure(bins)}
+    write(results, subgroups, config.folder, figures=figures)
     print(results.flow)
     print(results.summary())
     print(f"results in {config.folder}")

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from audit.assemble import Scored, choose_examples, count_in_mean, headlines, mean_auroc
     from audit.cells import MEAN
     from audit.cost import Meter, metered
+    from audit.figures import reliability_figure
     from audit.report import Example, Headline, Judgement, Report, write_report
     from audit.sensitivity import POOLED, report_sensitivity
     from audit.simulated import SimulatedRun, summarise, write_simulated_report
@@ -35,6 +36,7 @@ __all__ = [
     "mean_auroc",
     "metered",
     "read_subgroups",
+    "reliability_figure",
     "report_sensitivity",
     "summarise",
     "write_report",
@@ -60,6 +62,7 @@ _HOMES = {
     "mean_auroc": "assemble",
     "metered": "cost",
     "read_subgroups": "subgroups",
+    "reliability_figure": "figures",
     "report_sensitivity": "sensitivity",
     "summarise": "simulated",
     "write_report": "report",

@@ -47,6 +47,7 @@ STYLE: Any = {
 }
 WIDTH = 3.9  # inches: readable on a phone without shrinking, and two or three abreast on a desktop
 REASON_FITS = 29  # letters of a reason that fit into a forest plot without touching the values on its right
+PLOTS_ABREAST = 2
 METRIC_NAMES = {"auroc": "AUROC", "tpr": "TPR", "fpr": "FPR"}
 
 
@@ -184,6 +185,52 @@ def prompt_figure(summary: pd.DataFrame, prompts: pd.DataFrame, model: str) -> s
         ]
         figure.legend(handles=handles, loc="outside upper left", frameon=False, fontsize=8.5, labelcolor=INK)
         return _svg(figure, f"AUROC by prompt and over patients, {model}")
+
+
+def reliability_figure(bins: pd.DataFrame) -> str:
+    """Return small reliability plots, a finding each: observed share over mean score, before and after calibration.
+
+    A point is a bin of about equally many validation scores; its bar is the 95 % interval of the share, its size the
+    number of images. Calibrated scores lie on the dashed diagonal.
+
+    Args:
+        bins: finding, stage ("before", "after"), n, mean_score, mean_label, low, high, as `zero_shot.reliability_bins`
+            returns; empty bins have n 0.
+
+    Raises:
+        ValueError: there is no bin with an image.
+    """
+    filled = bins[bins["n"] > 0]
+    if filled.empty:
+        raise ValueError("no bin with an image: there is nothing to draw")
+    findings = list(dict.fromkeys(filled["finding"]))
+    rows = math.ceil(len(findings) / PLOTS_ABREAST)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.5 + 1.85 * rows))
+        grid = figure.subplots(rows, PLOTS_ABREAST, sharex=True, sharey=True, squeeze=False).flatten()
+        for axes, finding in zip(grid, findings, strict=False):
+            axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)))
+            for stage, colour in (("before", SECOND), ("after", ACCENT)):
+                own = filled[(filled["finding"] == finding) & (filled["stage"] == stage)].sort_values("mean_score")
+                axes.vlines(own["mean_score"], own["low"], own["high"], color=colour, linewidth=1.0)
+                axes.plot(own["mean_score"], own["mean_label"], color=colour, linewidth=0.9)
+                sizes = 6 + 40 * own["n"] / filled["n"].max()
+                axes.scatter(own["mean_score"], own["mean_label"], s=sizes, color=colour, linewidths=0, zorder=3)
+            axes.set_title(finding, fontsize=8.5, color=INK, loc="left")
+            axes.set_xlim(-0.03, 1.03)
+            axes.set_ylim(-0.03, 1.03)
+            axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+            axes.set_yticks([0, 0.5, 1], ["0", "½", "1"])
+        for axes in grid[len(findings) :]:
+            axes.set_axis_off()
+        figure.supxlabel("mean score of a bin", fontsize=9, color=MUTED)
+        figure.supylabel("share with the finding", fontsize=9, color=MUTED)
+        handles = [
+            Line2D([], [], color=colour, marker="o", markersize=4.5, linewidth=0.9, label=label)
+            for colour, label in ((SECOND, "as scored"), (ACCENT, "calibrated on validation patients"))
+        ]
+        figure.legend(handles=handles, loc="outside upper left", ncols=2, frameon=False, fontsize=8.5, labelcolor=INK)
+        return _svg(figure, "Reliability of the scores before and after calibration")
 
 
 def _fill(enough: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 import metrics
-from atomic import write_json, write_whole
+from atomic import write_json, write_text, write_whole
 from cohort import Exposure, Flow, ImageStore, open_images, read_cohort
 from zero_shot.config import ZeroShotConfig
 from zero_shot.decisions import Judged
@@ -31,6 +31,7 @@ EMBEDDINGS = "embeddings.h5"
 SOMETIMES = (
     *("exposure.csv", "published.csv", "thresholds.json", "calibration.json"),
     *("decisions.csv", "calibration.csv", "reliability.csv", "calibrated.csv", "readers.csv"),
+    "reliability.svg",
 )
 """Files that not every evaluation has: those of an earlier one are removed."""
 SHOWN = ("finding", "n", "n_pos", "patients", "auroc", "low", "high", "auprc", "auprc_low", "auprc_high", "status")
@@ -179,8 +180,10 @@ def run(config: ZeroShotConfig) -> Results:
     )
 
 
-def write(results: Results, subgroups: pd.DataFrame, folder: Path) -> None:
+def write(results: Results, subgroups: pd.DataFrame, folder: Path, *, figures: Mapping[str, str] | None = None) -> None:
     """Write predictions, truth, metrics, subgroups, flow (CSV) and spec.json into `folder`, each whole or not at all.
+
+    `figures` are drawings by name, as SVG text.
 
     Where thresholds and calibration were fitted, also thresholds.json, calibration.json, and the tables of `Decided`.
     truth.csv holds the labels that the scores were judged by and the patient of every image, so that two folders can be
@@ -206,6 +209,8 @@ def write(results: Results, subgroups: pd.DataFrame, folder: Path) -> None:
         with write_whole(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")
     results.flow.write(folder / "flow.csv")
+    for name, drawing in (figures or {}).items():
+        write_text(folder / f"{name}.svg", drawing)
     if results.decided.fitted is not None:
         write_json(folder / "thresholds.json", metrics.thresholds_to_json(results.decided.fitted.thresholds))
         if results.decided.fitted.calibrators:

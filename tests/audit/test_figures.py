@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from audit.figures import prompt_figure
+from audit.figures import prompt_figure, reliability_figure
 
 SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 AUROCS = {"Edema": [0.6, 0.7, 0.95, 0.85], "mean": [0.7, 0.75, 0.8, 0.78], "Fracture": [0.55, 0.9, 0.8, 0.97]}
@@ -65,3 +65,32 @@ def test_a_finding_that_is_undefined_is_left_out():
 def test_a_model_that_is_not_in_the_table_is_named():
     with pytest.raises(ValueError, match="no row of the model 'x' with an AUROC; the table has m"):
         prompt_figure(*tables(), "x")
+
+
+def bins():
+    rows = [
+        ("Edema", "before", 0.2, 0.1, 10),
+        ("Edema", "before", 0.8, 0.5, 40),
+        ("Edema", "after", 0.1, 0.1, 50),
+        ("Mass", "before", 0.5, 0.9, 20),
+        ("Mass", "before", 0.9, 0.9, 0),
+    ]
+    frame = pd.DataFrame(rows, columns=["finding", "stage", "mean_score", "mean_label", "n"])
+    return frame.assign(low=frame["mean_label"] - 0.05, high=frame["mean_label"] + 0.05)
+
+
+def test_a_reliability_plot_has_a_panel_a_finding_and_a_dot_a_filled_bin():
+    root = ET.fromstring(reliability_figure(bins()))
+    assert [word for word in words(root) if word in ("Edema", "Mass")] == ["Edema", "Mass"]
+    panels = [group for group in root.iter(f"{SVG}g") if (group.get("id") or "").startswith("axes_")]
+    dots = []
+    for panel in panels:
+        drawn = [g for g in panel.iter(f"{SVG}g") if (g.get("id") or "").startswith("PathCollection")]
+        # Dots of several sizes are paths, those of one size uses of a path that is defined once.
+        dots.append(sum(len(list(g.iter(f"{SVG}use"))) or len(list(g.iter(f"{SVG}path"))) for g in drawn))
+    assert dots == [3, 1]
+
+
+def test_bins_without_any_image_are_refused():
+    with pytest.raises(ValueError, match="nothing to draw"):
+        reliability_figure(bins().assign(n=0))
