@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 NO_FILE_NAME = re.compile(r"[^\w.-]+")
 """What ids of some archives contain, such as slashes."""
-UNITS = {"gradient": "share of the log-odds", "similarity": "log-odds of the place alone"}
+UNITS = {"gradient": "part of the log-odds", "similarity": "log-odds of the place alone"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

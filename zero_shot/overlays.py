@@ -96,7 +96,7 @@ def write_overlay(
         figure = Figure(figsize=(7.2, 4.0), dpi=125, layout="constrained")
         film, evidence, scale = figure.subplots(1, 3, width_ratios=(1, 1, 0.05))
         has_box = box is not None and bool(np.isfinite(box).all())
-        film.set_title("film; it lies in the box" if has_box else "film", fontsize=10)
+        film.set_title("film; box: its known place" if has_box else "film", fontsize=10)
         evidence.set_title("evidence for it", fontsize=10)
         for axes, picture in ((film, image), (evidence, painted)):
             axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="bicubic")
