@@ -5,11 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real, Shaped
 
-from metrics.auroc import check_groups, checked
+from metrics.auroc import check_groups, checked, ratio
 from metrics.resampling import ReplicateWeights
-
-FLOATS = 2_000_000
-"""Counts turned into floats at a time, so that a large archive's matrix is never held twice."""
 
 
 def decide(s: Real[np.ndarray, "n"], threshold: float) -> Bool[np.ndarray, "n"]:
@@ -115,11 +112,7 @@ def confusion(
     n_units, n_cells = weights.counts.shape[1], 4 * n_groups
     cell = (positive * 2 + decisions)[inside] * n_groups + groups[inside]
     per_unit = np.bincount(weights.unit[inside] * n_cells + cell, minlength=n_units * n_cells)
-    per_unit = per_unit.reshape(n_units, n_cells).astype(np.float64)
-    totals = np.zeros((weights.n_replicates, n_cells))
-    rows = max(1, FLOATS // n_units)
-    for begin in range(0, weights.n_replicates, rows):
-        totals[begin : begin + rows] = weights.counts[begin : begin + rows].astype(np.float64) @ per_unit
+    totals = weights.totals(per_unit.reshape(n_units, n_cells).astype(np.float64))
     negative_no, negative_yes, positive_no, positive_yes = np.split(totals, 4, axis=1)
     return Confusion(
         true_positives=positive_yes,
@@ -130,6 +123,4 @@ def confusion(
 
 
 def _share(part: Float[np.ndarray, "r g"], remainder: Float[np.ndarray, "r g"]) -> Float[np.ndarray, "r g"]:
-    whole = part + remainder
-    share: Float[np.ndarray, "r g"] = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
-    return share
+    return ratio(part, part + remainder)

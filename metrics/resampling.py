@@ -48,14 +48,17 @@ class ReplicateWeights:
         return taken
 
     def sums(self, values: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "r k"]:
-        """Return the weighted sum of every column in every replicate: summed per patient first, then one product."""
+        """Return the weighted sum of every column in every replicate: summed per unit first, then one product."""
         n_units = self.counts.shape[1]
-        per_unit = np.stack([np.bincount(self.unit, column, n_units) for column in values.T], axis=1)
-        sums = np.empty((self.n_replicates, values.shape[1]))
-        rows = max(1, FLOATS // n_units)
+        return self.totals(np.stack([np.bincount(self.unit, column, n_units) for column in values.T], axis=1))
+
+    def totals(self, per_unit: Real[np.ndarray, "p k"]) -> Float[np.ndarray, "r k"]:
+        """Return for every replicate the sum over units of what each has, as often as it was drawn."""
+        totals = np.empty((self.n_replicates, per_unit.shape[1]))
+        rows = max(1, FLOATS // len(per_unit))
         for begin in range(0, self.n_replicates, rows):
-            sums[begin : begin + rows] = self.counts[begin : begin + rows].astype(np.float64) @ per_unit
-        return sums
+            totals[begin : begin + rows] = self.counts[begin : begin + rows].astype(np.float64) @ per_unit
+        return totals
 
 
 def patient_numbers(subject_ids: Sequence[Any] | np.ndarray) -> tuple[Int[np.ndarray, "n"], int]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics import ReplicateWeights, mean_replicates, means, patient_weights, unit_weights
+from metrics import ReplicateWeights, mean_replicates, patient_weights, resampling, unit_weights
 
 
 @given(st.integers(0, 10_000), st.integers(1, 60))
@@ -19,7 +19,7 @@ def test_a_weighted_mean_is_the_mean_of_copied_images(seed, floats):
         drawn = np.repeat(values, counts[weights.unit], axis=0)
         copied.append([column[~np.isnan(column)].mean() if (~np.isnan(column)).any() else np.nan for column in drawn.T])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(means, "FLOATS", floats)  # replicates in chunks of any size
+        patch.setattr(resampling, "FLOATS", floats)  # replicates in chunks of any size
         np.testing.assert_allclose(mean_replicates(values, weights), copied, rtol=0, atol=1e-12)
 
 

@@ -10,13 +10,13 @@ from metrics import (
     confusion,
     decide,
     patient_weights,
+    resampling,
     roc_points,
     threshold_at_fpr,
     threshold_at_tpr,
     unit_weights,
     youden_threshold,
 )
-from metrics import rates as rates_module
 
 
 def sample(n, seed):
@@ -26,7 +26,7 @@ def sample(n, seed):
 
 
 def test_rates_of_groups_rest_and_overall_equal_scikit_learn(monkeypatch):
-    monkeypatch.setattr(rates_module, "FLOATS", 200)  # several chunks of replicates
+    monkeypatch.setattr(resampling, "FLOATS", 200)  # several chunks of replicates
     y, s, rng = sample(300, 0)
     groups = rng.integers(-1, 3, 300)
     weights = patient_weights(rng.integers(0, 70, 300), 7, rng)
