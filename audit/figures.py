@@ -216,7 +216,7 @@ def reliability_figure(bins: pd.DataFrame) -> str:
                 axes.plot(own["mean_score"], own["mean_label"], color=colour, linewidth=0.9)
                 sizes = 6 + 40 * own["n"] / filled["n"].max()
                 axes.scatter(own["mean_score"], own["mean_label"], s=sizes, color=colour, linewidths=0, zorder=3)
-            axes.set_title(finding, fontsize=8.5, color=INK, loc="left")
+            axes.set_title(finding, fontsize=7.5, color=INK, loc="left")
             axes.set_xlim(-0.03, 1.03)
             axes.set_ylim(-0.03, 1.03)
             axes.set_xticks([0, 0.5, 1], ["0", "½", "1"])

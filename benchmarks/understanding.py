@@ -16,7 +16,7 @@ from common import parser, report
 from simulated import prepared
 
 import models
-from cohort import open_images, read_cohort, read_texts
+from cohort import FINDINGS, open_images, read_cohort, read_texts
 from demo_plan import DemoConfig, Plan, scoring_of
 from run_train import main as train
 from run_zero_shot import main as score
@@ -36,12 +36,12 @@ from zero_shot import (
     retrieve,
     select_images,
     severity_truth,
+    shipped_names,
     sides_from_boxes,
 )
 from zero_shot.families import load_family
 from zero_shot.sensitivity import all_prompts, encode_prompts
 
-FAMILIES = ("radiologist", "chexzero", "cxr_clip", "sentence", "synonyms")
 MILD_BELOW, SEVERE_FROM = 0.55, 0.8  # where the phantom's reports begin to say "mild" and "severe"
 
 
@@ -166,7 +166,7 @@ def texts(bundle: Any, stages: Plan, images: Any, chosen: pd.DataFrame) -> dict[
 
 def wording(bundle: Any, images: Any, patients: list[str], truth: pd.DataFrame) -> dict[str, Any]:
     """Return how far the AUROC moves with the prompt, beside how far with the patients."""
-    families = [load_family(name) for name in FAMILIES]
+    families = [load_family(name) for name in shipped_names(FINDINGS)]
     findings = [finding for finding in load_prompts("radiologist").findings if finding != "No Finding"]
     prompts = all_prompts(families, findings)
     encoded = encode_prompts(bundle, image_features(bundle, images), images.ids, prompts)

@@ -207,9 +207,10 @@ def read_wordings(name_or_path: str | Path) -> Wordings:
     return Wordings(name, _strings(content, _TEMPLATES[0]), _strings(content, _TEMPLATES[1]), wordings)
 
 
-def shipped_names() -> tuple[str, ...]:
-    """Return the names of the prompt sets that come with the project."""
-    return tuple(sorted(file.stem for file in SHIPPED.glob("*.json")))
+def shipped_names(findings: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the names of the prompt sets that come with the project, sorted: those with prompts for all `findings`."""
+    names = sorted(file.stem for file in SHIPPED.glob("*.json"))
+    return tuple(name for name in names if set(findings) <= set(read_wordings(name).wordings))
 
 
 def pool(wordings: Mapping[str, Wording], *, name: str) -> PromptSet:

@@ -97,7 +97,7 @@ def test_a_more_severe_finding_changes_the_film_more(finding):
 @pytest.mark.parametrize("view", ["PA", "LATERAL"])
 def test_every_device_is_seen(kind, view):
     lesion = Lesion(finding="Support Devices", kind=kind, severity=0.8)
-    assert np.sort(change(lesion, view=view), axis=None)[-100] > 4
+    assert np.sort(change(lesion, view=view), axis=None)[-100] > 3  # grey levels; processors round them differently
     assert ("Support Devices" in film([lesion], view=view).boxes) == (view == "PA")
 
 

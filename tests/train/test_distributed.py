@@ -1,6 +1,7 @@
 """Two processes that share a batch compute what one does with all of it."""
 
 import doctest
+import math
 import os
 import runpy
 import socket
@@ -60,8 +61,11 @@ def test_loss_and_gradient_of_two_processes_are_those_of_one(two, alone, case):
     wanted = alone(form, 1, texts)
     for ours in (process["results"][case] for process in two):
         assert ours.keys() == wanted.keys()
+        apart = {name: float((ours[name] - value).norm()) for name, value in wanted.items()}
+        # A single tensor may be off by a little more: float32 sums are in another order, and how so is the processor's.
+        assert math.hypot(*apart.values()) <= 1e-6 * math.hypot(*(float(value.norm()) for value in wanted.values()))
         for name, value in wanted.items():
-            assert float((ours[name] - value).norm() / value.norm().clamp_min(1)) <= 1e-6, name
+            assert apart[name] <= 3e-6 * max(1.0, float(value.norm())), name
 
 
 def test_processes_add_and_agree(two):

@@ -5,7 +5,6 @@ from itertools import product
 
 import pytest
 
-from cohort import FINDINGS
 from zero_shot.families import POOLED, load_family
 from zero_shot.prompts import load_prompts, shipped_names
 
@@ -72,14 +71,15 @@ def test_phrases_without_terms_are_one_prompt(family):
 @pytest.mark.parametrize("name", shipped_names())
 def test_the_last_prompt_of_a_shipped_family_is_that_of_its_prompt_set(name):
     family, prompts = load_family(name), load_prompts(name)
-    for finding in FINDINGS:
+    for finding in prompts.findings:
         assert family.prompts(finding)[-1].pair == prompts.pairs[finding]
 
 
 @pytest.mark.parametrize("name", shipped_names())
 def test_shipped_families_have_no_two_prompts_of_one_name_or_one_wording(name):
-    for finding in FINDINGS:
-        prompts = load_family(name).prompts(finding)
+    family = load_family(name)
+    for finding in family.wordings:
+        prompts = family.prompts(finding)
         assert len({str(prompt) for prompt in prompts}) == len({prompt.pair for prompt in prompts}) == len(prompts)
 
 
