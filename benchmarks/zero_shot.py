@@ -1,15 +1,17 @@
 """What zero-shot evaluation costs, as ratios within one run: against the reference recipe, and against scikit-learn.
 
 python benchmarks/zero_shot.py --json
-python benchmarks/zero_shot.py --parts bootstrap rescoring          # a minute; also: encoding
+python benchmarks/zero_shot.py --parts bootstrap rescoring          # a minute; also: retrieval, encoding
 
 The baseline of scoring is CheXzero's recipe in our own code: one film at a time, normalised and resized by itself in
 float32, encoded once for the positive and once more for the negative prompts, one finding's text after the other. Both
 sides get the same random films of 320 pixels and ViT-B/32 with random weights, and give the same probabilities.
 """
 
+import resource
 import statistics
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -25,9 +27,9 @@ from threadpoolctl import threadpool_limits
 from torch.nn.functional import normalize
 from torchvision.transforms import Compose, InterpolationMode, Normalize, Resize
 
+import metrics
 import models
 from cohort import FINDINGS, open_images
-from metrics import auroc_matrix, patient_weights
 from models import CHEXZERO, Bundle
 from zero_shot import PromptPair, PromptSet, from_templates, margins, score
 from zero_shot.prompts import NO_FINDING, expand
@@ -43,7 +45,8 @@ N_PROMPTS, N_EMBEDDINGS, WIDTH = 1_000, 100_000, 512
 N_IMAGES, N_PATIENTS, PREVALENCE, N_REPLICATES = 20_000, 6_000, 0.1, 1_000
 N_BASELINE = 2
 """replicates that scikit-learn computes; its time is scaled up to N_REPLICATES"""
-PARTS = ("encoding", "rescoring", "bootstrap")
+N_PAIRS, PAIR_WIDTH, DUPLICATES = 50_000, 128, 0.3
+PARTS = ("retrieval", "bootstrap", "rescoring", "encoding")
 
 
 def reference_scores(bundle: Bundle, path: Path, labels: Sequence[str]) -> np.ndarray:
@@ -54,7 +57,7 @@ def reference_scores(bundle: Bundle, path: Path, labels: Sequence[str]) -> np.nd
     transform = Compose(
         [
             Normalize(CHEXZERO.mean * 3, CHEXZERO.std * 3),
-            Resize(CHEXZERO.size, interpolation=InterpolationMode.BICUBIC, antialias=False),
+            Resize(CHEXZERO.image_size, interpolation=InterpolationMode.BICUBIC, antialias=False),
         ]
     )
     network: Any = bundle.model
@@ -130,10 +133,12 @@ def bootstrap(repeats: int) -> dict[str, Any]:
     areas: dict[str, np.ndarray] = {}
 
     def ours() -> None:
-        areas["ours"] = auroc_matrix(labels, scores, patient_weights(patients, N_REPLICATES, np.random.default_rng(1)))
+        areas["ours"] = metrics.auroc_matrix(
+            labels, scores, metrics.patient_weights(patients, N_REPLICATES, np.random.default_rng(1))
+        )
 
     def scikit_learn() -> None:
-        weights = patient_weights(patients, N_REPLICATES, np.random.default_rng(1))
+        weights = metrics.patient_weights(patients, N_REPLICATES, np.random.default_rng(1))
         counts = weights.take(slice(N_BASELINE), np.arange(N_IMAGES))
         each = [
             [roc_auc_score(y, s, sample_weight=own) for y, s in zip(labels.T, scores.T, strict=True)] for own in counts
@@ -151,6 +156,23 @@ def bootstrap(repeats: int) -> dict[str, Any]:
     }
 
 
+def retrieval() -> dict[str, Any]:
+    """Time ranks in both directions over all pairs of images and texts, of which some texts are the same."""
+    rng = np.random.default_rng(0)
+    n_texts = round(N_PAIRS * (1 - DUPLICATES))
+    images, texts = (rng.normal(size=(n, PAIR_WIDTH)).astype(np.float32) for n in (N_PAIRS, n_texts))
+    content = np.concatenate([np.arange(n_texts), rng.integers(0, n_texts, N_PAIRS - n_texts)])
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    metrics.image_to_text_ranks(images, texts, content)
+    metrics.text_to_image_ranks(images, texts, content)
+    return {
+        "retrieval_seconds": time.perf_counter() - start,
+        "retrieval_extra_mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - kilobytes) / 1024,
+        "retrieval_matrix_mb": 4 * N_PAIRS * n_texts / 2**20,
+    }
+
+
 def main() -> None:
     """Run the parts asked for and print their figures."""
     arguments = parser(__doc__)
@@ -159,6 +181,8 @@ def main() -> None:
     arguments.add_argument("--n_films", type=int, default=500)
     asked = arguments.parse_args()
     figures: dict[str, Any] = {}
+    if "retrieval" in asked.parts:  # first, because a process's peak memory never falls
+        figures |= retrieval()
     if "bootstrap" in asked.parts:
         figures |= bootstrap(asked.repeats)
     if "rescoring" in asked.parts:

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from models.architecture import build, published_names
-    from models.bundle import Bundle, encode_images, encode_texts, fingerprint, image_features, text_features
+    from models.bundle import (
+        Bundle,
+        encode_images,
+        encode_many_texts,
+        encode_texts,
+        fingerprint,
+        image_features,
+        text_features,
+    )
     from models.checkpoint import find_beside, load, save
     from models.chexzero import refuse_other_than_chexzero, save_chexzero
     from models.depths import layer_depths
@@ -26,6 +34,7 @@ _HOME = {
     "drop_patches": "training_only",
     "encode_images": "bundle",
     "encode_places": "places",
+    "encode_many_texts": "bundle",
     "encode_texts": "bundle",
     "fingerprint": "bundle",
     "find_beside": "checkpoint",
@@ -57,6 +66,7 @@ __all__ = [
     "checkpoint_activations",
     "drop_patches",
     "encode_images",
+    "encode_many_texts",
     "encode_places",
     "encode_texts",
     "find_beside",

@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 from cohort.report_sentences import index_sentences
 from metrics import retrieval_figures
-from models import Bundle, encode_images, encode_texts, tokenize
+from models import Bundle, encode_images, encode_many_texts, tokenize
 from train.config import TrainConfig
 from train.pairs import Pairs
 from train.recorder import Evaluate
@@ -42,7 +42,7 @@ def retrieval(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> dict[str, fl
     reports, column = np.unique(np.array(pairs.texts, dtype=object), return_inverse=True)
     relevant: Bool[np.ndarray, "n m"] = column[:, None] == np.arange(len(reports))
     images = _image_features(bundle, pairs)
-    similarity = (images @ _report_features(bundle, reports.tolist(), config).T).cpu().numpy()
+    similarity = (images @ _report_features(bundle, reports.tolist(), config).T).numpy()
     directions = {"image_to_text": (similarity, relevant), "text_to_image": (similarity.T, relevant.T)}
     return {
         f"{direction}/{name}": value
@@ -65,7 +65,7 @@ def _first(pairs: Pairs, n: int) -> Pairs:
 
 def _image_features(bundle: Bundle, pairs: Pairs) -> Float[Tensor, "n d"]:
     parts = np.array_split(pairs.rows, -(-len(pairs) // AT_ONCE))
-    return torch.cat([encode_images(bundle, torch.from_numpy(pairs.images.read(rows))) for rows in parts])
+    return torch.cat([encode_images(bundle, torch.from_numpy(pairs.images.read(rows))).cpu() for rows in parts])
 
 
 def _report_features(bundle: Bundle, reports: list[str], config: TrainConfig) -> Float[Tensor, "m d"]:
@@ -74,5 +74,5 @@ def _report_features(bundle: Bundle, reports: list[str], config: TrainConfig) ->
     else:
         texts, members = index_sentences(reports)
     tokens = tokenize(texts, bundle.tokenizer, context_length=bundle.context_length)
-    features = torch.cat([encode_texts(bundle, part) for part in torch.split(tokens, AT_ONCE)])
+    features = encode_many_texts(bundle, tokens)
     return normalize(torch.stack([features[own].mean(dim=0) for own in members]), dim=-1)

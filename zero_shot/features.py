@@ -12,7 +12,6 @@ from torch.nn.functional import normalize
 import models
 from zero_shot.images import Images
 
-TEXT_BATCH = 256
 Phrases: TypeAlias = tuple[Float[Tensor, "k d"], list[list[int]]]
 """Features of k distinct phrases, and each finding's rows among them."""
 
@@ -68,7 +67,7 @@ def phrase_features(bundle: models.Bundle, prompts: Sequence[Sequence[str]]) -> 
             raise ValueError(f"prompts of finding {finding}: {list(phrases)!r} has no phrase, or one of empty text")
     distinct = list(dict.fromkeys(chain.from_iterable(prompts)))
     tokens = models.tokenize(distinct, bundle.tokenizer, context_length=bundle.context_length, on_overflow="error")
-    encoded = torch.cat([models.encode_texts(bundle, batch).cpu() for batch in torch.split(tokens, TEXT_BATCH)])
+    encoded = models.encode_many_texts(bundle, tokens)
     _refuse_not_finite(encoded, bundle, "prompts")
     place = {phrase: row for row, phrase in enumerate(distinct)}
     return encoded, [[place[phrase] for phrase in phrases] for phrases in prompts]

@@ -17,7 +17,7 @@ from cohort import Flow, ImageStore, align
 from cohort.report_sentences import distinct_sentences, index_sentences
 from metrics.retrieval import DEPTHS
 from models.tokens import pad_id
-from zero_shot.features import TEXT_BATCH, image_features
+from zero_shot.features import image_features
 from zero_shot.images import Images
 
 ReadAs = Literal["reports", "sentences"]
@@ -154,7 +154,7 @@ def report_features(
     wider = models.tokenize(pieces, bundle.tokenizer, context_length=bundle.context_length + 1)
     is_cut = (wider[:, -1] != pad_id(bundle.tokenizer)).numpy()
     tokens = models.tokenize(pieces, bundle.tokenizer, context_length=bundle.context_length)
-    encoded = torch.cat([models.encode_texts(bundle, batch).cpu() for batch in torch.split(tokens, TEXT_BATCH)])
+    encoded = models.encode_many_texts(bundle, tokens)
     features = torch.stack([encoded[own].mean(dim=0) for own in members])
     return normalize(features, dim=-1), sum(bool(is_cut[own].any()) for own in members)
 

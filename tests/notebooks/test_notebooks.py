@@ -55,7 +55,10 @@ def test_the_zero_shot_notebook_runs_from_an_empty_folder_to_roc_curves(zero_sho
     assert any("image/png" in data for data in zero_shot["roc"])
     for cell in ("auc", "reference"):
         assert "Pleural Effusion" in zero_shot[cell][-1]["text/plain"]
+    assert "fitted-on-validation" in zero_shot["decisions-code"][-1]["text/html"]
+    assert any("image/svg+xml" in data for data in zero_shot["calibration-code"])
     assert (run / "model" / "latest").is_file()
+    assert (run / "predictions" / "embeddings.h5").is_file()
 
 
 @pytest.mark.usefixtures("zero_shot")
