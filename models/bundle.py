@@ -113,7 +113,7 @@ def encode_many_texts(
     Texts of like length share a batch: where padding can be cut, hardly any of it is computed.
     """
     by_length = (tokens != pad_id(bundle.tokenizer)).sum(dim=1).argsort(stable=True)
-    features = torch.cat([encode_texts(bundle, tokens[rows]).cpu() for rows in by_length.split(batch_size)])
+    features = torch.cat([encode_texts(bundle, tokens[rows]).cpu() for rows in torch.split(by_length, batch_size)])
     return features[by_length.argsort()]
 
 
