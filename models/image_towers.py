@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 from huggingface_hub.errors import HfHubHTTPError
 from open_clip.timm_model import TimmModel
 from torch import nn
@@ -72,6 +73,7 @@ def _timm_tower(name: str, *, image_size: int | None) -> ImageTower:
         kind = re.split(r"[._]", name)[0]
         near = (timm.list_models(f"*{kind}*") or timm.list_models())[:12]
         raise ValueError(f"image tower {name!r} is unknown to timm {timm.__version__}; known: {', '.join(near)}, ...")
+    _refuse_hidden_head(name)
     published: Any = timm.get_pretrained_cfg(name)
     return _image_tower(
         name,
@@ -80,6 +82,18 @@ def _timm_tower(name: str, *, image_size: int | None) -> ImageTower:
         std=published.std,
         trunk=partial(_published_trunk, name),
     )
+
+
+def _refuse_hidden_head(name: str) -> None:
+    """Refuse networks that widen their pooled features in a layer of their own, which open_clip's adapter overlooks."""
+    with torch.device("meta"):
+        trunk: Any = timm.create_model(name)
+    width = getattr(trunk, "head_hidden_size", None) or trunk.num_features
+    if width != trunk.num_features:
+        raise ValueError(
+            f"image tower 'timm:{name}' has a layer of {width} behind its pooling of {trunk.num_features}, which "
+            f"open_clip's adapter for timm cannot project; take another network, such as convnext_tiny or densenet121"
+        )
 
 
 def _image_tower(

@@ -143,6 +143,8 @@ def test_placed_weights_of_another_architecture_are_an_error(place, clip_weights
 @pytest.mark.parametrize(
     ("tower", "message"),
     [
+        ("timm:mobilenetv3_small_050", "has a layer of 1024 behind its pooling of 288, which .* take another network"),
+        ("timm:test_mambaout", "has a layer of 256 behind its pooling of 64"),
         ("timm:convnxt_tiny", r"'convnxt_tiny' is unknown to timm .*known: "),
         ("convnext_tiny", r"none of timm:NAME, hf:OWNER/NAME and a folder"),
     ],
