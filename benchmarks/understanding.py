@@ -1,10 +1,9 @@
 """What the demo's model sees and reads: decisions, heatmaps, probes, retrieval and the spread over prompts.
 
-python benchmarks/understanding.py --seed 1 --json
-python benchmarks/understanding.py --seed 1 --reuse          # the model that an earlier call trained
+make demo && python benchmarks/understanding.py --json
 
-Against what was drawn into the held-out films of a simulated archive of that seed. One model: the figures say what the
-tools find in it, not how such models are in general.
+Against what was drawn into the held-out films of the demo's archive. One model: the figures say what the tools find in
+it, not how such models are in general.
 """
 
 from pathlib import Path
@@ -13,12 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from common import parser, report
-from simulated import prepared
 
 import models
 from cohort import FINDINGS, open_images, read_cohort, read_texts
-from demo_plan import DemoConfig, Plan, scoring_of
-from run_train import main as train
+from demo_plan import DemoConfig, Plan, plan, scoring_of
 from run_zero_shot import main as score
 from zero_shot import (
     ask,
@@ -47,7 +44,7 @@ MILD_BELOW, SEVERE_FROM = 0.55, 0.8  # where the phantom's reports begin to say 
 
 def decisions(stages: Plan, config: DemoConfig) -> dict[str, Any]:
     """Return the figures of `run_zero_shot.py` whose thresholds and calibrators come from validation patients."""
-    results = score(scoring_of(stages.training, config, out_dir=config.out_dir / "predictions"))
+    results = score(scoring_of(stages.training, config, out_dir=config.out_dir / "understanding"))
     mean = results.metrics.set_index("finding").loc["mean"]
     calibration, made = results.decided.calibration, results.decided.decisions
     medians = calibration[calibration["finding"] != "No Finding"].groupby("stage").median(numeric_only=True)
@@ -71,21 +68,12 @@ def shown(table: pd.DataFrame, value: str) -> str:
 
 
 def main() -> None:
-    """Train, or take the model that is there, and measure."""
+    """Measure the model that a demo left."""
     arguments = parser(__doc__)
-    arguments.add_argument("--seed", type=int, default=1)
-    arguments.add_argument("--n_patients", type=int, default=DemoConfig().n_patients)
-    arguments.add_argument("--minutes", type=float, default=DemoConfig().train_minutes)
-    arguments.add_argument("--reuse", action="store_true", help="do not train: take the model of an earlier call")
-    arguments.add_argument("--work_dir", type=Path, default=Path("runs/quality"), help="archives are kept here")
+    arguments.add_argument("--run", type=Path, default=DemoConfig().out_dir, help="folder of a demo")
     asked = arguments.parse_args()
-    folder = asked.work_dir / f"seed_{asked.seed}"
-    config = DemoConfig(
-        out_dir=folder, seed=asked.seed, n_patients=asked.n_patients, train_minutes=asked.minutes, n_replicates=500
-    )
-    stages = prepared(config)
-    if not asked.reuse:
-        train(stages.training)
+    config = DemoConfig(out_dir=asked.run, n_replicates=500)
+    stages = plan(config)
     figures = decisions(stages, config)
     bundle = models.load(stages.training.folder)
     truth = pd.read_csv(stages.archive.out_dir / "truth.csv").set_index("image_id")
@@ -98,8 +86,7 @@ def main() -> None:
         figures |= probes(bundle, stages, images, patients, here)
         figures |= texts(bundle, stages, images, chosen)
         figures |= wording(bundle, images, patients, here)
-    title = f"Understanding of one model, seed {asked.seed}, {asked.n_patients} patients, {len(images)} held-out films"
-    report(figures, title=title, json_path=asked.json)
+    report(figures, title=f"Understanding of {asked.run}, {len(images)} held-out films", json_path=asked.json)
 
 
 def heatmaps(bundle: Any, stages: Plan, images: Any, patients: list[str], *, resolution: int) -> dict[str, Any]:

@@ -18,9 +18,9 @@ import metrics
 from cohort import read_labels
 from exit_codes import exit_code
 from zero_shot.evaluate import MEAN
+from zero_shot.fingerprints import hash_of
 from zero_shot.images import refuse_repeated
 from zero_shot.prompts import NO_FINDING
-from zero_shot.spec import hash_of
 
 FOLLOWS = {
     "models": ("temperature", "logit_bias"),

@@ -20,10 +20,11 @@ from zero_shot.ensemble import Member, in_order, score_ensemble
 from zero_shot.evaluate import metrics_table
 from zero_shot.exposure import stamp
 from zero_shot.features import pick_device
+from zero_shot.fingerprints import labels_fingerprint
 from zero_shot.images import Images
 from zero_shot.prompts import PromptSet, load_prompts
 from zero_shot.protocols import Applied, apply_protocol, beside_text
-from zero_shot.select import labels_fingerprint, select_images
+from zero_shot.select import select_images
 from zero_shot.spec import build_spec
 from zero_shot.validation import Decided, Validation, decide, labels_of, validation_of
 

@@ -1,6 +1,5 @@
 """Which images are scored, and against which labels."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -137,11 +136,6 @@ def decide_labels(
     decided = decided.where(labelled_rows, np.nan, axis=0).loc[:, list(findings)]
     decided.loc[:, [finding for finding in findings if not labelled_columns[finding]]] = np.nan
     return decided.reset_index(names="image_id")
-
-
-def labels_fingerprint(truth: pd.DataFrame) -> str:
-    """Return the SHA-256 of a table of labels as it would be written."""
-    return hashlib.sha256(truth.to_csv(index=False).encode()).hexdigest()
 
 
 def rows_by_id(image_ids: Sequence[str], wanted: Sequence[str]) -> Int[np.ndarray, "n"]:

@@ -1,7 +1,5 @@
 """The evaluation specification: everything that a zero-shot number depends on, in one JSON with a hash."""
 
-import hashlib
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -9,6 +7,7 @@ from typing import Any
 
 from zero_shot.ensemble import Averaged, Member
 from zero_shot.evaluate import VERSIONS
+from zero_shot.fingerprints import hash_of
 from zero_shot.prompts import NO_FINDING, PromptSet
 
 SPEC_VERSION = 3
@@ -94,8 +93,3 @@ def build_spec(
             "versions": {package: version(package) for package in PACKAGES},
         },
     }
-
-
-def hash_of(evaluation: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a specification's `evaluation` block, independent of the order of its keys."""
-    return hashlib.sha256(json.dumps(evaluation, sort_keys=True, allow_nan=False).encode()).hexdigest()

@@ -21,9 +21,10 @@ from zero_shot.decisions import (
     fit_decisions,
     reliability_bins,
 )
+from zero_shot.fingerprints import labels_fingerprint
 from zero_shot.images import Images
 from zero_shot.protocols import Applied, find_readings, read_readings
-from zero_shot.select import choose_labels, labels_fingerprint, select_images
+from zero_shot.select import choose_labels, select_images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

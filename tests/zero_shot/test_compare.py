@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from atomic import write_json
 from zero_shot import build_spec, compare, compare_results, load_prompts, metrics_table
 from zero_shot.ensemble import Member
-from zero_shot.spec import hash_of
+from zero_shot.fingerprints import hash_of
 
 FINDINGS = ["Edema", "Fracture", "No Finding"]
 REPLICATES = 60

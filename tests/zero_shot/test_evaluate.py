@@ -11,7 +11,7 @@ import metrics
 from zero_shot import build_spec, load_prompts, metrics_table
 from zero_shot import evaluate as evaluate_module
 from zero_shot.ensemble import Member
-from zero_shot.spec import hash_of
+from zero_shot.fingerprints import hash_of
 
 FINDINGS = ["Edema", "Fracture", "No Finding"]
 
