@@ -5,6 +5,7 @@ back into one. A strictly rising calibrator leaves the AUROC alone; an isotonic 
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from metrics.resampling import patient_numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Calibrator:
+class Calibrator(ABC):
     """What all families have: where the fit comes from, or why there is none."""
 
     n: int
@@ -49,8 +50,8 @@ class Calibrator:
     def _family(self) -> str:
         return type(self).__name__.lower()
 
-    def _probabilities(self, margins: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-        raise NotImplementedError
+    @abstractmethod
+    def _probabilities(self, margins: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
