@@ -3,28 +3,36 @@
 python benchmarks/quality.py --seeds 1 2 3                   # the recipe, labels, CheXzero's recipe, shuffled reports
 python benchmarks/quality.py --seeds 1 2 3 --compare duplicates                  # equal normal reports, two losses
 python benchmarks/quality.py --seeds 100 101 --compare nothing --vary text_start=architecture --vary lr=2e-3,ema=0.99
+python benchmarks/quality.py --seeds 100 101 --compare nothing --vary texts=half_of_patients,epochs=24 --epochs 12 16
 python benchmarks/quality.py --seeds 1 --epochs 90 95                     # passes, where the machine is not quiet
+python benchmarks/quality.py --merge runs/a.json runs/b.json              # one table of what several calls measured
 
 A seed stands for an archive of its own, the weights and the order of the films. Choose on some seeds, report others.
 Differences are paired by seed; their interval is Student's over the seeds (none for a single one). Minutes mean what
 they say on a quiet machine only; elsewhere count passes, and give labels as many more as benchmarks/train_step.py says
-that their steps are cheaper.
+that their steps are cheaper. `texts=NAME` trains on reports rewritten by a function of REWRITTEN.
 """
 
 import ast
+import json
 import math
+import re
 import statistics
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+import pandas as pd
 from common import parser, report
 from scipy.stats import sem, t
 from simulated import prepared, train_and_score
 
 from audit import MEAN, mean_auroc
 from cohort import read_cohort, read_texts
+from cohort.sentences import split_sentences
 from demo_plan import DemoConfig, Plan
 from train import chexzero, supervised_predictions
 
@@ -35,8 +43,11 @@ OF_A_RECIPE = (
     *("grad_clip", "clamp_scale", "precision", "text_start", "text_rate", "batch_size", "augment", "antialias"),
 )
 """What CheXzero's recipe says; model, films, reports, minutes and seed are the demo's."""
+TEXTS = "texts"
+"""in a run's settings, which are the training's otherwise: the name of a rewriting"""
 WHOLE_REPORTS = {"objective": "reports", "form": "softmax"}
 SHARE_OF_NORMALS, NORMAL = 0.3, "No acute cardiopulmonary process."
+NEGATION = re.compile(r"\b(no|not|without)\b", re.IGNORECASE)
 Compare = Literal["recipes", "duplicates", "nothing"]
 
 
@@ -59,22 +70,45 @@ def compared(what: Compare) -> dict[str, dict[str, Any]]:
         return {OURS: {}, REFERENCE: reference, SHUFFLED: {"shuffle_reports": True}}
     if what == "duplicates":
         return {
-            PLAIN: {**WHOLE_REPORTS, "duplicates": "negatives"},
-            DUPLICATE_AWARE: {**WHOLE_REPORTS, "duplicates": "positives"},
+            PLAIN: {**WHOLE_REPORTS, "duplicates": "negatives", TEXTS: "equal_normals"},
+            DUPLICATE_AWARE: {**WHOLE_REPORTS, "duplicates": "positives", TEXTS: "equal_normals"},
         }
     return {OURS: {}}
 
 
-def with_equal_normals(stages: Plan) -> Plan:
-    """Return the plan with texts of which 30 % are one and the same normal report, as in real archives."""
-    texts = read_texts(stages.training.txt_filepath)
-    cohort = read_cohort(stages.training.cohort_filepath).set_index("image_id")
-    is_normal = cohort["No Finding"].reindex(texts["image_id"]).eq(1).to_numpy()
-    normals = np.flatnonzero(is_normal)[: round(SHARE_OF_NORMALS * len(texts))]
-    texts.loc[normals, "text"] = NORMAL
-    print(f"{len(normals)} of {len(texts)} reports are {NORMAL!r}")
-    path = stages.training.txt_filepath.with_name("equal_normals.csv")
-    texts.rename(columns={"text": "impression"}).to_csv(path, index=False)
+def equal_normals(texts: pd.Series, cohort: pd.DataFrame) -> pd.Series:
+    """Return the texts with 30 % of them one and the same normal report, as in real archives."""
+    normals = np.flatnonzero(cohort["No Finding"].eq(1))[: round(SHARE_OF_NORMALS * len(texts))]
+    return texts.where(~np.isin(np.arange(len(texts)), normals), NORMAL)
+
+
+def without_negations(texts: pd.Series, cohort: pd.DataFrame) -> pd.Series:
+    """Return the texts without the sentences that say no, not or without; "the lungs are clear" stays."""
+    del cohort
+    return texts.map(lambda text: " ".join(part for part in split_sentences(text) if not NEGATION.search(part)))
+
+
+def half_of_patients(texts: pd.Series, cohort: pd.DataFrame) -> pd.Series:
+    """Return the texts of every other patient, the others empty, so that their films are left out."""
+    return texts.where(cohort["subject_id"].rank(method="dense") % 2 == 0, "")
+
+
+REWRITTEN: dict[str, Callable[[pd.Series, pd.DataFrame], pd.Series]] = {
+    function.__name__: function for function in (equal_normals, without_negations, half_of_patients)
+}
+"""Name -> texts by image and the cohort's rows of the same images -> other texts"""
+
+
+def with_texts(stages: Plan, name: str) -> Plan:
+    """Return the plan with other texts to train on; prints how many images have another text and how many none."""
+    texts = read_texts(stages.training.txt_filepath).set_index("image_id")
+    cohort = read_cohort(stages.training.cohort_filepath).set_index("image_id").loc[texts.index]
+    rewritten = REWRITTEN[name](texts["text"], cohort)
+    print(
+        f"{name}: {(rewritten != texts['text']).sum()} of {len(texts)} texts changed, {(rewritten == '').sum()} empty"
+    )
+    path = stages.training.txt_filepath.with_name(f"{name}.csv")
+    texts.assign(impression=rewritten).drop(columns="text").to_csv(path)
     return stages._replace(training=replace(stages.training, txt_filepath=path))
 
 
@@ -84,8 +118,11 @@ def measure(
     """Return run -> its mean AUROC and that of every finding; `passes` of the runs and of labels replace minutes."""
     tables, found = {}, {}
     for_pairs, for_labels = ({"max_minutes": None, "epochs": n} for n in passes) if passes else ({}, {})
-    for name, overrides in runs.items():
-        results, _ = train_and_score(config, stages, {**for_pairs, **overrides}, name=name.replace("/", "_"))
+    for name, settings in runs.items():
+        overrides = {**for_pairs, **settings}
+        texts = overrides.pop(TEXTS, None)
+        own_stages = stages if texts is None else with_texts(stages, texts)
+        results, _ = train_and_score(config, own_stages, overrides, name=name.replace("/", "_"))
         tables[name] = results.metrics
     if with_labels:
         predictions = supervised_predictions(
@@ -112,6 +149,47 @@ def difference(ours: list[float], others: list[float]) -> dict[str, Any]:
     }
 
 
+def merged(paths: Sequence[Path]) -> tuple[str, dict[str, dict[str, Any]]]:
+    """Return the title and seed -> run -> areas of what several calls wrote with --json, in their order.
+
+    Raises:
+        ValueError: calls of other patients or length, a run of a seed in two files, or a seed that lacks a run.
+    """
+    files = [json.loads(path.read_text()) for path in paths]
+    titles = {one["title"] for one in files}
+    if len(titles) > 1:
+        raise ValueError(f"these files are of different settings, one wanted: {' / '.join(sorted(titles))}")
+    by_seed: dict[str, dict[str, Any]] = {}
+    for path, one in zip(paths, files, strict=True):
+        for seed, found in one["figures"]["findings"].items():
+            twice = found.keys() & by_seed.setdefault(seed, {}).keys()
+            if twice:
+                raise ValueError(f"{path} measured {sorted(twice)} on seed {seed}, as another file did: leave one out")
+            by_seed[seed] |= found
+    names = {name for found in by_seed.values() for name in found}
+    lacking = {seed: sorted(names - found.keys()) for seed, found in by_seed.items() if names - found.keys()}
+    if lacking:
+        raise ValueError(f"every seed needs every run, but some were not measured: {lacking}")
+    return titles.pop(), by_seed
+
+
+def compare_runs(by_seed: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return means by seed of every run, and its paired differences from the first one."""
+    means = {name: [found[name]["mean"] for found in by_seed.values()] for name in next(iter(by_seed.values()))}
+    first = next(iter(means))
+    figures: dict[str, Any] = {"seeds": " ".join(by_seed)}
+    for name, own in means.items():
+        figures[f"{name}: mean"] = statistics.mean(own)
+        figures[f"{name}: by seed"] = " ".join(f"{mean:.3f}" for mean in own)
+        if name != first:
+            for word, value in difference(own, means[first]).items():
+                figures[f"{name} less {first}: {word}"] = value
+    if SUPERVISED in means:
+        shares = [ours / ceiling for ours, ceiling in zip(means[first], means[SUPERVISED], strict=True)]
+        figures["share of supervised: by seed"] = " ".join(f"{share:.3f}" for share in shares)
+    return {**figures, "findings": by_seed}
+
+
 def main() -> None:
     """Measure every run on every seed; print means per seed and paired differences from the first run."""
     arguments = parser(__doc__)
@@ -123,9 +201,22 @@ def main() -> None:
     arguments.add_argument("--minutes", type=float, default=DemoConfig().train_minutes)
     arguments.add_argument("--epochs", type=int, nargs=2, default=(), metavar=("PAIRS", "LABELS"))
     arguments.add_argument("--work_dir", type=Path, default=Path("runs/quality"), help="archives are kept here")
+    arguments.add_argument("--merge", type=Path, nargs="+", metavar="JSON", help="train nothing, join earlier figures")
     asked = arguments.parse_args()
+    length = f"{asked.epochs[0]} passes" if asked.epochs else f"{asked.minutes:g} minutes"
+    title = f"Mean zero-shot AUROC, {asked.n_patients} patients, {length}"
+    if asked.merge:
+        title, by_seed = merged(asked.merge)
+    else:
+        by_seed = measure_all(asked)
+    report(compare_runs(by_seed), title=title, json_path=asked.json)
+
+
+def measure_all(asked: Namespace) -> dict[str, dict[str, Any]]:
+    """Return seed -> run -> areas of what was asked for."""
     runs = {**compared(asked.compare), **{text: overrides_of(text) for text in asked.vary}}
     runs = {name: settings for name, settings in runs.items() if name not in asked.without}
+    with_labels = asked.compare == "recipes" and SUPERVISED not in asked.without
     by_seed = {}
     for seed in asked.seeds:
         config = DemoConfig(
@@ -134,29 +225,10 @@ def main() -> None:
             n_patients=asked.n_patients,
             train_minutes=asked.minutes,
         )
-        stages = prepared(config)
-        stages = with_equal_normals(stages) if asked.compare == "duplicates" else stages
-        with_labels = asked.compare == "recipes" and SUPERVISED not in asked.without
-        by_seed[seed] = measure(stages, config, runs, with_labels=with_labels, passes=tuple(asked.epochs))
-    means = {name: [by_seed[seed][name]["mean"] for seed in asked.seeds] for name in by_seed[asked.seeds[0]]}
-    first = next(iter(means))
-    figures: dict[str, Any] = {}
-    for name, own in means.items():
-        figures[f"{name}: mean"] = statistics.mean(own)
-        figures[f"{name}: by seed"] = " ".join(f"{mean:.3f}" for mean in own)
-        if name != first:
-            for word, value in difference(own, means[first]).items():
-                figures[f"{name} less {first}: {word}"] = value
-    if SUPERVISED in means:
-        shares = [ours / ceiling for ours, ceiling in zip(means[first], means[SUPERVISED], strict=True)]
-        figures["share of supervised: by seed"] = " ".join(f"{share:.3f}" for share in shares)
-    figures["findings"] = {str(seed): found for seed, found in by_seed.items()}
-    length = f"{asked.epochs[0]} passes" if asked.epochs else f"{asked.minutes:g} minutes"
-    report(
-        figures,
-        title=f"Mean zero-shot AUROC, {asked.n_patients} patients, {length}, seeds {asked.seeds}",
-        json_path=asked.json,
-    )
+        by_seed[str(seed)] = measure(
+            prepared(config), config, runs, with_labels=with_labels, passes=tuple(asked.epochs)
+        )
+    return by_seed
 
 
 if __name__ == "__main__":
