@@ -36,7 +36,7 @@ class Batch:
     tokens: Int[Tensor, "m t"]
     """this process's share of the texts, cut to its longest; where it has none, one text that is not its own"""
     targets: Float[Tensor, "b k"]
-    """of the whole batch: how much each text belongs to each image"""
+    """of the whole batch: how much each text belongs to each image; NaN where nobody knows"""
     loss_floor: float
     """nats: what plain InfoNCE could not get below on this batch, because of equal texts"""
 

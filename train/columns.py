@@ -20,7 +20,7 @@ class Columns:
     texts: Int[np.ndarray, "k"]
     """rows of `TextTable.tokens`, one per column"""
     targets: Float[np.ndarray, "b k"]
-    """how much each text belongs to each image"""
+    """how much each text belongs to each image; NaN where nobody knows"""
     loss_floor: float
     """nats: what plain InfoNCE cannot get below, because it cannot tell equal texts apart (see `infonce_floor`)"""
 
@@ -43,6 +43,8 @@ class TextTable:
     """whether all texts of an image can be swapped"""
     label_groups: Int[np.ndarray, "n"] | None
     """images with the very same labels have the same number; -1 where no label is known. None: labels do not count"""
+    topics: Bool[np.ndarray, "m c"] | None
+    """which findings each row of `tokens` speaks of. None: a text of another report is a negative, whatever it says"""
     config: TrainConfig
 
     def draw(
@@ -78,6 +80,8 @@ class TextTable:
         if self.label_groups is not None:
             alike = _shares_labels(self.label_groups[images], targets)
             targets = np.maximum(targets, np.float32(self.config.label_similarity) * alike)
+        if self.topics is not None:
+            targets[(targets == 0) & _is_unmentioned(self.topics, texts, owners, columns)] = np.nan
         return Columns(texts=columns, targets=targets, loss_floor=floor)
 
     def _entries(
@@ -137,6 +141,27 @@ def infonce_floor(texts: Int[np.ndarray, "f"], owners: Int[np.ndarray, "f"], *, 
     groups = Counter(np.unique(own).tobytes() for own in np.split(texts, borders))
     sizes = np.array(list(groups.values()))
     return float((sizes * np.log(sizes)).sum() / n_images)
+
+
+def _is_unmentioned(
+    topics: Bool[np.ndarray, "m c"],
+    texts: Int[np.ndarray, "f"],
+    owners: Int[np.ndarray, "f"],
+    columns: Int[np.ndarray, "k"],
+) -> Bool[np.ndarray, "b k"]:
+    """Return whether a column speaks of findings of which no text of an image says a word.
+
+    Args:
+        topics: findings that each text speaks of.
+        texts: all texts of the batch's images.
+        owners: image of each, every one from 0 to b - 1 at least once.
+        columns: texts that the images are compared with.
+    """
+    spoken_of = np.zeros((owners.max() + 1, topics.shape[1]), dtype=bool)
+    np.logical_or.at(spoken_of, owners, topics[texts])
+    shared = spoken_of.astype(np.float32) @ topics[columns].T.astype(np.float32) > 0
+    unmentioned: np.ndarray = topics[columns].any(axis=1) & ~shared
+    return unmentioned
 
 
 def _shares_labels(groups: Int[np.ndarray, "b"], targets: Float[np.ndarray, "b k"]) -> Bool[np.ndarray, "b k"]:

@@ -124,6 +124,9 @@ class TrainConfig:
     one text), or a negative, as in CLIP. Without equal texts both are the same loss"""
     sentences_per_report: int | None = None
     """draw so many sentences of each report anew at each step; None takes all"""
+    unmentioned: Literal["negative", "unknown"] = "negative"
+    """what a text that speaks of some finding, by its words, is to an image whose own reports speak of none that it
+    does: a negative, or nothing that the loss counts"""
     label_similarity: float = 0.0
     """soft targets: how much of a positive a text is whose study has the very same labels, 0 to 1"""
     views_per_study: int = 1
@@ -239,6 +242,10 @@ class TrainConfig:
             raise ValueError(
                 "duplicates negatives gives each image one partner, its own report: it cannot have views_per_study "
                 f"{self.views_per_study} or label_similarity {self.label_similarity:g}"
+            )
+        if self.duplicates == "negatives" and self.unmentioned == "unknown":
+            raise ValueError(
+                "duplicates negatives takes every other report for a negative: leave out unmentioned unknown"
             )
         if self.batch_size < 2 * self.views_per_study:
             raise ValueError(

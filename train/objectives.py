@@ -1,9 +1,9 @@
 """What is minimised: image features against text features, both L2-normalised, float32.
 
 `targets[i, j]` says how much text j belongs to image i: 1 where it is the image's own, 0 where it is not, between for
-soft targets. Every image and every text of a batch has at least one partner. One text that belongs to several images
-is one column, so that it is nobody's negative by mistake; with as many texts as images and the identity as targets,
-the two forms are CLIP's and SigLIP's losses.
+soft targets, NaN where nobody knows: then the pair counts nowhere. Every image and every text of a batch has at least
+one partner. One text that belongs to several images is one column, so that it is nobody's negative by mistake; with as
+many texts as images and the identity as targets, the two forms are CLIP's and SigLIP's losses.
 
 On many processes each gives the whole batch's features with its own `rows` (images) and `columns` (texts); the sum of
 what they return is the batch's loss.
@@ -40,7 +40,10 @@ def softmax_loss(
 
 
 def _soft_cross_entropy(logits: Float[Tensor, "n m"], targets: Float[Tensor, "n m"]) -> Float[Tensor, ""]:
-    """Return the sum over rows of the cross-entropy to the row's targets, made to sum to 1."""
+    """Return the sum over rows of the cross-entropy to the row's known targets, made to sum to 1."""
+    # finite, because 0 times infinity is not 0
+    logits = logits.masked_fill(targets.isnan(), torch.finfo(logits.dtype).min)
+    targets = targets.nan_to_num()
     return cross_entropy(logits, targets / targets.sum(dim=1, keepdim=True), reduction="sum")
 
 
@@ -61,7 +64,13 @@ def sigmoid_loss(
 
     Source: Zhai et al., ICCV 2023, algorithm 1 (y the identity), with several positives per image and a weight on them.
     """
-    logits = scale * images[rows] @ texts.T + bias
-    weight = torch.full((), positive_weight, dtype=logits.dtype, device=logits.device)
-    total = binary_cross_entropy_with_logits(logits, targets[rows], pos_weight=weight, reduction="sum")
+    logits, own_targets = scale * images[rows] @ texts.T + bias, targets[rows]
+    is_known = ~own_targets.isnan()
+    total = binary_cross_entropy_with_logits(
+        logits,
+        own_targets.nan_to_num(),
+        weight=is_known.to(logits.dtype),
+        pos_weight=torch.full((), positive_weight, dtype=logits.dtype, device=logits.device),
+        reduction="sum",
+    )
     return total / len(images)

@@ -4,9 +4,10 @@ from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
+from cohort.mentions import findings_spoken_of
 from cohort.report_sentences import distinct_sentences
 from models import Bundle, tokenize
 from train.columns import TextTable
@@ -76,6 +77,7 @@ def make_text_table(pairs: Pairs, bundle: Bundle, config: TrainConfig) -> TextTa
         mirrored=mirrored,
         can_mirror=np.logical_and.reduceat(is_swappable, starts[:-1]),
         label_groups=_label_groups(pairs) if config.label_similarity else None,
+        topics=_topics(vocabulary.texts, rows, n_rows=len(tokens)) if config.unmentioned == "unknown" else None,
         config=config,
     )
 
@@ -102,6 +104,14 @@ def _tokenise(texts: Sequence[str], bundle: Bundle) -> tuple[Int[Tensor, "m t"],
     tokens = tokenize(texts, bundle.tokenizer, context_length=bundle.context_length).int()
     distinct, rows = torch.unique(tokens, dim=0, return_inverse=True)
     return distinct, rows.numpy()
+
+
+def _topics(texts: Sequence[str], rows: Int[np.ndarray, "v"], *, n_rows: int) -> Bool[np.ndarray, "m c"]:
+    """Return which findings the texts speak of that share a row of token ids."""
+    spoken_of = findings_spoken_of(texts)
+    topics = np.zeros((n_rows, spoken_of.shape[1]), dtype=bool)
+    np.logical_or.at(topics, rows, spoken_of)
+    return topics
 
 
 def _label_groups(pairs: Pairs) -> Int[np.ndarray, "n"]:

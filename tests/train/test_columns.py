@@ -176,6 +176,26 @@ def test_a_text_of_a_study_with_the_very_same_labels_is_a_partner_by_so_much(bun
     )
 
 
+def test_a_text_on_findings_of_which_an_images_reports_say_nothing_is_unknown_to_it(bundle, words):
+    reports = ["Large effusion. Normal study.", "Edema.", "No edema. No effusion.", "Normal study.", "Fracture. Edema."]
+    seconds = ["", "Pleural effusion.", "", "", ""]
+    table = table_of(bundle, reports, second_texts=seconds, settings={"unmentioned": "unknown", "second_share": 0.0})
+    drawn = draw(table, range(5))
+    names = words(table.tokens[drawn.texts])
+    unknown = [{text for text, target in zip(names, row, strict=True) if np.isnan(target)} for row in drawn.targets]
+    assert unknown == [
+        {"edema", "no edema", "fracture"},
+        # its second report speaks of effusions, drawn or not
+        {"fracture"},
+        {"fracture"},
+        {"large effusion", "edema", "no edema", "no effusion", "fracture"},
+        {"large effusion", "no effusion"},
+    ]
+    plain = draw(table_of(bundle, reports, second_texts=seconds, settings={"second_share": 0.0}), range(5))
+    assert np.array_equal(drawn.texts, plain.texts)
+    assert np.array_equal(np.nan_to_num(drawn.targets), plain.targets)
+
+
 def test_soft_targets_without_labels_are_an_error(bundle):
     with pytest.raises(ValueError, match=r"label_similarity needs the labels"):
         table_of(bundle, settings={"label_similarity": 0.3})

@@ -18,6 +18,10 @@ from train.presets import PRESETS, chexzero
         ({"max_minutes": -1.0}, "max_minutes must be above 0"),
         ({"warmup": 1.0}, "0 <= warmup < 1, found 1.0"),
         ({"grad_clip": 0.0}, "grad_clip must be above 0"),
+        (
+            {"objective": "reports", "duplicates": "negatives", "unmentioned": "unknown"},
+            "takes every other report for a negative: leave out unmentioned unknown",
+        ),
     ],
 )
 def test_impossible_values_are_refused(fields, message):

@@ -12,8 +12,8 @@ from train.objectives import sigmoid_loss, softmax_loss
 B, K, D = 5, 7, 4
 
 
-@pytest.fixture
-def case():
+@pytest.fixture(params=["all known", "some unknown"])
+def case(request):
     generator = torch.Generator().manual_seed(0)
     images = normalize(torch.randn(B, D, generator=generator, dtype=torch.float64), dim=1)
     texts = normalize(torch.randn(K, D, generator=generator, dtype=torch.float64), dim=1)
@@ -21,19 +21,24 @@ def case():
     targets[torch.arange(B), torch.arange(B)] = 1
     targets[0, 5] = targets[1, 6] = 1
     targets[2, 1], targets[4, 0] = 0.25, 0.5
+    if request.param == "some unknown":
+        rows, columns = (targets == 0).nonzero()[::4].T
+        targets[rows, columns] = math.nan
     return images, texts, targets, torch.tensor(7.5, dtype=torch.float64)
 
 
 def loop_softmax(images, texts, targets, scale):
     z = [[float(scale * (images[i] * texts[j]).sum()) for j in range(K)] for i in range(B)]
     y = targets.tolist()
+    texts_of = [[j for j in range(K) if not math.isnan(y[i][j])] for i in range(B)]
+    images_of = [[i for i in range(B) if not math.isnan(y[i][j])] for j in range(K)]
     total_images = total_texts = 0.0
-    for i in range(B):
-        partition = math.log(sum(math.exp(z[i][j]) for j in range(K)))
-        total_images += sum(y[i][j] * (partition - z[i][j]) for j in range(K)) / sum(y[i])
-    for j in range(K):
-        partition = math.log(sum(math.exp(z[i][j]) for i in range(B)))
-        total_texts += sum(y[i][j] * (partition - z[i][j]) for i in range(B)) / sum(y[i][j] for i in range(B))
+    for i, known in enumerate(texts_of):
+        partition = math.log(sum(math.exp(z[i][j]) for j in known))
+        total_images += sum(y[i][j] * (partition - z[i][j]) for j in known) / sum(y[i][j] for j in known)
+    for j, known in enumerate(images_of):
+        partition = math.log(sum(math.exp(z[i][j]) for i in known))
+        total_texts += sum(y[i][j] * (partition - z[i][j]) for i in known) / sum(y[i][j] for i in known)
     return (total_images / B + total_texts / K) / 2
 
 
@@ -42,17 +47,19 @@ def loop_sigmoid(images, texts, targets, scale, bias, weight):
     for i in range(B):
         for j in range(K):
             y = float(targets[i, j])
+            if math.isnan(y):
+                continue
             probability = 1 / (1 + math.exp(-float(scale * (images[i] * texts[j]).sum() + bias)))
             total -= weight * y * math.log(probability) + (1 - y) * math.log(1 - probability)
     return total / B
 
 
-def test_softmax_form_equals_the_loop_soft_targets_included(case):
+def test_softmax_form_equals_the_loop_soft_and_unknown_targets_included(case):
     assert float(softmax_loss(*case)) == pytest.approx(loop_softmax(*case), abs=1e-10)
 
 
 @pytest.mark.parametrize("weight", [1.0, 4.0])
-def test_sigmoid_form_equals_the_loop_soft_targets_included(case, weight):
+def test_sigmoid_form_equals_the_loop_soft_and_unknown_targets_included(case, weight):
     bias = torch.tensor(-3.0, dtype=torch.float64)
     ours = sigmoid_loss(*case, bias=bias, positive_weight=weight)
     assert float(ours) == pytest.approx(loop_sigmoid(*case, bias, weight), abs=1e-10)
