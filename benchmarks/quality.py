@@ -31,10 +31,11 @@ from scipy.stats import sem, t
 from simulated import prepared, train_and_score
 
 from audit import MEAN, mean_auroc
-from cohort import read_cohort, read_texts
+from cohort import open_images, read_cohort, read_texts
 from cohort.sentences import split_sentences
 from demo_plan import DemoConfig, Plan
-from train import chexzero, supervised_predictions
+from train import TrainConfig, chexzero, supervised_predictions
+from zero_shot import ZeroShotConfig, choose_labels, load_prompts, metrics_table, select_images
 
 OURS, SUPERVISED, REFERENCE, SHUFFLED = "ours", "supervised", "reference", "shuffled"
 PLAIN, DUPLICATE_AWARE = "plain", "duplicate_aware"
@@ -104,9 +105,8 @@ def with_texts(stages: Plan, name: str) -> Plan:
     texts = read_texts(stages.training.txt_filepath).set_index("image_id")
     cohort = read_cohort(stages.training.cohort_filepath).set_index("image_id").loc[texts.index]
     rewritten = REWRITTEN[name](texts["text"], cohort)
-    print(
-        f"{name}: {(rewritten != texts['text']).sum()} of {len(texts)} texts changed, {(rewritten == '').sum()} empty"
-    )
+    n_changed, n_empty = int((rewritten != texts["text"]).sum()), int((rewritten == "").sum())
+    print(f"{name}: {n_changed:,} of {len(texts):,} texts changed, {n_empty:,} of them empty")
     path = stages.training.txt_filepath.with_name(f"{name}.csv")
     texts.assign(impression=rewritten).drop(columns="text").to_csv(path)
     return stages._replace(training=replace(stages.training, txt_filepath=path))
@@ -125,17 +125,29 @@ def measure(
         results, _ = train_and_score(config, own_stages, overrides, name=name.replace("/", "_"))
         tables[name] = results.metrics
     if with_labels:
-        predictions = supervised_predictions(
-            replace(stages.training, **for_labels),
-            findings=results.findings,
-            image_ids=results.predictions["image_id"].tolist(),
-        )
-        tables[SUPERVISED] = results.judge(predictions, n_replicates=config.n_replicates, seed=config.seed)
+        tables[SUPERVISED] = judge_supervised(replace(stages.training, **for_labels), stages.scoring)
     for name, table in tables.items():
         areas = table.loc[(table["status"] == "ok") & (table["finding"] != MEAN)].set_index("finding")["auroc"]
         found[name] = {"mean": mean_auroc(table), **areas.round(4).to_dict()}
         print(f"seed {config.seed}, {name}: mean AUROC {found[name]['mean']:.3f}", flush=True)
     return found
+
+
+def judge_supervised(training: TrainConfig, scoring: ZeroShotConfig) -> pd.DataFrame:
+    """Return the figures of a classifier trained on report labels, on the images and findings scored by prompts."""
+    findings = load_prompts(scoring.prompts).findings
+    with open_images(scoring.cxr_filepath) as store:
+        chosen, *_ = select_images(
+            read_cohort(scoring.cohort_filepath), store, split=scoring.split, views=scoring.views
+        )
+    return metrics_table(
+        supervised_predictions(training, findings=findings, image_ids=chosen["image_id"].tolist()),
+        choose_labels(chosen, findings, truth_filepath=scoring.truth_filepath),
+        chosen["subject_id"].tolist(),
+        findings=findings,
+        n_replicates=scoring.n_replicates,
+        seed=scoring.seed,
+    )
 
 
 def difference(ours: list[float], others: list[float]) -> dict[str, Any]:
@@ -184,7 +196,7 @@ def compare_runs(by_seed: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         if name != first:
             for word, value in difference(own, means[first]).items():
                 figures[f"{name} less {first}: {word}"] = value
-    if SUPERVISED in means:
+    if SUPERVISED in means and first != SUPERVISED:
         shares = [ours / ceiling for ours, ceiling in zip(means[first], means[SUPERVISED], strict=True)]
         figures["share of supervised: by seed"] = " ".join(f"{share:.3f}" for share in shares)
     return {**figures, "findings": by_seed}
