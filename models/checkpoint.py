@@ -42,7 +42,8 @@ def save(bundle: Bundle, folder: Path | str) -> None:
     because open_clip's own preprocessing cannot say whether antialiasing was on. A Hugging Face text tower's
     configuration and a Hugging Face tokenizer are written too, so that `load` needs neither the hub nor the folder they
     came from. (open_clip by itself looks up that configuration where the tower came from. It cannot build a timm
-    transformer at another image size than the architecture's own, SigLIP of Hugging Face's, or CXR-BERT's own head.)
+    transformer at another image size than the architecture's own, SigLIP of Hugging Face's, BioViL, or CXR-BERT's own
+    head.)
     """
     folder = Path(folder)
     text: Any = bundle.model.text
@@ -66,9 +67,9 @@ def load(path_or_name: Path | str) -> Bundle:
     """Return a model from wherever it is; float32, on the CPU, in evaluation mode.
 
     Accepted: a run folder (its `latest` checkpoint), a checkpoint folder, CheXzero's `.pt`, a downloaded folder of the
-    hub in open_clip's format (BiomedCLIP) or in Hugging Face's (CLIP, SigLIP, MedSigLIP), a file or folder of that name
-    in `models/weights/`, an open_clip name with its tag ("ViT-B-32:openai"), "hf-hub:OWNER/MODEL" for open_clip's
-    format on the hub, or "hf:OWNER/MODEL" for Hugging Face's. Code from the hub never runs.
+    hub in open_clip's format (BiomedCLIP) or in Hugging Face's (CLIP, SigLIP, MedSigLIP, BioViL), a file or folder of
+    that name in `models/weights/`, an open_clip name with its tag ("ViT-B-32:openai"), "hf-hub:OWNER/MODEL" for
+    open_clip's format on the hub, or "hf:OWNER/MODEL" for Hugging Face's. Code from the hub never runs.
 
     Raises:
         FileNotFoundError: nothing there.

@@ -44,8 +44,8 @@ def config_from_shapes(state: dict[str, Tensor]) -> dict[str, Any]:
     """
     if all(any(key.startswith(prefix) for key in state) for prefix in BIOVIL_IMAGE):
         raise ValueError(
-            "this looks like BioViL's image half, which is not supported: its layout, and how its images were cropped"
-            " and scaled, could not be established. Its text half, CXR-BERT, goes in with --text_tower"
+            "this looks like BioViL's image half: give the folder in which it lies beside CXR-BERT's config.json,"
+            " weights and tokenizer"
         )
     missing = [key for key in NEEDED if key not in state]
     if missing:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from models.biovil import load_biovil
 from models.bundle import Bundle
 from models.hf_tokenizers import clip_tokenizer, siglip_tokenizer
 from models.hub import model_type, read_config, read_network
@@ -17,8 +18,6 @@ from models.renaming import renamed
 PAIRS = ("clip", "siglip")
 OTHERS = {
     "siglip2": "this is SigLIP 2 of variable resolution (NaFlex), which is not supported; take one of fixed resolution",
-    "cxr-bert": "CXR-BERT is BioViL's text half, which goes in with --text_tower and --embed_dim 128; its image half is"
-    " not supported",
 }
 """what to do with a type that is no pair of ours"""
 PART = re.compile(r"self_attn\.(?P<letter>[qkv])_proj\.(?P<kind>weight|bias)$")
@@ -66,7 +65,7 @@ ACTIVATIONS = {"gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh"}
 
 
 def load_pair(source: str) -> Bundle:
-    """Return a CLIP or SigLIP of a Hugging Face hub id or folder in open_clip's towers; float32, on the CPU.
+    """Return a CLIP, SigLIP or BioViL of a Hugging Face hub id or folder in open_clip's towers; float32, on the CPU.
 
     The folder is as published: config.json, model.safetensors (or pytorch_model.bin), preprocessor_config.json and the
     tokenizer's files. SigLIP 2 of fixed resolution and MedSigLIP are of type siglip, too. Features and logits are
@@ -78,6 +77,8 @@ def load_pair(source: str) -> Bundle:
             a preprocessing or tokenizer that we do not have.
     """
     kind = model_type(source)
+    if kind == "cxr-bert":
+        return load_biovil(source)
     if kind not in PAIRS:
         hint = OTHERS.get(kind, "a tower alone goes in with --image_tower or --text_tower")
         raise ValueError(f"{source} is of type {kind!r}; wanted an image-text model, {' or '.join(PAIRS)}: {hint}")

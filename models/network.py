@@ -12,6 +12,7 @@ from open_clip.timm_model import TimmModel
 from torch import nn
 
 from models.hub import read_config
+from models.place_head import PlaceHead
 from models.projection_head import ProjectionHead
 
 NO_TEXT = {"context_length": 1, "vocab_size": 1, "width": 1, "heads": 1, "layers": 1}
@@ -20,6 +21,8 @@ NO_IMAGE = {"image_size": 1, "patch_size": 1, "width": 1, "head_width": 1, "laye
 """stands in for an image tower that is put in later"""
 TIMM_OPTIONS = "timm_options"
 """Key of `vision_cfg` that open_clip does not have: what timm is to change in the architecture of that name"""
+PLACE_HEAD = "place_head"
+"""Key of `vision_cfg` that open_clip does not have: what `PlaceHead` is told, in place of pooling and projection"""
 OWN_PROJECTION = "projection_head"
 """`hf_proj_type` that open_clip does not have: `ProjectionHead`"""
 READS_POOLER = "cls_pooler"
@@ -30,7 +33,7 @@ def network(config: dict[str, Any]) -> nn.Module:
 
     Unlike open_clip's own factory it sets a timm tower's image size before weights are loaded, so that a tower
     trained at another size than its architecture's loads; it takes any text encoder of transformers; and it has towers
-    that open_clip has no word for (`TIMM_OPTIONS`, `OWN_PROJECTION`).
+    that open_clip has no word for (`TIMM_OPTIONS`, `PLACE_HEAD`, `OWN_PROJECTION`).
 
     Raises:
         FileNotFoundError: the configuration of a Hugging Face text tower is not there.
@@ -40,6 +43,7 @@ def network(config: dict[str, Any]) -> nn.Module:
     config.pop("custom_text", None)
     config["vision_cfg"]["timm_model_pretrained"] = False
     timm_options = config["vision_cfg"].pop(TIMM_OPTIONS, None)
+    place_head = config["vision_cfg"].pop(PLACE_HEAD, None)
     image, text = CLIPVisionCfg(**config["vision_cfg"]), CLIPTextCfg(**config["text_cfg"])
     if timm_options is not None:
         config["vision_cfg"] = NO_IMAGE
@@ -51,6 +55,9 @@ def network(config: dict[str, Any]) -> nn.Module:
         model.context_length, model.vocab_size = text.context_length, model.text.vocab_size
     if timm_options is not None:
         model.visual = _changed_timm_image(image, timm_options, output_dim=config["embed_dim"])
+    if place_head is not None:
+        model.visual.trunk.reset_classifier(0, global_pool="")
+        model.visual.head = PlaceHead(model.visual.trunk.num_features, config["embed_dim"], **place_head)
     if isinstance(model.visual, TimmModel):
         model.visual.set_input_size(image.image_size)
     return model  # type: ignore[no-any-return]

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, pad
 
 from models.bundle import Bundle, image_features, judging
-from models.preprocessing import to_network_input
+from models.preprocessing import Preprocessing, to_network_input
 
 SINGLES = 4096
 """Places that go through a timm head at once."""
@@ -57,7 +57,7 @@ def encode_places(bundle: Bundle, images: UInt8[Tensor, "n s s"]) -> Float[Tenso
             places = _through_timm_head(visual, network_input)
         else:
             places = _through_last_norm(visual, network_input)
-    return places.float()
+    return _with_what_was_cut_off(places.float(), bundle.preprocessing)
 
 
 def relevance(
@@ -88,7 +88,8 @@ def relevance(
     visual: Any = bundle.model.visual
     products = [_channels_last(visual, places.detach() * gradient).sum(dim=-1) for gradient in gradients]
     maps = torch.stack(products, dim=1).float()
-    return _over_whole_image(maps, visual.image_size) if isinstance(visual, ModifiedResNet) else maps
+    maps = _over_whole_image(maps, visual.image_size) if isinstance(visual, ModifiedResNet) else maps
+    return _with_what_was_cut_off(maps, bundle.preprocessing)
 
 
 def features_and_places(
@@ -218,6 +219,23 @@ def _over_whole_image(maps: Float[Tensor, "n c h w"], side: int) -> Float[Tensor
     finer = maps.repeat_interleave(stride // unit, dim=2).repeat_interleave(stride // unit, dim=3)
     rim = side // unit - finer.shape[-1]
     return pad(finer, (0, rim, 0, rim), mode="replicate")
+
+
+def _with_what_was_cut_off(
+    maps: Float[Tensor, "n c h w"], preprocessing: Preprocessing
+) -> Float[Tensor, "n c height width"]:
+    """Return a map that tiles the whole image, where the network reads its middle.
+
+    The border gets its neighbours' values, in places of the greatest common size: 15 places of 32 pixels with 16 cut
+    off on each side are 32 places of 16.
+    """
+    border = (preprocessing.resized - preprocessing.image_size) // 2
+    if not border:
+        return maps
+    stride = preprocessing.image_size // maps.shape[-1]
+    unit = gcd(stride, border)
+    finer = maps.repeat_interleave(stride // unit, dim=2).repeat_interleave(stride // unit, dim=3)
+    return pad(finer, (border // unit,) * 4, mode="replicate")
 
 
 @contextmanager

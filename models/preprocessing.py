@@ -21,20 +21,29 @@ class Preprocessing:
     """grey levels that become 1, on the 0..255 scale: one for all three channels, or three"""
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
     """kernel of the resize"""
+    crop_from: int | None = None
+    """side that images are resized to before their middle is cut out, pixels; None: nothing is cut off"""
     antialias: bool = True
-    """widen the kernel when shrinking; CheXzero's weights saw it False"""
+    """Pillow's kernel, which widens when shrinking; without, torch's own, as CheXzero's weights saw it"""
     channels: Literal[1, 3] = 3
     """of the network's input: 1 where its first layer is folded for grey images, else three equal ones"""
 
     def __post_init__(self) -> None:
         if self.image_size < 1:
             raise ValueError(f"image_size must be at least 1 pixel, found {self.image_size}")
+        if self.crop_from is not None and self.crop_from <= self.image_size:
+            raise ValueError(f"crop_from must be above image_size {self.image_size}, found {self.crop_from}")
         if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean):
             raise ValueError(f"mean and std need 1 or 3 values each, found mean={self.mean} std={self.std}")
         if self.channels == 1 and len(self.mean) != 1:
             raise ValueError(f"one channel has one mean and one std, found mean={self.mean} std={self.std}")
         if min(self.std) <= 0:
             raise ValueError(f"std must be above 0, found {self.std}")
+
+    @property
+    def resized(self) -> int:
+        """Side that stored images are resized to, pixels: of the whole film, whatever is then cut off."""
+        return self.crop_from or self.image_size
 
 
 CHEXZERO = Preprocessing(image_size=224, antialias=False)
@@ -64,7 +73,8 @@ def resize(
 ) -> Float[Tensor, "n 1 r r"] | UInt8[Tensor, "n 1 r r"]:
     """Return the images at the network's size: float32, where bicubic may overshoot 0..255 a little.
 
-    Images that have that size stay the bytes they are, since `normalise` reads either.
+    Images that need no resize stay the bytes they are, since `normalise` reads either. What `crop_from` asks for is cut
+    out of their middle.
 
     Raises:
         ValueError: if the images are not square.
@@ -73,11 +83,13 @@ def resize(
     if height != width:
         raise ValueError(f"images must be square as preprocess_train_data.py writes them, found {height} x {width}")
     grey = images.unsqueeze(1)
-    size = preprocessing.image_size
-    if height == size:
-        return grey
-    antialias = preprocessing.antialias and size < height
-    return interpolate(grey.float(), (size, size), mode=preprocessing.interpolation, antialias=antialias)
+    size, side = preprocessing.resized, preprocessing.image_size
+    if height != size:
+        grey = interpolate(
+            grey.float(), (size, size), mode=preprocessing.interpolation, antialias=preprocessing.antialias
+        )
+    start = (size - side) // 2
+    return grey[:, :, start : start + side, start : start + side]
 
 
 def normalise(

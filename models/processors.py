@@ -64,8 +64,8 @@ def read_processor(source: str, *, image_size: Any) -> Preprocessing:
 
     Raises:
         FileNotFoundError: no processor, so that nobody knows what the network read.
-        ValueError: steps that we do not have: no resize or another kernel, a crop inside the resized image, a shape
-            that is not square or not the network's.
+        ValueError: steps that we do not have: no resize or another kernel, a crop larger than the image, a shape that
+            is not square or not the network's.
 
     Source: transformers, image_processing_clip.py and image_processing_siglip.py.
     """
@@ -82,7 +82,7 @@ def read_processor(source: str, *, image_size: Any) -> Preprocessing:
                 kernel is None,
                 f"resamples with Pillow's filter {fields.get('resample')}, not 2 (bilinear) or 3 (bicubic)",
             ),
-            (cropped != resized, f"crops {cropped} pixels out of {resized}, where we keep the whole film"),
+            (cropped > resized, f"crops {cropped} pixels out of {resized}, which pads"),
             (cropped != side, f"gives {cropped} pixels, where the network reads {side}"),
         )
         if is_so
@@ -97,6 +97,7 @@ def read_processor(source: str, *, image_size: Any) -> Preprocessing:
         mean=tuple(value / factor for value in mean),
         std=tuple(value / factor for value in std),
         interpolation=KERNELS[fields.get("resample", 3)],
+        crop_from=resized if resized > side else None,
     )
 
 

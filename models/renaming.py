@@ -8,7 +8,11 @@ from torch import Tensor
 
 
 def renamed(
-    state: Mapping[str, Tensor], table: Iterable[tuple[str, str]], *, part: re.Pattern[str], stacked: str
+    state: Mapping[str, Tensor],
+    table: Iterable[tuple[str, str]],
+    *,
+    part: re.Pattern[str] | None = None,
+    stacked: str = "",
 ) -> dict[str, Tensor]:
     """Return the tensors under new names; queries, keys and values become one tensor, in this order.
 
@@ -16,7 +20,7 @@ def renamed(
         state: a tower's tensors by name.
         table: pairs of a pattern and its replacement, all of them applied to each name.
         part: what the renamed queries, keys and values end with; its group `letter` begins with q, k or v, and its
-            group `kind` is weight or bias.
+            group `kind` is weight or bias. None: there are none to join.
         stacked: what the name of the one tensor ends with, such as "attn.qkv.{kind}".
     """
     converted: dict[str, Tensor] = {}
@@ -25,7 +29,7 @@ def renamed(
         new = name
         for old, replacement in table:
             new = re.sub(old, replacement, new)
-        found = part.search(new)
+        found = part.search(new) if part else None
         if found:
             whole = new[: found.start()] + stacked.format(kind=found["kind"])
             stacks.setdefault(whole, {})[found["letter"][0]] = tensor

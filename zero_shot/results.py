@@ -295,7 +295,8 @@ def _spec(
 def _notes(members: tuple[Member, ...], store: ImageStore) -> tuple[str, ...]:
     """Say once per size that the models do not read the images at the size they are stored with."""
     notes = []
-    for side in sorted({member.preprocessing["image_size"] for member in members} - {store.resolution}):
+    sides = {member.preprocessing["crop_from"] or member.preprocessing["image_size"] for member in members}
+    for side in sorted(sides - {store.resolution}):
         change = (
             f"{store.path} holds images of {store.resolution} pixels a side; the model reads {side}, so that they are"
         )

@@ -51,6 +51,53 @@ def write_bert():
 
 
 @pytest.fixture(scope="session")
+def write_cxr_bert(write_bert):
+    """Return a function that writes CXR-BERT's folder, and returns what its texts' features are by its paper.
+
+    Network and head are small and random. It has a type, a tokenizer and keys of its own, and code that must not run: it
+    would leave a file "ran".
+    """
+
+    def write(folder, *, width):
+        network = write_bert(folder)
+        config = json.loads((folder / "config.json").read_text())
+        config |= {"model_type": "cxr-bert", "projection_size": width, "architectures": ["CXRBertModel"]}
+        config["auto_map"] = {"AutoConfig": "own_code.CXRBertConfig", "AutoModel": "own_code.CXRBertModel"}
+        (folder / "config.json").write_text(json.dumps(config))
+        settings = {"do_lower_case": True, "tokenizer_class": "CXRBertTokenizer"}
+        settings["auto_map"] = {"AutoTokenizer": ["own_code.CXRBertTokenizer", None]}
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+        (folder / "own_code.py").write_text(f"open({str(folder / 'ran')!r}, 'w')\n")
+        generator = torch.Generator().manual_seed(5)
+        vectors = ("dense_to_hidden.bias", "LayerNorm.weight", "LayerNorm.bias", "dense_to_output.bias")
+        shapes = {"dense_to_hidden.weight": (width, 16), "dense_to_output.weight": (width, width)}
+        shapes |= dict.fromkeys(vectors, (width,))
+        head = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+        state = {f"bert.{name}": tensor for name, tensor in network.state_dict().items() if "pooler" not in name}
+        state |= {f"cls_projection_head.{name}": tensor for name, tensor in head.items()}
+        torch.save(state | {"cls.predictions.bias": torch.zeros(11)}, folder / "pytorch_model.bin")
+        for name in ("model.safetensors", "tokenizer.json"):
+            (folder / name).unlink()
+
+        def features(tokens):
+            """Return the first token's hidden state behind linear, GELU, layer norm, linear, L2-normalised."""
+            with torch.no_grad():
+                first = network(input_ids=tokens, attention_mask=(tokens != 0).long()).last_hidden_state[:, 0]
+                hidden = torch.nn.functional.gelu(
+                    first @ head["dense_to_hidden.weight"].T + head["dense_to_hidden.bias"]
+                )
+                centred = hidden - hidden.mean(dim=1, keepdim=True)
+                normed = centred / (centred.square().mean(dim=1, keepdim=True) + 1e-12).sqrt()
+                normed = normed * head["LayerNorm.weight"] + head["LayerNorm.bias"]
+                said = normed @ head["dense_to_output.weight"].T + head["dense_to_output.bias"]
+            return torch.nn.functional.normalize(said)
+
+        return network, features
+
+    return write
+
+
+@pytest.fixture(scope="session")
 def bert(write_bert, tmp_path_factory):
     """Return a folder with a small BERT, and the network."""
     folder = tmp_path_factory.mktemp("bert")

@@ -103,10 +103,10 @@ def test_another_architecture_is_an_error_that_says_what_was_found(tmp_path):
         models.load(tmp_path / "resnet.pt")
 
 
-def test_biovils_image_half_is_recognised_and_refused(tmp_path):
+def test_biovils_image_half_by_itself_is_recognised_and_refused(tmp_path):
     state = {"encoder.encoder.conv1.weight": torch.zeros(2, 2), "projector.model.0.weight": torch.zeros(2, 2)}
     torch.save(state, tmp_path / "biovil.pt")
-    with pytest.raises(ValueError, match=r"biovil.pt .*BioViL's image half, which is not supported.*--text_tower"):
+    with pytest.raises(ValueError, match=r"biovil.pt .*BioViL's image half: give the folder .* beside CXR-BERT's"):
         models.load(tmp_path / "biovil.pt")
 
 

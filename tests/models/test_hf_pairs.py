@@ -298,7 +298,7 @@ def damage(folder, kind):
         ("tokenizer.json", FileNotFoundError, r"has no tokenizer.json.*sentencepiece"),
         ("shapes", ValueError, r"its weights do not fit its config.json"),
         ("siglip2", ValueError, r"type 'siglip2'; wanted .* clip or siglip: .*NaFlex"),
-        ("cxr-bert", ValueError, r"BioViL's text half, which goes in with --text_tower .*image half is not supported"),
+        ("cxr-bert", FileNotFoundError, r"is CXR-BERT, a text tower, which goes in with --text_tower"),
         ("bert", ValueError, r"type 'bert'; wanted .*--image_tower or --text_tower"),
     ],
 )

@@ -43,6 +43,7 @@ def test_images_that_are_not_square_are_refused():
         ({"image_size": 0}, "at least 1 pixel"),
         ({"image_size": 8, "mean": (1.0, 2.0)}, "1 or 3 values"),
         ({"image_size": 8, "std": (0.0,)}, "above 0"),
+        ({"image_size": 8, "crop_from": 8}, "crop_from must be above image_size 8, found 8"),
     ],
 )
 def test_impossible_settings_are_refused(fields, message):
