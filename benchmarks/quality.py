@@ -5,6 +5,8 @@ python benchmarks/quality.py --seeds 1 2 3 --compare duplicates                 
 python benchmarks/quality.py --seeds 100 101 --compare nothing --vary text_start=architecture --vary lr=2e-3,ema=0.99
 python benchmarks/quality.py --seeds 100 101 --compare nothing --vary texts=half_of_patients,epochs=24 --epochs 12 16
 python benchmarks/quality.py --seeds 1 --epochs 90 95                     # passes, where the machine is not quiet
+python benchmarks/quality.py --seeds 1 2 3 --minutes 30 --patience 8      # long runs, scored at their best validation
+python benchmarks/quality.py --seeds 100 --compare nothing --vary augment.shift=0.08,augment.rotation_degrees=10
 python benchmarks/quality.py --merge runs/a.json runs/b.json              # one table of what several calls measured
 
 A seed stands for an archive of its own, the weights and the order of the films. Choose on some seeds, report others.
@@ -45,6 +47,8 @@ OF_A_RECIPE = (
 """What CheXzero's recipe says; model, films, reports, minutes and seed are the demo's."""
 TEXTS = "texts"
 """in a run's settings, which are the training's otherwise: the name of a rewriting"""
+AUGMENT = "augment."
+"""in a run's settings, before the name of one of the augmentation's"""
 WHOLE_REPORTS = {"objective": "reports", "form": "softmax"}
 Compare = Literal["recipes", "duplicates", "nothing"]
 
@@ -75,14 +79,24 @@ def compared(what: Compare) -> dict[str, dict[str, Any]]:
 
 
 def measure(
-    stages: Plan, config: DemoConfig, runs: dict[str, dict[str, Any]], *, with_labels: bool, passes: tuple[int, ...]
+    stages: Plan,
+    config: DemoConfig,
+    runs: dict[str, dict[str, Any]],
+    *,
+    with_labels: bool,
+    passes: tuple[int, ...],
+    patience: int | None = None,
 ) -> dict[str, Any]:
     """Return run -> its mean AUROC and that of every finding; `passes` of the runs and of labels replace minutes."""
     tables, found = {}, {}
     for_pairs, for_labels = ({"max_minutes": None, "epochs": n} for n in passes) if passes else ({}, {})
     for name, settings in runs.items():
-        overrides = {**for_pairs, **settings}
+        overrides = {"patience": patience, **for_pairs, **settings}
         texts = overrides.pop(TEXTS, None)
+        changes = {key: overrides.pop(key) for key in list(overrides) if key.startswith(AUGMENT)}
+        overrides["augment"] = replace(
+            stages.training.augment, **{key.removeprefix(AUGMENT): value for key, value in changes.items()}
+        )
         own_stages = stages if texts is None else with_texts(stages, texts)
         results, _ = train_and_score(config, own_stages, overrides, name=name.replace("/", "_"))
         tables[name] = results.metrics
@@ -174,6 +188,11 @@ def main() -> None:
     arguments.add_argument("--n_patients", type=int, default=DemoConfig().n_patients)
     arguments.add_argument("--minutes", type=float, default=DemoConfig().train_minutes)
     arguments.add_argument("--epochs", type=int, nargs=2, default=(), metavar=("PAIRS", "LABELS"))
+    arguments.add_argument(
+        "--patience",
+        type=int,
+        help="of the runs on pairs: end after so many validations without a better one, and score the best",
+    )
     arguments.add_argument("--work_dir", type=Path, default=Path("runs/quality"), help="archives are kept here")
     arguments.add_argument("--merge", type=Path, nargs="+", metavar="JSON", help="train nothing, join earlier figures")
     asked = arguments.parse_args()
@@ -200,7 +219,12 @@ def measure_all(asked: Namespace) -> dict[str, dict[str, Any]]:
             train_minutes=asked.minutes,
         )
         by_seed[str(seed)] = measure(
-            prepared(config), config, runs, with_labels=with_labels, passes=tuple(asked.epochs)
+            prepared(config),
+            config,
+            runs,
+            with_labels=with_labels,
+            passes=tuple(asked.epochs),
+            patience=asked.patience,
         )
     return by_seed
 

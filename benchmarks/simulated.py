@@ -27,8 +27,13 @@ def prepared(config: DemoConfig) -> Plan:
 def train_and_score(
     config: DemoConfig, stages: Plan, overrides: Mapping[str, Any], *, name: str
 ) -> tuple[Results, Path]:
-    """Train the recipe with some settings replaced, score held-out patients, and return that and where it lies."""
+    """Train the recipe with some settings replaced, score held-out patients, and return that and where it lies.
+
+    What is scored is the run's last checkpoint; with `patience` the one that was best on the validation patients.
+    """
     training = replace(stages.training, **overrides, out_dir=config.out_dir / name / "model")
-    train(training)
+    summary = train(training)
     scoring = scoring_of(training, config, out_dir=config.out_dir / name / "predictions")
+    if training.patience is not None and summary.best is not None:
+        scoring = replace(scoring, checkpoints=(str(summary.best),))
     return score(scoring), scoring.folder

@@ -31,7 +31,8 @@ TOKENIZER_NAMES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", 
 CONFIG_NAME = "open_clip_config.json"
 PREPROCESS_NAME = "preprocess.json"
 TEXT_CONFIG_NAME = "config.json"
-LATEST_NAME = "latest"
+LATEST_NAME, BEST_NAME = "latest", "best"
+"""files of a run's folder that name one of its checkpoints"""
 PREPROCESS_VERSION = 1
 
 
@@ -66,10 +67,11 @@ def save(bundle: Bundle, folder: Path | str) -> None:
 def load(path_or_name: Path | str) -> Bundle:
     """Return a model from wherever it is; float32, on the CPU, in evaluation mode.
 
-    Accepted: a run folder (its `latest` checkpoint), a checkpoint folder, CheXzero's `.pt`, a downloaded folder of the
-    hub in open_clip's format (BiomedCLIP) or in Hugging Face's (CLIP, SigLIP, MedSigLIP, BioViL), a file or folder of
-    that name in `models/weights/`, an open_clip name with its tag ("ViT-B-32:openai"), "hf-hub:OWNER/MODEL" for
-    open_clip's format on the hub, or "hf:OWNER/MODEL" for Hugging Face's. Code from the hub never runs.
+    Accepted: a run folder (its `latest` checkpoint) or the file `best` in it, a checkpoint folder, CheXzero's `.pt`, a
+    downloaded folder of the hub in open_clip's format (BiomedCLIP) or in Hugging Face's (CLIP, SigLIP, MedSigLIP,
+    BioViL), a file or folder of that name in `models/weights/`, an open_clip name with its tag ("ViT-B-32:openai"),
+    "hf-hub:OWNER/MODEL" for open_clip's format on the hub, or "hf:OWNER/MODEL" for Hugging Face's. Code from the hub
+    never runs.
 
     Raises:
         FileNotFoundError: nothing there.
@@ -78,7 +80,7 @@ def load(path_or_name: Path | str) -> Bundle:
     name = str(path_or_name)
     path = _place_of(path_or_name)
     if path.is_dir():
-        bundle = _load_folder(_checkpoint_folder(path))
+        bundle = _load_folder(_named_by(path / LATEST_NAME) if (path / LATEST_NAME).is_file() else path)
     elif path.is_file():
         is_in_folder = path.name in WEIGHTS_NAMES and (path.parent / CONFIG_NAME).is_file()
         bundle = _load_open_clip_folder(path.parent) if is_in_folder else load_chexzero(path)
@@ -117,17 +119,16 @@ def find_beside(path_or_name: Path | str, name: str) -> Path | None:
 
 
 def _place_of(path_or_name: Path | str) -> Path:
-    """Return the path, or that of the same name in `models/weights/` where only that exists."""
+    """Return the path, its like in `models/weights/` where only that exists, or the checkpoint that a run's file names."""
     path, placed = Path(path_or_name), WEIGHTS / path_or_name
+    if path.name in (LATEST_NAME, BEST_NAME) and path.is_file():
+        return _named_by(path)
     return placed if placed.exists() and not path.exists() else path
 
 
-def _checkpoint_folder(path: Path) -> Path:
-    """Return the folder that holds weights: `path` itself, or the one that a run's `latest` names."""
-    latest = path / LATEST_NAME
-    if latest.is_file():
-        return path / latest.read_text(encoding="utf-8").strip()
-    return path
+def _named_by(pointer: Path) -> Path:
+    """Return the checkpoint folder that `latest` or `best` of a run's folder names."""
+    return pointer.parent / pointer.read_text(encoding="utf-8").strip()
 
 
 def _load_folder(folder: Path) -> Bundle:

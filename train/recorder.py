@@ -15,7 +15,7 @@ from models import Bundle, save, save_chexzero
 from train.clock import Clock
 from train.config import TrainConfig
 from train.optimise import Step
-from train.run_folder import RunFolder, checkpoint_path
+from train.run_folder import BEST, RunFolder, checkpoint_path
 from train.state import Identity, Learner, Progress, save_state
 
 Evaluate = Callable[[Bundle], dict[str, float]]
@@ -55,6 +55,8 @@ class RunSummary:
 
     def __str__(self) -> str:
         made = f"{self.steps} steps, {self.epochs:.1f} epochs, {self.seconds:.0f} s; model in {self.checkpoint}"
+        if self.best not in (None, self.checkpoint):
+            made += f"\nbest by validation: {self.best}, scored by --checkpoints {self.folder / BEST}"
         if not self.was_interrupted:
             return made if self.stopped_by is None else f"{made}\nno better validation for long: ended early"
         return f"{made}\n{self.stopped_by}: ended after the step at hand. The same command with --resume goes on"

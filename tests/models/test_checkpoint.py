@@ -71,12 +71,22 @@ def test_a_chexzero_checkpoint_survives_our_layout(golden, tmp_path, batch):
     assert again.preprocessing == models.CHEXZERO
 
 
-def test_a_run_folder_loads_the_checkpoint_that_latest_names(bundle, tmp_path):
+def test_a_run_folder_loads_what_latest_names_and_its_best_when_asked(bundle, tmp_path):
     models.save(bundle, tmp_path / "checkpoints" / "step_000010")
     other = models.build("toy", seed=9)
     models.save(other, tmp_path / "checkpoints" / "step_000020")
     (tmp_path / "latest").write_text("checkpoints/step_000010\n")
+    (tmp_path / "best").write_text("checkpoints/step_000020\n")
     assert models.fingerprint(models.load(tmp_path)) == models.fingerprint(bundle)
+    assert models.fingerprint(models.load(tmp_path / "latest")) == models.fingerprint(bundle)
+    assert models.fingerprint(models.load(tmp_path / "best")) == models.fingerprint(other)
+
+
+def test_what_lies_beside_a_run_is_found_from_its_best_checkpoint_too(tmp_path):
+    (tmp_path / "checkpoints/step_000020").mkdir(parents=True)
+    (tmp_path / "trained_on.csv.gz").write_bytes(b"")
+    (tmp_path / "best").write_text("checkpoints/step_000020\n")
+    assert models.find_beside(tmp_path / "best", "trained_on.csv.gz") == (tmp_path / "trained_on.csv.gz").absolute()
 
 
 def test_the_weights_file_of_a_checkpoint_folder_loads_the_folder(bundle, saved):

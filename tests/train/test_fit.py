@@ -154,6 +154,12 @@ def test_checkpoints_follow_the_interval_and_the_newest_and_the_best_are_kept(fi
     assert (summary.folder / "best").read_text() == "checkpoints/step_000004\n"
 
 
+def test_a_run_says_where_its_best_checkpoint_is_and_how_to_score_it(finished):
+    summary = finished[0]
+    assert f"best by validation: {summary.best}, scored by --checkpoints {summary.folder / 'best'}" in str(summary)
+    assert "best" not in str(replace(summary, best=summary.checkpoint))
+
+
 def test_only_the_newest_checkpoint_holds_what_a_resume_needs(finished):
     folders = (finished[0].folder / "checkpoints").iterdir()
     assert [path.name for path in folders if (path / "state.pt").is_file()] == ["step_000010"]
