@@ -119,7 +119,7 @@ def find_beside(path_or_name: Path | str, name: str) -> Path | None:
 
 
 def _place_of(path_or_name: Path | str) -> Path:
-    """Return the path, its like in `models/weights/` where only that exists, or the checkpoint that a run's file names."""
+    """Return the path, its like in `models/weights/` where only that exists, or the folder that a run's file names."""
     path, placed = Path(path_or_name), WEIGHTS / path_or_name
     if path.name in (LATEST_NAME, BEST_NAME) and path.is_file():
         return _named_by(path)
