@@ -22,6 +22,7 @@ from models.network import network
 from models.preprocessing import Preprocessing
 from models.processors import from_open_clip, to_open_clip
 from models.published import SUFFIXES, WEIGHTS, quiet_open_clip
+from models.run_layout import BEST, CHECKPOINTS, LATEST, checkpoint_named_by
 from models.weights_file import read_state_dict, refuse_other_names
 
 WEIGHTS_NAME = "model.safetensors"
@@ -31,8 +32,6 @@ TOKENIZER_NAMES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", 
 CONFIG_NAME = "open_clip_config.json"
 PREPROCESS_NAME = "preprocess.json"
 TEXT_CONFIG_NAME = "config.json"
-LATEST_NAME, BEST_NAME = "latest", "best"
-"""files of a run's folder that name one of its checkpoints"""
 PREPROCESS_VERSION = 1
 
 
@@ -80,7 +79,7 @@ def load(path_or_name: Path | str) -> Bundle:
     name = str(path_or_name)
     path = _place_of(path_or_name)
     if path.is_dir():
-        bundle = _load_folder(_named_by(path / LATEST_NAME) if (path / LATEST_NAME).is_file() else path)
+        bundle = _load_folder(checkpoint_named_by(path / LATEST) if (path / LATEST).is_file() else path)
     elif path.is_file():
         is_in_folder = path.name in WEIGHTS_NAMES and (path.parent / CONFIG_NAME).is_file()
         bundle = _load_open_clip_folder(path.parent) if is_in_folder else load_chexzero(path)
@@ -114,21 +113,16 @@ def find_beside(path_or_name: Path | str, name: str) -> Path | None:
     if not path.exists():
         return None
     folder = (path if path.is_dir() else path.parent).absolute()
-    places = [folder, *([folder.parent.parent] if folder.parent.name == "checkpoints" else [])]
+    places = [folder, *([folder.parent.parent] if folder.parent.name == CHECKPOINTS else [])]
     return next((place / name for place in places if (place / name).is_file()), None)
 
 
 def _place_of(path_or_name: Path | str) -> Path:
     """Return the path, its like in `models/weights/` where only that exists, or the folder that a run's file names."""
     path, placed = Path(path_or_name), WEIGHTS / path_or_name
-    if path.name in (LATEST_NAME, BEST_NAME) and path.is_file():
-        return _named_by(path)
+    if path.name in (LATEST, BEST) and path.is_file():
+        return checkpoint_named_by(path)
     return placed if placed.exists() and not path.exists() else path
-
-
-def _named_by(pointer: Path) -> Path:
-    """Return the checkpoint folder that `latest` or `best` of a run's folder names."""
-    return pointer.parent / pointer.read_text(encoding="utf-8").strip()
 
 
 def _load_folder(folder: Path) -> Bundle:

@@ -12,10 +12,11 @@ import torch
 from tqdm import tqdm
 
 from models import Bundle, save, save_chexzero
+from models.run_layout import BEST
 from train.clock import Clock
 from train.config import TrainConfig
 from train.optimise import Step
-from train.run_folder import BEST, RunFolder, checkpoint_path
+from train.run_folder import RunFolder, checkpoint_path
 from train.state import Identity, Learner, Progress, save_state
 
 Evaluate = Callable[[Bundle], dict[str, float]]

@@ -20,11 +20,12 @@ from torch.utils.tensorboard import SummaryWriter
 
 from atomic import write_json, write_text
 from cohort import TRAINED_ON
+from models.run_layout import BEST, CHECKPOINTS, LATEST, checkpoint_named_by
 from train.config import TrainConfig
 from train.state import STATE_NAME
 from train.weights_and_biases import RUN_ID, import_wandb, start_wandb
 
-CHECKPOINTS, LATEST, BEST, LINES = "checkpoints", "latest", "best", "metrics.jsonl"
+LINES = "metrics.jsonl"
 OURS = (
     *("config.json", "environment.json", LINES, "metrics.csv", "tensorboard"),
     *(CHECKPOINTS, LATEST, BEST, RUN_ID, TRAINED_ON),
@@ -37,7 +38,7 @@ def checkpoint_to_resume(config: TrainConfig) -> Path | None:
     latest = config.folder / LATEST
     if not config.resume or not latest.is_file():
         return None
-    return config.folder / latest.read_text(encoding="utf-8").strip()
+    return checkpoint_named_by(latest)
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:

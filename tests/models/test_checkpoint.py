@@ -83,10 +83,13 @@ def test_a_run_folder_loads_what_latest_names_and_its_best_when_asked(bundle, tm
 
 
 def test_what_lies_beside_a_run_is_found_from_its_best_checkpoint_too(tmp_path):
-    (tmp_path / "checkpoints/step_000020").mkdir(parents=True)
-    (tmp_path / "trained_on.csv.gz").write_bytes(b"")
+    checkpoint = tmp_path / "checkpoints" / "step_000020"
+    checkpoint.mkdir(parents=True)
+    for file in (tmp_path / "trained_on.csv.gz", checkpoint / "preprocess.json"):
+        file.write_bytes(b"")
     (tmp_path / "best").write_text("checkpoints/step_000020\n")
     assert models.find_beside(tmp_path / "best", "trained_on.csv.gz") == (tmp_path / "trained_on.csv.gz").absolute()
+    assert models.find_beside(tmp_path / "best", "preprocess.json") == (checkpoint / "preprocess.json").absolute()
 
 
 def test_the_weights_file_of_a_checkpoint_folder_loads_the_folder(bundle, saved):
