@@ -121,7 +121,7 @@ def fit_supervised(
         scaler=gradients_of.scaler,
         world=World(),
     )
-    with tqdm(desc="supervised", unit="step", dynamic_ncols=True) as bar:
+    with tqdm(desc="supervised", unit="step", dynamic_ncols=True, disable=None) as bar:
         for _ in steps:
             bar.update()
     network.eval()
