@@ -23,6 +23,14 @@ def test_no_shipped_prompt_negates_twice_or_is_repeated(name):
         assert not any("no no " in phrase.lower() for phrase in phrases)
 
 
+def test_radiologist_weighs_devices_against_both_sides_of_everything_else_instead_of_a_denial():
+    """No report says "no pacemaker"; the background must not be made of health alone, or the sick pass for intubated."""
+    pairs = dict(load_prompts("radiologist").pairs)
+    devices = pairs.pop("Support Devices")
+    sides = [phrases[0] for pair in pairs.values() for phrases in (pair.positive, pair.negative)]
+    assert set(devices.negative) == set(sides)
+
+
 def test_the_chexzero_set_is_the_label_against_its_negation_but_for_no_finding():
     for finding, pair in load_prompts("chexzero").pairs.items():
         if finding != "No Finding":
