@@ -162,8 +162,8 @@ def _judge(
     return tuple(
         Judgement(
             finding=name,
-            positive=prompts[name]["positive"][0],
-            negative=prompts[name]["negative"][0],
+            positive=tuple(prompts[name]["positive"]),
+            negative=tuple(prompts[name]["negative"]),
             score=float(scores[name]),
             truth=None if pd.isna(truth[name]) else bool(truth[name]),
         )

@@ -42,10 +42,10 @@ class Judgement:
     """What one film was scored for one finding."""
 
     finding: str
-    positive: str
-    """A positive prompt."""
-    negative: str
-    """A negative prompt."""
+    positive: tuple[str, ...]
+    """The positive prompts, at least one."""
+    negative: tuple[str, ...]
+    """The negative ones."""
     score: float
     """Probability of the positive side."""
     truth: bool | None

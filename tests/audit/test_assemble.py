@@ -39,8 +39,7 @@ def test_what_is_present_comes_first_and_unknown_truth_stays_unknown():
     first, _, unlabelled = (film.judgements for film in films)
     assert [(item.finding, item.truth) for item in first] == [("Edema", True), ("Fracture", False)]
     assert [(item.finding, item.truth) for item in unlabelled] == [("Edema", None), ("Fracture", False)]
-    assert first[0].positive == "edema"
-    assert first[0].negative == "no edema"
+    assert (first[0].positive, first[0].negative) == (("edema",), ("no edema",))
 
 
 def test_headlines_say_how_many_findings_and_whose_reports_fall_short():

@@ -77,8 +77,10 @@ def report(make_cohort):
         caption="PA, 64 years, F, White",
         report=HOSTILE,
         judgements=(
-            Judgement(finding="Edema", positive="edema", negative="no edema", score=0.75, truth=True),
-            Judgement(finding="Fracture", positive="fracture", negative="no fracture", score=0.1, truth=None),
+            Judgement(
+                finding="Edema", positive=("edema",), negative=("no edema", "dry", "clear"), score=0.75, truth=True
+            ),
+            Judgement(finding="Fracture", positive=("fracture",), negative=("no fracture",), score=0.1, truth=None),
         ),
     )
     return Report(
@@ -133,6 +135,12 @@ def test_figures_and_numbers_of_every_part_are_on_the_page(page):
     for expected in ("0.910 0.880 to 0.940", "no positives", "of 2 findings", "differs", "present", "0.75", "no text"):
         assert expected in visible
     assert not re.search(r"\bnan\b", visible.lower())
+
+
+def test_a_score_is_shown_with_a_phrase_of_each_side_and_how_many_more_there_are(page):
+    visible = " ".join("".join(Page(page.read_text(encoding="utf-8")).text).split())
+    assert "“edema” against “no edema” or 2 more" in visible
+    assert "“fracture” against “no fracture” " in visible
 
 
 def test_tables_figures_and_json_lie_beside_the_page_and_json_has_null_with_a_reason(page, report):
