@@ -8,35 +8,16 @@
 
 import sys
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import tyro
 
-from exit_codes import exit_code
-from phantom.miniatures_config import MiniatureConfig
+from common.programs import exit_code
+from phantom.phantom_config import MiniatureConfig, PhantomConfig
 
 if TYPE_CHECKING:
     from phantom import Archive
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhantomConfig:
-    """The archive to make."""
-
-    out_dir: Path = Path("data/phantom")
-    """A new or empty folder."""
-    n_patients: int = 1200
-    """How many patients."""
-    seed: int = 0
-    """The same seed gives the same bytes."""
-    scenario: Literal["default", "null", "underdiagnosis", "few_children"] = "default"
-    """What is planted; null is the negative control, without any disparity."""
-    image_size: int = 512
-    """Longest side of the films, pixels."""
-    workers: int | None = None
-    """Processes that draw; left out, one per CPU core."""
 
 
 def main(config: PhantomConfig) -> "Archive":
@@ -61,7 +42,7 @@ def main(config: PhantomConfig) -> "Archive":
 
 
 def _miniature(arguments: list[str]) -> None:
-    from phantom.miniatures import write_miniature  # noqa: PLC0415
+    from phantom.miniatures.writers import write_miniature  # noqa: PLC0415
 
     config = tyro.cli(MiniatureConfig, args=arguments, use_underscores=True)
     write_miniature(**asdict(config))

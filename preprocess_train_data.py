@@ -12,8 +12,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from exit_codes import exit_code
-from preprocess.config import PreprocessConfig
+from common.programs import exit_code
+from preprocess.preprocess_config import PreprocessConfig
 
 if TYPE_CHECKING:
     from preprocess.pipeline import Summary
@@ -35,7 +35,7 @@ def main(config: PreprocessConfig) -> Summary:
 def _verify(arguments: list[str]) -> None:
     import tyro  # noqa: PLC0415
 
-    from preprocess.verify import VerifyConfig, in_words, verify  # noqa: PLC0415
+    from preprocess.packing.verify import VerifyConfig, in_words, verify  # noqa: PLC0415
 
     config = tyro.cli(VerifyConfig, args=arguments, use_underscores=True)
     verdict = verify(config)
@@ -47,7 +47,7 @@ def _verify(arguments: list[str]) -> None:
 def _export(arguments: list[str]) -> None:
     import tyro  # noqa: PLC0415
 
-    from preprocess.export import ExportConfig, export  # noqa: PLC0415
+    from preprocess.packing.export import ExportConfig, export  # noqa: PLC0415
 
     config = tyro.cli(ExportConfig, args=arguments, use_underscores=True)
     done = export(config)

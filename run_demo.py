@@ -8,8 +8,8 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from demo_plan import DemoConfig, plan, scoring_of
-from exit_codes import exit_code
+from common.programs import exit_code
+from wiring.demo_plan import DemoConfig, plan, scoring_of
 
 
 def main(config: DemoConfig) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def main(config: DemoConfig) -> dict[str, Any]:
                 archive=archive.out_dir,
                 cohort_filepath=training.cohort_filepath,
                 txt_filepath=training.txt_filepath,
-                scored=audit.Scored(
+                scored=audit.ScoredImages(
                     predictions=results.predictions,
                     truth=results.truth,
                     cohort=results.cohort,

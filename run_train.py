@@ -16,18 +16,19 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from exit_codes import exit_code
+from common.programs import exit_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from train import Rehearsal, RunSummary, TrainConfig
+    from train import RunSummary, TrainConfig
+    from train.dry_run import DryRun
 
 
 def main(config: TrainConfig) -> RunSummary:
     """Load pairs and model, train with validation where the cohort allows it, and return the summary."""
     from train import fit, load_pairs, start_model  # noqa: PLC0415  (torch, which -h does not need)
-    from validation_plan import validation  # noqa: PLC0415
+    from wiring.validation_plan import validation  # noqa: PLC0415
 
     pairs = load_pairs(config)
     say(pairs.describe())
@@ -39,9 +40,10 @@ def main(config: TrainConfig) -> RunSummary:
     return summary
 
 
-def try_out(config: TrainConfig) -> Rehearsal:
+def try_out(config: TrainConfig) -> DryRun:
     """Take the first two steps of the run, print what they needed, and return it."""
-    from train import load_pairs, rehearse, start_model  # noqa: PLC0415
+    from train import load_pairs, start_model  # noqa: PLC0415
+    from train.dry_run import rehearse  # noqa: PLC0415
 
     pairs = load_pairs(config)
     say(pairs.describe())

@@ -3,7 +3,7 @@
 python run_zero_shot.py --checkpoints runs/phantom --truth_filepath data/phantom/truth.csv --name phantom
 python run_zero_shot.py --checkpoints a.pt --protocol nih14 --cxr_filepath nih/cxr.h5 --cohort_filepath nih/cohort.csv
 python run_zero_shot.py --checkpoints a.pt b.pt --prompts chexzero --scoring chexzero --groups sex "age:0,18,65,+"
-python -m zero_shot.compare predictions/a predictions/b --experiment models
+python -m zero_shot.evaluation.compare predictions/a predictions/b --experiment models
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from exit_codes import exit_code
-from zero_shot.config import ZeroShotConfig
+from common.programs import exit_code
+from zero_shot.zero_shot_config import ZeroShotConfig
 
 if TYPE_CHECKING:
-    from zero_shot.results import Results
+    from zero_shot.evaluation.results import Results
 
 
 def main(config: ZeroShotConfig) -> Results:
     """Score, evaluate overall and by group, write the files, and return the tables."""
     from audit import Thresholds, disaggregate, reliability_figure  # noqa: PLC0415  (pandas, which -h does not need)
     from cohort import group_table, parse_groups  # noqa: PLC0415
-    from zero_shot.results import run, write  # noqa: PLC0415
+    from zero_shot.evaluation.results import run, write  # noqa: PLC0415
 
     wanted = [parse_groups(text) for text in config.groups]
     results = run(config)

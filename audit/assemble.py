@@ -17,7 +17,7 @@ ReadImage = Callable[[str], UInt8[np.ndarray, "h w"]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
+class ScoredImages:
     """The scored films, joined by image_id."""
 
     predictions: pd.DataFrame
@@ -31,7 +31,7 @@ class Scored:
 
 
 def choose_examples(
-    scored: Scored, texts: Mapping[str, str], read_image: ReadImage, *, n_abnormal: int = 4, n_normal: int = 2
+    scored: ScoredImages, texts: Mapping[str, str], read_image: ReadImage, *, n_abnormal: int = 4, n_normal: int = 2
 ) -> list[Example]:
     """Return a few films with their report and scores, the first by image_id: never chosen by how they were scored.
 

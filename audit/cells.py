@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float
 
 import metrics
 from audit import contrasts
-from audit.replicates import METRICS, Measured
-from audit.tables import OVERALL, Attribute, AuditTable
+from audit.joined_tables import OVERALL, Attribute, AuditTable
+from audit.replicates import METRICS, CellReplicates
 
 MEAN = "mean"
 # Absence of the others: its positives are the healthy, so averaging it with them would cancel what it shows.
@@ -133,8 +133,8 @@ def cells_of_group(
     attribute: Attribute,
     g: int,
     *,
-    estimate: Measured,
-    resampled: Measured,
+    estimate: CellReplicates,
+    resampled: CellReplicates,
     metric_names: Sequence[str],
     rule: EvidenceRule,
 ) -> list[Cell]:

@@ -7,13 +7,15 @@ import numpy as np
 from jaxtyping import Float
 
 import metrics
-from audit.tables import Attribute, AuditTable
+from audit.joined_tables import Attribute, AuditTable
+from metrics.auroc import pair_wins
+from metrics.rates import confusion, decide
 
 METRICS = ("auroc", "tpr", "fpr")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class CellReplicates:
     """One attribute under r weightings, by finding c, group g and metric m (order of METRICS). NaN where undefined."""
 
     group: Float[np.ndarray, "r c g m"]
@@ -27,7 +29,7 @@ class Measured:
 
 def measure(
     table: AuditTable, attribute: Attribute, thresholds: Mapping[str, float], weights: metrics.ReplicateWeights
-) -> Measured:
+) -> CellReplicates:
     """Return AUROC, TPR and FPR of an attribute's groups, and of everybody outside each, in every replicate.
 
     With `metrics.unit_weights` the one replicate is the estimate itself. With `metrics.patient_weights` one matrix
@@ -41,11 +43,11 @@ def measure(
             continue
         y, s, codes = table.truth[known, c], table.scores[known, c], attribute.codes[known]
         drawn, n_groups = weights.rows(known), len(attribute.groups)
-        wins = metrics.pair_wins(y, s, codes, n_groups, drawn)
+        wins = pair_wins(y, s, codes, n_groups, drawn)
         group[:, c, :, 0], rest[:, c, :, 0] = wins.within(), wins.rest()
         if not np.isnan(thresholds[finding]):
-            counts = metrics.confusion(y, metrics.decide(s, thresholds[finding]), codes, n_groups, drawn)
+            counts = confusion(y, decide(s, thresholds[finding]), codes, n_groups, drawn)
             others = counts.rest()
             group[:, c, :, 1], rest[:, c, :, 1] = counts.tpr(), others.tpr()
             group[:, c, :, 2], rest[:, c, :, 2] = counts.fpr(), others.fpr()
-    return Measured(group=group, rest=rest)
+    return CellReplicates(group=group, rest=rest)

@@ -17,11 +17,11 @@ from jaxtyping import UInt8
 from markupsafe import Markup
 from PIL import Image
 
-from atomic import write_json, write_text, write_whole
 from audit.cells import MEAN
 from audit.figures import METRIC_NAMES, curve_figure, forest_figure, score_figure
-from audit.sensitivity import POOLED
-from audit.tables import OVERALL
+from audit.joined_tables import OVERALL
+from audit.under_reporting import POOLED
+from common.atomic import write_json, write_text, write_whole
 
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -63,7 +63,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class ReportPage:
     """Everything that the page shows. Tables are those of the other functions; a missing part is left out."""
 
     title: str
@@ -90,7 +90,7 @@ class Report:
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
-def write_report(out_dir: Path, report: Report) -> Path:
+def write_report(out_dir: Path, report: ReportPage) -> Path:
     """Write tables/*.csv, figures/*.svg, audit.json and report.html into `out_dir`; return the page's path.
 
     Each file appears whole or not at all, and the page comes last.
@@ -110,7 +110,7 @@ def write_report(out_dir: Path, report: Report) -> Path:
     return path
 
 
-def draw_figures(report: Report) -> dict[str, str]:
+def draw_figures(report: ReportPage) -> dict[str, str]:
     """Return name -> SVG of every figure that the report has data for."""
     figures = {"scores": score_figure(report.scores, report.ceiling)}
     for attribute in _attributes(report.subgroups):
@@ -127,7 +127,7 @@ def draw_figures(report: Report) -> dict[str, str]:
     return {_slug(name): svg for name, svg in figures.items()}
 
 
-def render(report: Report, figures: Mapping[str, str]) -> str:
+def render(report: ReportPage, figures: Mapping[str, str]) -> str:
     """Return the page. Every text is escaped; only the drawings go in as they are."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -166,7 +166,7 @@ def _rows(table: pd.DataFrame, attribute: str, finding: str) -> list[dict[str, A
     return _dicts(chosen)
 
 
-def _attribute_context(report: Report, attribute: str) -> dict[str, Any]:
+def _attribute_context(report: ReportPage, attribute: str) -> dict[str, Any]:
     """Return one attribute's rows: its means for everybody to see, its single findings to unfold."""
     table = report.subgroups[report.subgroups["attribute"] == attribute]
     single = table[table["finding"] != MEAN].sort_values("flagged", ascending=False, kind="stable")
@@ -181,7 +181,7 @@ def _attribute_context(report: Report, attribute: str) -> dict[str, Any]:
     }
 
 
-def _score_rows(report: Report) -> list[dict[str, Any]]:
+def _score_rows(report: ReportPage) -> list[dict[str, Any]]:
     """Return one row per finding, with the supervised classifier's AUROC where there is one, the mean first."""
     rows = _dicts(report.scores)
     above = {} if report.ceiling is None else {row["finding"]: row for row in _dicts(report.ceiling)}

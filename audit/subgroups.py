@@ -10,8 +10,8 @@ from jaxtyping import Float
 import metrics
 from audit import contrasts
 from audit.cells import MEAN, Cell, EvidenceRule, cells_of_group
+from audit.joined_tables import AuditTable, join_tables
 from audit.replicates import METRICS, measure
-from audit.tables import AuditTable, join_tables
 from audit.thresholds import Thresholds, fit_thresholds
 
 COLUMNS = (

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-import metrics
+from metrics import threshold_policy
+from metrics.threshold_policy import FittedOn, Threshold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +22,7 @@ class Thresholds:
     """The rows they were chosen on: "validation", or "test" when these are the audited rows themselves."""
 
     @classmethod
-    def of(cls, thresholds: Mapping[str, metrics.Threshold]) -> "Thresholds":
+    def of(cls, thresholds: Mapping[str, Threshold]) -> "Thresholds":
         """Return thresholds of one policy as `metrics.fit_thresholds` gives them.
 
         Raises:
@@ -46,7 +47,7 @@ def fit_thresholds(
     truth: Float[np.ndarray, "n c"],
     *,
     findings: Sequence[str],
-    fitted_on: metrics.FittedOn,
+    fitted_on: FittedOn,
 ) -> Thresholds:
     """Return Youden's threshold of each finding, one for all groups.
 
@@ -56,6 +57,6 @@ def fit_thresholds(
         findings: the names of the columns.
         fitted_on: what these rows are; every output says so.
     """
-    policy = metrics.ThresholdPolicy(rule="youden")
-    fitted = metrics.fit_thresholds(truth, scores, findings=findings, policy=policy, fitted_on=fitted_on)
+    policy = threshold_policy.ThresholdPolicy(rule="youden")
+    fitted = threshold_policy.fit_thresholds(truth, scores, findings=findings, policy=policy, fitted_on=fitted_on)
     return Thresholds.of(fitted)

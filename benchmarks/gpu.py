@@ -17,13 +17,13 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
-from common import parser, report
+from harness import parser, report
 from torch.utils.flop_counter import FlopCounterMode
 
 from cohort import open_images
 from train import Pairs, TrainConfig, start_model
-from train.batches import PairBatches, batches_from
 from train.distributed import World
+from train.input.batches import PairBatches, batches_from
 from train.optimise import make_optimizer
 from train.step import ContrastiveStep, prepare
 

@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from common import ROOT
+from harness import ROOT
 
 from cohort import FINDINGS, read_cohort, read_texts
-from cohort.report_sentences import distinct_sentences
-from cohort.sentences import split_sentences
+from cohort.report_sentences import distinct_sentences, split_sentences
 from cohort.sources.openi import read_openi
-from demo_plan import Plan
-from preprocess.sections import choose_text, split_sections
+from preprocess.text.sections import choose_text, split_sections
+from wiring.demo_plan import Plan
 
 SHARE_OF_NORMALS, NORMAL = 0.3, "No acute cardiopulmonary process."
 NEGATION = re.compile(r"\b(no|not|without)\b", re.IGNORECASE)

@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import interleaved_seconds, median_ratio, parser, report
+from harness import interleaved_seconds, median_ratio, parser, report
 
-from make_phantom import PhantomConfig
 from phantom import default, write_archive
+from phantom.phantom_config import PhantomConfig
 
 
 def main() -> None:

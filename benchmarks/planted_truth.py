@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from common import parser, report
+from harness import parser, report
 from simulated import prepared, train_and_score
 
-from audit import MEAN, POOLED
-from audit.simulated import sensitivity_of_reports
+from audit import MEAN
+from audit.simulated_report import sensitivity_of_reports
+from audit.under_reporting import POOLED
 from cohort import read_cohort
-from demo_plan import DemoConfig
+from wiring.demo_plan import DemoConfig
 
 GROUP = "Black"
 

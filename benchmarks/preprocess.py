@@ -35,10 +35,10 @@ def draw_films(folder: Path, n_images: int, n_distinct: int) -> list[Path]:
     """Write the films; the same few under many names, because what is on them does not matter to a clock."""
     import cv2
     import numpy as np
-    from PIL import Image
+    from PIL import ImageToPack
 
     from phantom.body import Body
-    from phantom.film import draw_film
+    from phantom.drawing.film import draw_film
 
     contents = []
     for seed in range(min(n_distinct, n_images)):
@@ -48,7 +48,7 @@ def draw_films(folder: Path, n_images: int, n_distinct: int) -> list[Path]:
         grain = cv2.GaussianBlur(rng.standard_normal(large.shape, dtype=np.float32), (0, 0), 0.7)
         noisy = np.clip(large + NOISE / grain.std() * grain, 0, 255).astype(np.uint8)
         path = folder / f"drawn-{seed}.jpg"
-        Image.fromarray(noisy).save(path, quality=95)
+        ImageToPack.fromarray(noisy).save(path, quality=95)
         contents.append(path.read_bytes())
         path.unlink()
     paths = [folder / f"{number:05}.jpg" for number in range(n_images)]
@@ -62,18 +62,18 @@ def pack_as_chexzero(paths: Sequence[Path], out: Path) -> None:
     import cv2
     import h5py
     import numpy as np
-    from PIL import Image
+    from PIL import ImageToPack
 
     cv2.setNumThreads(1)
     with h5py.File(out, "w") as file:
         rows = file.create_dataset("cxr", shape=(len(paths), RESOLUTION, RESOLUTION), dtype="f4")
         for row, path in enumerate(paths):
-            picture = Image.fromarray(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB))
+            picture = ImageToPack.fromarray(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB))
             ratio = float(RESOLUTION) / max(picture.size)
             size = (int(picture.width * ratio), int(picture.height * ratio))
-            square = Image.new("L", (RESOLUTION, RESOLUTION))
+            square = ImageToPack.new("L", (RESOLUTION, RESOLUTION))
             place = ((RESOLUTION - size[0]) // 2, (RESOLUTION - size[1]) // 2)
-            square.paste(picture.resize(size, Image.Resampling.LANCZOS), place)
+            square.paste(picture.resize(size, ImageToPack.Resampling.LANCZOS), place)
             rows[row] = np.asarray(square)
 
 
@@ -89,11 +89,11 @@ def pack_with(engine_name: str, *, exact: bool) -> Callable[[Sequence[Path], Pat
     """Return the job of this project, all of it: decode, resize, rows, checksums, journal, synchronised to the disk."""
 
     def job(paths: Sequence[Path], out: Path) -> None:
-        from preprocess.block import Image, PackSpec
-        from preprocess.engines import in_processes, in_this_process
-        from preprocess.pack import pack_images
+        from preprocess.packing.block import ImageToPack, PackSpec
+        from preprocess.packing.engines import in_processes, in_this_process
+        from preprocess.packing.pack import pack_images
 
-        images = [Image(path.stem, str(path), path.stat().st_size) for path in paths]
+        images = [ImageToPack(path.stem, str(path), path.stat().st_size) for path in paths]
         engine = in_this_process if engine_name == "here" else in_processes(int(engine_name))
         timed = engine if engine_name == "here" else metered(engine, out.with_suffix(".meter"))
         with pack_images(out, images, spec=PackSpec(resolution=RESOLUTION, exact=exact), engine=timed):

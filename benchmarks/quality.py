@@ -27,15 +27,17 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
-from common import parser, report
+from harness import parser, report
 from other_reports import with_texts
 from scipy.stats import sem, t
 from simulated import prepared, train_and_score
 
-from audit import MEAN, mean_auroc
+from audit import MEAN
+from audit.assemble import mean_auroc
 from cohort import open_images, read_cohort
-from demo_plan import DemoConfig, Plan
-from train import TrainConfig, chexzero, supervised_predictions
+from train import TrainConfig, supervised_predictions
+from train.presets import chexzero
+from wiring.demo_plan import DemoConfig, Plan
 from zero_shot import ZeroShotConfig, choose_labels, load_prompts, metrics_table, select_images
 
 OURS, SUPERVISED, REFERENCE, SHUFFLED = "ours", "supervised", "reference", "shuffled"

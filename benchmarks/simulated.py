@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import common  # noqa: F401  (puts the repository's root on the path)
-
-from demo_plan import DemoConfig, Plan, plan, scoring_of
 from make_phantom import main as make_phantom
 from preprocess_train_data import main as preprocess
 from run_train import main as train
 from run_zero_shot import main as score
-from zero_shot.results import Results
+from wiring.demo_plan import DemoConfig, Plan, plan, scoring_of
+from zero_shot.evaluation.results import Results
 
 
 def prepared(config: DemoConfig) -> Plan:

@@ -25,21 +25,21 @@ import h5py
 import numpy as np
 import open_clip
 import torch
-from common import interleaved_seconds, median_ratio, parser, report
+from harness import interleaved_seconds, median_ratio, parser, report
 from simulated import prepared
 from torch.nn.functional import cross_entropy, normalize
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import Compose, InterpolationMode, Normalize, Resize
 
 from cohort import open_images
-from demo_plan import DemoConfig
 from models import Bundle, to_network_input
-from models.preprocessing import CHEXZERO
+from models.network_input import CHEXZERO
 from train import Pairs, TrainConfig, load_pairs, start_model
-from train.batches import PairBatches, batches_from
 from train.distributed import World
+from train.input.batches import PairBatches, batches_from
 from train.optimise import make_optimizer
 from train.step import ContrastiveStep, prepare
+from wiring.demo_plan import DemoConfig
 
 RESOLUTION, CONTEXT = 320, 77
 READING_BATCH, STEP_BATCH = 64, 32

@@ -18,23 +18,24 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from common import interleaved_seconds, median_ratio, parser, report
+from harness import interleaved_seconds, median_ratio, parser, report
 from simulated import prepared
 from torch import nn
 from torch.func import functional_call
 from torch.nn.functional import normalize
 
 from cohort import FINDINGS
-from demo_plan import DemoConfig
 from models import Bundle
-from train import Pairs, load_pairs, phantom, start_model
+from train import Pairs, load_pairs, start_model
 from train import step as step_module
-from train.arithmetic import arrange_memory
-from train.batches import PairBatches, batches_from
 from train.distributed import World
+from train.hardware import arrange_memory
+from train.input.batches import PairBatches, batches_from
+from train.input.order import EpochOrder
 from train.optimise import make_optimizer
-from train.order import EpochOrder
+from train.presets import phantom
 from train.supervised import Classifier, Examples, SupervisedStep, label_targets
+from wiring.demo_plan import DemoConfig
 
 
 def all_rows(bundle: Bundle, tokens: torch.Tensor) -> torch.Tensor:

@@ -11,33 +11,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import parser, report
+from harness import parser, report
 
 import models
 from cohort import FINDINGS, open_images, read_cohort, read_texts
-from demo_plan import DemoConfig, Plan, plan, scoring_of
 from run_zero_shot import main as score
-from zero_shot import (
-    ask,
-    ask_sides,
-    gradient_relevance,
-    image_features,
-    load_probe,
-    load_prompts,
-    packed_boxes,
-    patch_margins,
-    pointing_game,
-    prompt_sensitivity,
-    read_boxes,
-    read_sizes,
-    retrieve,
-    select_images,
-    severity_truth,
-    shipped_names,
-    sides_from_boxes,
-)
-from zero_shot.families import load_family
-from zero_shot.sensitivity import all_prompts, encode_prompts
+from wiring.demo_plan import DemoConfig, Plan, plan, scoring_of
+from zero_shot import image_features, load_prompts, pointing_game, prompt_sensitivity, retrieve, select_images
+from zero_shot.localisation.boxes import packed_boxes, read_boxes, read_sizes
+from zero_shot.localisation.maps import gradient_relevance, patch_margins
+from zero_shot.probing.laterality import ask_sides
+from zero_shot.probing.minimal_pairs import load_probe
+from zero_shot.probing.probe_truth import severity_truth, sides_from_boxes
+from zero_shot.probing.probes import ask
+from zero_shot.prompts import shipped_names
+from zero_shot.wording.families import load_family
+from zero_shot.wording.sensitivity import all_prompts, encode_prompts
 
 MILD_BELOW, SEVERE_FROM = 0.55, 0.8  # where the phantom's reports begin to say "mild" and "severe"
 

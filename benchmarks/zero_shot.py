@@ -21,7 +21,7 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
-from common import interleaved_seconds, median_ratio, parser, report
+from harness import interleaved_seconds, median_ratio, parser, report
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 from torch.nn.functional import normalize
@@ -30,9 +30,11 @@ from torchvision.transforms import Compose, InterpolationMode, Normalize, Resize
 import metrics
 import models
 from cohort import FINDINGS, open_images
+from metrics.ranks import image_to_text_ranks, text_to_image_ranks
 from models import CHEXZERO, Bundle
-from zero_shot import PromptPair, PromptSet, from_templates, margins, score
+from zero_shot import PromptPair, PromptSet, from_templates, score
 from zero_shot.prompts import NO_FINDING, expand
+from zero_shot.wording.rescoring import margins
 
 RESOLUTION = 320
 LABELS = (*(finding for finding in FINDINGS if finding != NO_FINDING), "Lung Nodule")
@@ -171,8 +173,8 @@ def retrieval() -> dict[str, Any]:
     content = np.concatenate([np.arange(n_texts), rng.integers(0, n_texts, N_PAIRS - n_texts)])
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
-    metrics.image_to_text_ranks(images, texts, content)
-    metrics.text_to_image_ranks(images, texts, content)
+    image_to_text_ranks(images, texts, content)
+    text_to_image_ranks(images, texts, content)
     return {
         "retrieval_seconds": time.perf_counter() - start,
         "retrieval_extra_mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - kilobytes) / 1024,

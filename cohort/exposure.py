@@ -8,7 +8,7 @@ Three things are looked at, for every image of the evaluation:
 
 An archive that is a part of another one, nobody knows which, counts as exposed to it. "clean" is said only of what can
 be known: an archive that the table does not list is unknown until the pictures of both sides were compared, and so is
-everything if a part of the training is not on record (`cohort.trained_on`).
+everything if a part of the training is not on record (`cohort.training_record`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -60,7 +60,7 @@ class Cohort:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exposure:
+class TrainingExposure:
     """What the comparison found."""
 
     stamp: Stamp
@@ -78,7 +78,7 @@ class Exposure:
         return "\n".join([f"exposure: {self.stamp}", *lines])
 
 
-def check_exposure(evaluated: Cohort, trained: Sequence[Cohort]) -> Exposure:
+def check_exposure(evaluated: Cohort, trained: Sequence[Cohort]) -> TrainingExposure:
     """Return for every evaluated image whether a training cohort contains it, or its patient.
 
     Args:
@@ -99,7 +99,7 @@ def check_exposure(evaluated: Cohort, trained: Sequence[Cohort]) -> Exposure:
             reasons[worse] = reason
     image_ids = evaluated.images["image_id"].to_numpy()
     images = pd.DataFrame({"image_id": image_ids, "stamp": np.array(_ORDER)[ranks], "reason": reasons})
-    return Exposure(stamp=_ORDER[int(ranks.max(initial=0))], images=images)
+    return TrainingExposure(stamp=_ORDER[int(ranks.max(initial=0))], images=images)
 
 
 def image_hashes(images: UInt8[np.ndarray, "n h w"]) -> UInt64[np.ndarray, "n 8"]:
@@ -136,7 +136,7 @@ def near_duplicates(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Listed:
+class _ArchiveRow:
     """One row of the table of archives."""
 
     family: str
@@ -225,13 +225,13 @@ def _by_id(
     yield named & patients, "exposed", f"another image of the patient is {where}"
 
 
-def _shared_ids(images: pd.DataFrame, listed: _Listed) -> "pd.Series[str]":
+def _shared_ids(images: pd.DataFrame, listed: _ArchiveRow) -> "pd.Series[str]":
     if listed.ids and listed.ids in images:
         return images[listed.ids].astype(str)
     return pd.Series("", index=images.index, dtype=str)
 
 
-def _archives() -> dict[str, _Listed]:
+def _archives() -> dict[str, _ArchiveRow]:
     table = read_strings(TABLES / "exposure" / "archives.csv", columns=["dataset", "family", "ids"], what="archives")
     rows = zip(table["dataset"], table["family"], table["ids"], strict=True)
-    return {dataset: _Listed(family=family, ids=ids) for dataset, family, ids in rows}
+    return {dataset: _ArchiveRow(family=family, ids=ids) for dataset, family, ids in rows}

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from atomic import write_whole
+from common.atomic import write_whole
 
 Kind = Literal["start", "left out", "noted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class FlowStep:
     """One line of the flow table."""
 
     kind: Kind
@@ -52,8 +52,8 @@ class Flow:
     left out  not a frontal view         1       1        1         1
     """
 
-    def __init__(self, steps: Sequence[Step] = ()) -> None:
-        self.steps: list[Step] = list(steps)
+    def __init__(self, steps: Sequence[FlowStep] = ()) -> None:
+        self.steps: list[FlowStep] = list(steps)
 
     def start(self, frame: pd.DataFrame, reason: str) -> None:
         """Record where the counting begins: all rows of `frame`."""
@@ -126,7 +126,7 @@ class Flow:
 
     def _add(self, kind: Kind, reason: str, rows: int | None, frame: pd.DataFrame, *, fault: bool = False) -> None:
         self.steps.append(
-            Step(
+            FlowStep(
                 kind=kind,
                 reason=reason,
                 rows=rows,

@@ -1,157 +1,32 @@
-"""Arrays in, numbers out: AUROC, decisions at thresholds, intervals from patients resampled by weights. No torch."""
+"""Arrays in, numbers out: AUROC, decisions at thresholds, calibration, intervals from patients resampled by weights."""
 
-from metrics.auroc import PairWins, auroc, auroc_matrix, auroc_replicates, one_class_reason, pair_wins
-from metrics.calibration import BinTotals, CalibrationError, bin_edges, bin_totals, brier_score, debiased_error
-from metrics.calibration_line import CalibrationLine, calibration_line
-from metrics.comparison import PairedDifferences, bootstrap_p, compare_auroc, paired_differences
-from metrics.delong import DeLongTest, auroc_covariance, compare_delong
-from metrics.localisation import box_mask, energy_in_box, pointing_hits
-from metrics.logistic import count_clipped, margin_of
-from metrics.means import mean_replicates
-from metrics.multiplicity import MaxT, holm, max_t
-from metrics.precision_recall import (
-    adjusted_auprc,
-    adjusted_auprc_matrix,
-    auprc,
-    auprc_matrix,
-    auprc_reason,
-    auprc_replicates,
-    partial_auroc,
-    partial_auroc_replicates,
-    prevalence_replicates,
-)
-from metrics.rates import Confusion, confusion, decide
-from metrics.readers import Estimate, ReaderComparison, ReaderStudy, compare_with_readers
-from metrics.recalibration import (
-    Calibrator,
-    Isotonic,
-    Platt,
-    Temperature,
-    calibrator_from_json,
-    fit_isotonic,
-    fit_platt,
-    fit_temperature,
-)
-from metrics.reliability import BrierParts, ReliabilityTable, brier_parts, reliability_table, wilson_interval
-from metrics.resampling import (
-    Interval,
-    ReplicateWeights,
-    image_weights,
-    patient_weights,
-    percentile_interval,
-    unit_weights,
-)
-from metrics.retrieval import (
-    Ranks,
-    first_hit_ranks,
-    image_to_text_ranks,
-    rank_figures,
-    recall_at,
-    recall_replicates,
-    retrieval_figures,
-    text_to_image_ranks,
-)
-from metrics.threshold_policy import (
-    FittedOn,
-    Threshold,
-    ThresholdPolicy,
-    fit_thresholds,
-    thresholds_from_json,
-    thresholds_to_json,
-)
-from metrics.thresholds import (
-    max_f1_threshold,
-    max_mcc_threshold,
-    roc_points,
-    threshold_at_fpr,
-    threshold_at_tpr,
-    youden_threshold,
-)
+from metrics.auroc import auroc, auroc_matrix, auroc_replicates
+from metrics.calibration.calibration_error import brier_score
+from metrics.calibration.calibration_line import calibration_line
+from metrics.comparison import compare_auroc
+from metrics.delong import compare_delong
+from metrics.multiplicity import max_t
+from metrics.precision_recall import auprc
+from metrics.readers import compare_with_readers
+from metrics.resampling import ReplicateWeights, patient_weights, percentile_interval, unit_weights
+from metrics.threshold_policy import ThresholdPolicy
+from metrics.threshold_rules import roc_points
 
 __all__ = [
-    "BinTotals",
-    "BrierParts",
-    "CalibrationError",
-    "CalibrationLine",
-    "Calibrator",
-    "Confusion",
-    "DeLongTest",
-    "Estimate",
-    "FittedOn",
-    "Interval",
-    "Isotonic",
-    "MaxT",
-    "PairWins",
-    "PairedDifferences",
-    "Platt",
-    "Ranks",
-    "ReaderComparison",
-    "ReaderStudy",
-    "ReliabilityTable",
     "ReplicateWeights",
-    "Temperature",
-    "Threshold",
     "ThresholdPolicy",
-    "adjusted_auprc",
-    "adjusted_auprc_matrix",
     "auprc",
-    "auprc_matrix",
-    "auprc_reason",
-    "auprc_replicates",
     "auroc",
-    "auroc_covariance",
     "auroc_matrix",
     "auroc_replicates",
-    "bin_edges",
-    "bin_totals",
-    "bootstrap_p",
-    "box_mask",
-    "brier_parts",
     "brier_score",
     "calibration_line",
-    "calibrator_from_json",
     "compare_auroc",
     "compare_delong",
     "compare_with_readers",
-    "confusion",
-    "count_clipped",
-    "debiased_error",
-    "decide",
-    "energy_in_box",
-    "first_hit_ranks",
-    "fit_isotonic",
-    "fit_platt",
-    "fit_temperature",
-    "fit_thresholds",
-    "holm",
-    "image_to_text_ranks",
-    "image_weights",
-    "margin_of",
-    "max_f1_threshold",
-    "max_mcc_threshold",
     "max_t",
-    "mean_replicates",
-    "one_class_reason",
-    "pair_wins",
-    "paired_differences",
-    "partial_auroc",
-    "partial_auroc_replicates",
     "patient_weights",
     "percentile_interval",
-    "pointing_hits",
-    "prevalence_replicates",
-    "rank_figures",
-    "recall_at",
-    "recall_replicates",
-    "reliability_table",
-    "retrieval_figures",
     "roc_points",
-    "text_to_image_ranks",
-    "threshold_at_fpr",
-    "threshold_at_tpr",
-    "thresholds_from_json",
-    "thresholds_to_json",
     "unit_weights",
-    "wilson_interval",
-    "youden_threshold",
 ]

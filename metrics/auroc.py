@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float, Int, Real, Shaped
 
-from metrics.resampling import ReplicateWeights, image_weights, unit_weights
+from metrics.resampling import ReplicateWeights, image_weights, ratio, unit_weights
 
 CHUNK = 8
 """Replicates computed together; measured fastest between 5 and 20 because a chunk then stays in the cache."""
@@ -196,9 +196,3 @@ def _sum_blocks(values: Real[np.ndarray, "b k"], start: Int[np.ndarray, "g"]) ->
         wide = np.float64 if np.issubdtype(values.dtype, np.floating) else np.int64
         sums[:, filled] = np.add.reduceat(values, start[filled], axis=1, dtype=wide)
     return sums
-
-
-def ratio(part: Float[np.ndarray, "..."], whole: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """Divide, with NaN where the whole is not positive: no pairs, no rows."""
-    divided: Float[np.ndarray, "..."] = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
-    return divided

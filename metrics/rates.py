@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real, Shaped
 
-from metrics.auroc import check_groups, checked, ratio
-from metrics.resampling import ReplicateWeights
+from metrics.auroc import check_groups, checked
+from metrics.resampling import ReplicateWeights, ratio
 
 
 def decide(s: Real[np.ndarray, "n"], threshold: float) -> Bool[np.ndarray, "n"]:

@@ -10,7 +10,7 @@ from jaxtyping import Real, Shaped
 
 from metrics.auroc import checked, one_class_reason
 from metrics.rates import decide
-from metrics.thresholds import (
+from metrics.threshold_rules import (
     max_f1_threshold,
     max_mcc_threshold,
     threshold_at_fpr,

@@ -7,15 +7,16 @@ from typing import Any
 import open_clip
 import torch
 from open_clip.pretrained import get_pretrained_cfg
+from open_clip.transformer import TextTransformer
 
 from models.bundle import Bundle
+from models.files.open_clip_weights import published_network
 from models.grey_stem import fold_stem
-from models.image_towers import ImageTower, find_image_tower, load_image_weights
-from models.network import network
+from models.network_input import Preprocessing
 from models.positions import with_context_length
-from models.preprocessing import Preprocessing
-from models.published import published_network
-from models.text_towers import find_text_tower, load_text_weights, read_tokenizer
+from models.towers.image_towers import ImageTower, find_image_tower, load_image_weights
+from models.towers.network import network
+from models.towers.text_towers import find_text_tower, load_text_weights, read_tokenizer
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -158,3 +159,32 @@ def _preprocessing(config: dict[str, Any], image: ImageTower | None, *, antialia
     if image is None:
         return Preprocessing(image_size=side, antialias=antialias)
     return Preprocessing(image_size=side, antialias=antialias, mean=image.mean, std=image.std)
+
+
+N_MARKS = 2
+"""start and end mark, the last ids of CLIP's vocabulary"""
+
+
+def start_as_bag_of_words(text: TextTransformer, *, seed: int) -> None:
+    """Let a random text transformer begin as a bag of words, in place: every word counts, no order, no position.
+
+    Exactly so with one layer; in a deeper tower, later layers average over what each prefix of the text has averaged.
+
+    Keys are 0, so attention averages all words alike; queries have a random bias, because of two zeros neither would
+    ever learn. Word embeddings have unit variance, which makes their relative change per step as slow as that of the
+    other weights. Marks and positions are 0, so that texts begin far apart rather than sharing their end mark. All of
+    it is trained on from there. Reports that share words then share features from the first step, which a few thousand
+    reports do not otherwise teach.
+
+    Args:
+        text: open_clip's transformer with CLIP's tokenizer.
+        seed: of the word embeddings; the global generator is left as it was.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        text.token_embedding.weight.normal_(generator=generator)
+        text.token_embedding.weight[-N_MARKS:] = 0
+        text.positional_embedding.zero_()
+        for block in text.transformer.resblocks:
+            block.attn.in_proj_weight.chunk(3)[1].zero_()
+            block.attn.in_proj_bias.chunk(3)[0].normal_(generator=generator)

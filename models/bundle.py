@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from models.end_mark import encode_at_end_mark, is_read_at_end_mark
-from models.preprocessing import Preprocessing, to_network_input
+from models.network_input import Preprocessing, to_network_input
 from models.tokens import pad_id, trim_padding
 
 TEXT_BATCH = 64

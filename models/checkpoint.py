@@ -11,19 +11,18 @@ from open_clip.tokenizer import HFTokenizer
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 from safetensors.torch import save_file
 
-from atomic import write_json, write_text, write_whole
+from common.atomic import write_json, write_text, write_whole
 from models.architecture import build
 from models.bundle import Bundle
-from models.chexzero import load_chexzero
+from models.files.hub import read_config, reading
+from models.files.open_clip_weights import SUFFIXES, WEIGHTS, quiet_open_clip
+from models.files.state_dicts import read_state_dict, refuse_other_names
+from models.formats.chexzero import load_chexzero
+from models.formats.hf_pairs import load_pair
+from models.formats.processors import from_open_clip, to_open_clip
 from models.grey_stem import keep_first_channel, three_channel_state
-from models.hf_pairs import load_pair
-from models.hub import read_config, reading
-from models.network import network
-from models.preprocessing import Preprocessing
-from models.processors import from_open_clip, to_open_clip
-from models.published import SUFFIXES, WEIGHTS, quiet_open_clip
-from models.run_layout import BEST, CHECKPOINTS, LATEST, checkpoint_named_by
-from models.weights_file import read_state_dict, refuse_other_names
+from models.network_input import Preprocessing
+from models.towers.network import network
 
 WEIGHTS_NAME = "model.safetensors"
 WEIGHTS_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", WEIGHTS_NAME)
@@ -246,3 +245,12 @@ def _read_preprocessing(folder: Path, settings: dict[str, Any]) -> tuple[Preproc
         raise ValueError(f"{path} has version {version}, this program reads {PREPROCESS_VERSION}")
     name = fields.pop("name")
     return Preprocessing(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])}), name
+
+
+CHECKPOINTS, LATEST, BEST = "checkpoints", "latest", "best"
+"""the folder of the checkpoints, and the files beside it that name the newest and the best by validation"""
+
+
+def checkpoint_named_by(pointer: Path) -> Path:
+    """Return the checkpoint folder that the file `latest` or `best` of a run's folder names."""
+    return pointer.parent / pointer.read_text(encoding="utf-8").strip()

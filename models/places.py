@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, pad
 
 from models.bundle import Bundle, image_features, judging
-from models.preprocessing import Preprocessing, to_network_input
+from models.network_input import Preprocessing, to_network_input
 
 SINGLES = 4096
 """Places that go through a timm head at once."""

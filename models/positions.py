@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 
 from models.bundle import Bundle
 from models.end_mark import is_read_at_end_mark
-from models.text_towers import positions_of
+from models.towers.text_towers import positions_of
 
 KEPT = 20
 """First positions that keep their trained values: CLIP's captions are so short that only these are well trained"""

@@ -15,7 +15,7 @@ from timm.models.vision_transformer import VisionTransformer as TimmVisionTransf
 from torch import nn
 
 from models.bundle import Bundle
-from models.projection_head import ProjectionHead
+from models.towers.heads import ProjectionHead
 
 
 def freeze(bundle: Bundle, tower: Literal["image", "text"]) -> None:

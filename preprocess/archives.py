@@ -9,6 +9,7 @@ from cohort import Flow
 from cohort.sources.chexpert import read_chexpert
 from cohort.sources.chexpert_plus import read_chexpert_plus
 from cohort.sources.chexpert_test import read_chexpert_test
+from cohort.sources.csv_table import read_mapping, read_table
 from cohort.sources.mimic import find_mimic, how_to_get_mimic, layout_at, read_mimic
 from cohort.sources.mimic_layout import Suffix
 from cohort.sources.nih import read_nih
@@ -16,9 +17,8 @@ from cohort.sources.openi import read_openi
 from cohort.sources.padchest import read_padchest
 from cohort.sources.rsna import read_rsna
 from cohort.sources.siim import read_siim
-from cohort.sources.table import read_mapping, read_table
 from cohort.sources.vindr import read_vindr_cxr, read_vindr_pcxr
-from preprocess.config import PreprocessConfig
+from preprocess.preprocess_config import PreprocessConfig
 
 READERS: Mapping[str, Callable[..., tuple[pd.DataFrame, Flow]]] = {
     "chexpert": read_chexpert,

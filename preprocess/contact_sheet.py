@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from atomic import write_whole
+from common.atomic import write_whole
 
 _COLUMNS, _SIDE, _GAP = 6, 320, 12
 _LINES, _LINE_HEIGHT, _FONT_SIZE, _LETTERS = 8, 15, 12, 52

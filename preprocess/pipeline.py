@@ -9,19 +9,19 @@ from time import perf_counter
 import numpy as np
 import pandas as pd
 
-from atomic import write_whole
 from cohort import FRONTAL_VIEWS, Flow, write_cohort
+from common.atomic import write_whole
 from preprocess.archives import read_archive
-from preprocess.block import Image, PackSpec
-from preprocess.config import Outputs, PreprocessConfig
 from preprocess.contact_sheet import write_contact_sheet
-from preprocess.disk import MISSING, UNLISTED, look_up, unlisted
-from preprocess.edits import TextEdits
-from preprocess.engines import Engine, available_workers, in_processes, in_this_process, on_cluster
-from preprocess.errors import JobFailedError
-from preprocess.outputs import write_impressions, write_paths, write_table
-from preprocess.pack import Packed, pack_images
-from preprocess.reports import (
+from preprocess.output_tables import write_impressions, write_paths, write_table
+from preprocess.packing.block import ImageToPack, JobFailedError, PackSpec
+from preprocess.packing.engines import Engine, available_workers, in_processes, in_this_process, on_cluster
+from preprocess.packing.pack import NewStore, pack_images
+from preprocess.preprocess_config import Outputs, PreprocessConfig
+from preprocess.selection import Selection
+from preprocess.source_files import MISSING, UNLISTED, look_up, unlisted
+from preprocess.text.edits import TextEdits
+from preprocess.text.report_files import (
     NO_USABLE_TEXT,
     StudyText,
     TextRule,
@@ -31,8 +31,7 @@ from preprocess.reports import (
     text_of_report,
     texts_of_files,
 )
-from preprocess.selection import Selection
-from preprocess.text_statistics import text_statistics
+from preprocess.text.text_statistics import text_statistics
 
 _CONTACT_SHEET_SEED = 0
 
@@ -156,7 +155,7 @@ def _refuse_faults(selection: Selection, config: PreprocessConfig) -> None:
         )
 
 
-def _write(selection: Selection, studies: Mapping[str, StudyText], config: PreprocessConfig) -> Packed:
+def _write(selection: Selection, studies: Mapping[str, StudyText], config: PreprocessConfig) -> NewStore:
     """Pack the images, write the tables whole or not at all, and put the image store in its place last."""
     paths, with_ids = config.outputs, config.compat != "chexzero"
     with _pack(selection.kept, config) as packed, ExitStack() as stack:
@@ -173,7 +172,7 @@ def _write(selection: Selection, studies: Mapping[str, StudyText], config: Prepr
     return packed
 
 
-def _draw_contact_sheet(kept: pd.DataFrame, packed: Packed, path: Path, config: PreprocessConfig) -> None:
+def _draw_contact_sheet(kept: pd.DataFrame, packed: NewStore, path: Path, config: PreprocessConfig) -> None:
     rng = np.random.default_rng(_CONTACT_SHEET_SEED)
     rows = rng.choice(len(kept), min(config.contact_sheet_images, len(kept)), replace=False)
     shown = kept.loc[rows]
@@ -182,11 +181,14 @@ def _draw_contact_sheet(kept: pd.DataFrame, packed: Packed, path: Path, config: 
     write_contact_sheet(path, [packed.read(int(row)) for row in rows], titles, texts)
 
 
-def _pack(kept: pd.DataFrame, config: PreprocessConfig) -> AbstractContextManager[Packed]:
+def _pack(kept: pd.DataFrame, config: PreprocessConfig) -> AbstractContextManager[NewStore]:
     compat = config.compat == "chexzero"
     return pack_images(
         config.outputs.images,
-        [Image(*fields) for fields in zip(kept["image_id"], kept["path"], kept["file_bytes"].tolist(), strict=True)],
+        [
+            ImageToPack(*fields)
+            for fields in zip(kept["image_id"], kept["path"], kept["file_bytes"].tolist(), strict=True)
+        ],
         spec=PackSpec(
             resolution=config.resolution,
             exact=config.exact,
@@ -206,7 +208,7 @@ def _engine(config: PreprocessConfig) -> Engine:
     return in_this_process if workers == 1 else in_processes(workers)
 
 
-def _take_outcomes(selection: Selection, packed: Packed) -> None:
+def _take_outcomes(selection: Selection, packed: NewStore) -> None:
     """Leave out the images that could not be read, put the others in row order, and note what is odd about them."""
     entries = [packed.entries[image_id] for image_id in selection.kept["image_id"]]
     selection.leave_out(

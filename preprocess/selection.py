@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from cohort import Flow
-from preprocess import quality
+from preprocess.pixels import picture_quality as quality
 
 
 class Selection:

@@ -10,7 +10,7 @@ from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
-PACKAGES = ["audit", "cohort", "metrics", "models", "phantom", "preprocess", "train", "zero_shot"]
+PACKAGES = ["audit", "cohort", "common", "metrics", "models", "phantom", "preprocess", "train", "wiring", "zero_shot"]
 
 sys.path.insert(0, str(ROOT))
 install_import_hook(PACKAGES, "beartype.beartype")

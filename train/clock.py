@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from train.config import TrainConfig
+from train.train_config import TrainConfig
 
 
 class Clock:

@@ -1,4 +1,4 @@
-"""The configuration from the command line: a preset, with flags on top. Light, as train/config.py is."""
+"""The configuration from the command line: a preset, with flags on top. Light, as train/train_config.py is."""
 
 import argparse
 from collections.abc import Sequence
@@ -6,8 +6,8 @@ from typing import Literal, get_args
 
 import tyro
 
-from train.config import TrainConfig
 from train.presets import PRESETS
+from train.train_config import TrainConfig
 
 Task = Literal["train", "print_config", "dry_run"]
 

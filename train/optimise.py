@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from train.clock import Clock, rate_factor
-from train.config import TrainConfig
 from train.distributed import World
-from train.randomness import DROPOUT, seed_of
+from train.input.order import DROPOUT, seed_of
+from train.train_config import TrainConfig
 
 NEVER_DECAYED = frozenset(
     {

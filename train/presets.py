@@ -1,6 +1,6 @@
 """Recipes: functions that return a configuration. Each says its command, hardware, time and expected result."""
 
-from train.config import Augmentation, TrainConfig
+from train.train_config import Augmentation, TrainConfig
 
 
 def default() -> TrainConfig:

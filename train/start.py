@@ -5,19 +5,13 @@ from pathlib import Path
 
 from open_clip.transformer import TextTransformer
 
-from models import (
-    Bundle,
-    build,
-    checkpoint_activations,
-    drop_patches,
-    fold_stem,
-    freeze,
-    load,
-    refuse_other_than_chexzero,
-    start_as_bag_of_words,
-    with_context_length,
-)
-from train.config import TrainConfig
+from models import Bundle, build, load
+from models.architecture import start_as_bag_of_words
+from models.formats.chexzero import refuse_other_than_chexzero
+from models.grey_stem import fold_stem
+from models.positions import with_context_length
+from models.training_only import checkpoint_activations, drop_patches, freeze
+from train.train_config import TrainConfig
 
 
 def start_model(config: TrainConfig) -> Bundle:

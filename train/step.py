@@ -20,16 +20,16 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from models import Bundle, image_features, normalise, resize, text_features
-from models.preprocessing import Preprocessing
-from train.arithmetic import arrange_memory, attention, autocast, image_tokens, pick_device
-from train.augment import Changes, augment, draw_changes
-from train.batches import Batch, PairBatches
-from train.config import Augmentation, TrainConfig
+from models import Bundle, image_features, text_features
+from models.network_input import Preprocessing, normalise, resize
 from train.distributed import World, gather, share_of
-from train.objectives import sigmoid_loss, softmax_loss
-from train.pairs import Pairs
-from train.randomness import AUGMENTATION, seed_of
+from train.hardware import arrange_memory, attention, autocast, image_tokens, pick_device
+from train.input.augment import Changes, augment, draw_changes
+from train.input.batches import Batch, PairBatches
+from train.input.order import AUGMENTATION, seed_of
+from train.input.pairs import Pairs
+from train.losses import sigmoid_loss, softmax_loss
+from train.train_config import Augmentation, TrainConfig
 
 Outputs = tuple[Tensor, Tensor, Tensor, Tensor]
 """images (n d), texts (m d), logit scale, logit bias: all that the loss reads of the model"""

@@ -15,19 +15,19 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
 from cohort import open_images
-from models import Bundle, layer_depths, to_network_input
-from models.preprocessing import Preprocessing
-from train.arithmetic import arrange_memory, attention, autocast, image_tokens, pick_device
-from train.augment import draw_changes
+from models import Bundle, to_network_input
+from models.depths import layer_depths
+from models.network_input import Preprocessing
 from train.clock import Clock
-from train.config import TrainConfig
 from train.distributed import World
+from train.hardware import arrange_memory, attention, autocast, image_tokens, pick_device
+from train.input.augment import draw_changes
+from train.input.order import AUGMENTATION, EpochOrder, seed_of
+from train.input.pairs import ArrayImages, ImageSource, load_pairs
 from train.optimise import make_optimizer, make_scaler, optimise
-from train.order import EpochOrder
-from train.pairs import ArrayImages, ImageSource, load_pairs
-from train.randomness import AUGMENTATION, seed_of
 from train.start import start_model
 from train.step import training_input
+from train.train_config import TrainConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

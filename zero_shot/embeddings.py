@@ -26,7 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 import models
-from atomic import write_whole
+from common.atomic import write_whole
 from zero_shot.features import image_features
 from zero_shot.images import Images, refuse_repeated
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 import models
-from atomic import write_whole
 from cohort import open_images
+from common.atomic import write_whole
 from zero_shot.embeddings import Cache, ModelKey, cached_features, model_key
 from zero_shot.features import Phrases, logit_bias, logit_scale, phrase_features, pick_device
 from zero_shot.images import Images, as_images
@@ -48,7 +48,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Encoded:
+class ModelFeatures:
     """Images and phrases as one model sees them, and how it weighs their cosines."""
 
     path: str
@@ -127,7 +127,7 @@ def score_ensemble(
             different architectures where features are averaged.
     """
     members: list[Member] = []
-    total: Encoded | None = None
+    total: ModelFeatures | None = None
     for path in in_order(paths):
         one = _encode(
             path, images, prompts, scoring=scoring, cache=cache, batch_size=batch_size, device=device, progress=progress
@@ -218,14 +218,14 @@ def _encode(
     batch_size: int,
     device: str,
     progress: Callable[[int], object] | None,
-) -> Encoded:
+) -> ModelFeatures:
     """Load a model and encode the phrases, then the images: a phrase that does not fit is told before the long part."""
     bundle = models.load(path)
     key, bias = model_key(bundle), logit_bias(bundle)
     refuse_scoring(scoring, n_findings=len(prompts.pairs), bias=bias)
     bundle.model.to(device)
     pairs = prompts.pairs.values()
-    return Encoded(
+    return ModelFeatures(
         path=path,
         name=bundle.name,
         key=key,
@@ -237,7 +237,7 @@ def _encode(
     )
 
 
-def _member(encoded: Encoded, scores: Float[np.ndarray, "n c"]) -> Member:
+def _member(encoded: ModelFeatures, scores: Float[np.ndarray, "n c"]) -> Member:
     return Member(
         path=encoded.path,
         name=encoded.name,
@@ -250,7 +250,7 @@ def _member(encoded: Encoded, scores: Float[np.ndarray, "n c"]) -> Member:
     )
 
 
-def _sum(total: Encoded, other: Encoded) -> Encoded:
+def _sum(total: ModelFeatures, other: ModelFeatures) -> ModelFeatures:
     """Add the features of two models of one architecture."""
     if total.key.architecture != other.key.architecture:
         raise ValueError(
@@ -265,7 +265,7 @@ def _sum(total: Encoded, other: Encoded) -> Encoded:
     )
 
 
-def _mean(total: Encoded, members: Sequence[Member]) -> Encoded:
+def _mean(total: ModelFeatures, members: Sequence[Member]) -> ModelFeatures:
     """Turn sums over members into one model's features, scale and bias."""
     biases = [member.logit_bias for member in members if member.logit_bias is not None]
     return replace(

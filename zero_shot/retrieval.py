@@ -15,7 +15,7 @@ import metrics
 import models
 from cohort import Flow, ImageStore, align
 from cohort.report_sentences import distinct_sentences, index_sentences
-from metrics.retrieval import DEPTHS
+from metrics.ranks import DEPTHS, image_to_text_ranks, rank_figures, recall_replicates, text_to_image_ranks
 from models.tokens import pad_id
 from zero_shot.features import image_features
 from zero_shot.images import Images
@@ -193,8 +193,8 @@ def retrieval_table(
     Raises:
         ValueError: see `metrics.image_to_text_ranks` and `metrics.patient_weights`.
     """
-    there = metrics.image_to_text_ranks(images, texts, content)
-    back = metrics.text_to_image_ranks(images, texts, content)
+    there = image_to_text_ranks(images, texts, content)
+    back = text_to_image_ranks(images, texts, content)
     n, m = len(images), len(texts)
     all_pairs, one_of_each = np.arange(n), np.unique(content, return_index=True)[1]
     parts = 1 / np.bincount(content)[content]
@@ -213,7 +213,7 @@ def retrieval_table(
         row: dict[str, Any] = {"direction": direction, "hit": hit, "n_queries": len(queries)}
         row |= {"n_candidates": n_candidates, "patients": patients, "reason": few}
         once = parts if queries is one_of_each else None
-        table.append(row | metrics.rank_figures(ranks[queries]) | _intervals(ranks, weights, once))
+        table.append(row | rank_figures(ranks[queries]) | _intervals(ranks, weights, once))
     return pd.DataFrame(table, columns=list(COLUMNS))
 
 
@@ -222,7 +222,7 @@ def _intervals(
 ) -> dict[str, float]:
     """Return the ends of recall's 95 % intervals; NaN without replicates."""
     ends: dict[str, float] = {}
-    for depth, replicates in zip(DEPTHS, metrics.recall_replicates(ranks, weights, parts=parts).T, strict=True):
+    for depth, replicates in zip(DEPTHS, recall_replicates(ranks, weights, parts=parts).T, strict=True):
         low, high = metrics.percentile_interval(replicates)[:2] if len(replicates) else (np.nan, np.nan)
         ends |= {f"recall_at_{depth}_low": low, f"recall_at_{depth}_high": high}
     return ends

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
-from cohort import FINDINGS, FRONTAL_VIEWS, Flow, ImageStore, apply_uncertainty, read_labels
+from cohort import FINDINGS, FRONTAL_VIEWS, Flow, ImageStore, read_labels
+from cohort.labels import apply_uncertainty
 from zero_shot.images import Images
 
 NOT_PACKED = ("excluded", "failed")

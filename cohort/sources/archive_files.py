@@ -22,7 +22,7 @@ MARK_OF_SIMULATION = "scenario.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Archive:
+class ArchiveFiles:
     """What the messages about an archive need to say."""
 
     name: str
@@ -33,7 +33,7 @@ class Archive:
     """Where to apply for it or to download it."""
 
 
-def archive_root(root: Path | str, archive: Archive) -> Path:
+def archive_root(root: Path | str, archive: ArchiveFiles) -> Path:
     """Return the folder of an archive.
 
     Raises:
@@ -53,7 +53,7 @@ def table_below(root: Path, *names: str, depth: int = TABLE_DEPTH) -> Path | Non
     return next((path for path in candidates if path.is_file()), None)
 
 
-def needed_table(root: Path, *names: str, archive: Archive) -> Path:
+def needed_table(root: Path, *names: str, archive: ArchiveFiles) -> Path:
     """Return `table_below`.
 
     Raises:
@@ -88,7 +88,14 @@ def image_files(root: Path, suffixes: Sequence[str]) -> pd.Series:
 
 
 def add_paths(
-    frame: pd.DataFrame, names: pd.Series, files: pd.Series, *, root: Path, archive: Archive, flow: Flow, check: bool
+    frame: pd.DataFrame,
+    names: pd.Series,
+    files: pd.Series,
+    *,
+    root: Path,
+    archive: ArchiveFiles,
+    flow: Flow,
+    check: bool,
 ) -> pd.DataFrame:
     """Return the images with `path`; those without a file are left out, or kept under a path below `root`.
 
@@ -116,7 +123,7 @@ def add_paths(
     return _keep(frame, there, flow, archive) if check else frame
 
 
-def keep_existing(frame: pd.DataFrame, flow: Flow, *, archive: Archive) -> pd.DataFrame:
+def keep_existing(frame: pd.DataFrame, flow: Flow, *, archive: ArchiveFiles) -> pd.DataFrame:
     """Return the images whose `path` exists, for archives whose tables name the whole path.
 
     Raises:
@@ -125,7 +132,7 @@ def keep_existing(frame: pd.DataFrame, flow: Flow, *, archive: Archive) -> pd.Da
     return _keep(frame, frame["path"].map(os.path.isfile).astype(bool), flow, archive)
 
 
-def _keep(frame: pd.DataFrame, there: pd.Series, flow: Flow, archive: Archive) -> pd.DataFrame:
+def _keep(frame: pd.DataFrame, there: pd.Series, flow: Flow, archive: ArchiveFiles) -> pd.DataFrame:
     kept = flow.keep(frame, there, "image file not in the archive")
     if kept.empty:
         raise FileNotFoundError(

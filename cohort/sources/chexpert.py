@@ -17,11 +17,12 @@ from typing import Literal
 import pandas as pd
 
 from cohort._csv import read_strings
+from cohort.cohort_table import listed
 from cohort.flow import Flow
 from cohort.labels import to_labels
 from cohort.names import FINDINGS
 from cohort.sources.archive_files import (
-    Archive,
+    ArchiveFiles,
     archive_root,
     keep_existing,
     needed_table,
@@ -31,9 +32,8 @@ from cohort.sources.archive_files import (
 from cohort.sources.chexpert_demographics import DEMO, add_race_and_ethnicity, read_demo
 from cohort.sources.repeated import one_row_per_image
 from cohort.sources.words import add_ages, add_sex, add_views, without
-from cohort.table import listed
 
-ARCHIVE = Archive(
+ARCHIVE = ArchiveFiles(
     name="CheXpert", dataset="chexpert", access="https://stanfordmlgroup.github.io/competitions/chexpert/"
 )
 SPLITS = {"train": "train", "valid": "validate"}

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from cohort._csv import some
+from cohort.demographics.race import CONFLICT, race_by_patient, raw_by_patient
 from cohort.flow import Flow
-from cohort.race import CONFLICT, race_by_patient, raw_by_patient
 from cohort.value_tables import read_value_table
 
 DEMO = "CHEXPERT DEMO.xlsx"
@@ -36,7 +36,7 @@ def add_race_and_ethnicity(frame: pd.DataFrame, records: pd.DataFrame, flow: Flo
     """Return the images with `race` and `ethnicity` (Hispanic, Not Hispanic), and the records' words as `raw_*`.
 
     Some words for a race say the ethnicity too ("White, Hispanic"); that counts where the ethnicity itself is unknown.
-    Both are one per patient by the policy of `cohort.race`. Being Hispanic is no race here, as it is one in MIMIC-IV:
+    Both are one per patient by the policy of `cohort.demographics.race`. Being Hispanic is no race here, as it is one in MIMIC-IV:
     compare the two archives with that in mind.
 
     Args:

@@ -18,17 +18,17 @@ from pathlib import Path
 import pandas as pd
 
 from cohort._csv import read_strings
+from cohort.cohort_table import listed
 from cohort.flow import Flow
 from cohort.names import FINDINGS
-from cohort.sources.archive_files import Archive, archive_root, keep_existing, needed_table, source_of, table_below
+from cohort.sources.archive_files import ArchiveFiles, archive_root, keep_existing, needed_table, source_of, table_below
 from cohort.sources.chexpert import SPLITS, ages_without_zero, ids_of, view_words
 from cohort.sources.chexpert_demographics import add_race_and_ethnicity
 from cohort.sources.composed_report import compose
 from cohort.sources.repeated import one_row_per_image, one_row_per_key
 from cohort.sources.words import NOT_SAID, add_ages, add_sex, add_views, without
-from cohort.table import listed
 
-ARCHIVE = Archive(
+ARCHIVE = ArchiveFiles(
     name="CheXpert Plus",
     dataset="chexpert-plus",
     access="https://stanfordaimi.azurewebsites.net/datasets/5158c524-d3ab-4e02-96e9-6ee9efc110a1",

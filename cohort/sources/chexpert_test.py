@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cohort.cohort_table import listed
 from cohort.flow import Flow
 from cohort.labels import read_labels
 from cohort.names import FINDINGS
-from cohort.sources.archive_files import Archive, archive_root, source_of, table_below
-from cohort.table import listed
+from cohort.sources.archive_files import ArchiveFiles, archive_root, source_of, table_below
 
-ARCHIVE = Archive(
+ARCHIVE = ArchiveFiles(
     name="CheXpert test set",
     dataset="chexpert-test",
     access="https://stanfordaimi.azurewebsites.net/datasets/23c56a0d-15de-405b-87c8-99c30138950c",

@@ -21,6 +21,7 @@ from typing import Literal
 import pandas as pd
 
 from cohort._csv import read_strings
+from cohort.cohort_table import listed
 from cohort.flow import Flow
 from cohort.labels import to_labels
 from cohort.names import FINDINGS
@@ -29,7 +30,6 @@ from cohort.sources.mimic_iv import add_demographics
 from cohort.sources.mimic_layout import MimicLayout, find_mimic, how_to_get_mimic, layout_at
 from cohort.sources.repeated import one_row_per_image, one_row_per_key
 from cohort.sources.words import add_views
-from cohort.table import listed
 
 __all__ = ["MimicLayout", "find_mimic", "how_to_get_mimic", "layout_at", "read_mimic"]
 
@@ -45,8 +45,8 @@ def read_mimic(
     """Return the cohort table of MIMIC-CXR, one row per image sorted by patient, study and image, and its flow.
 
     Joins: metadata with split on dicom_id; with labels on (subject_id, study_id), as labels are per study; with
-    MIMIC-IV patients on subject_id (`cohort.ages`), its admissions' race on subject_id (`cohort.race`) and their
-    insurance by time (`cohort.insurance`).
+    MIMIC-IV patients on subject_id (`cohort.demographics.ages`), its admissions' race on subject_id (`cohort.demographics.race`) and their
+    insurance by time (`cohort.demographics.insurance`).
 
     Beyond the cohort's columns come `report_path`, "" where there is no report; `split_official`; `age_reason`, why an
     age is missing; `age_top_coded`; `insurance_link`, how the admission was found; and the archive's own words in

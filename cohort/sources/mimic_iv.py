@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from cohort._csv import read_strings, some
-from cohort.ages import age_at_study
+from cohort.demographics.ages import age_at_study
+from cohort.demographics.insurance import insurance_by_study, study_time
+from cohort.demographics.race import CONFLICT, race_by_patient, raw_by_patient
 from cohort.flow import Flow
-from cohort.insurance import insurance_by_study, study_time
-from cohort.race import CONFLICT, race_by_patient, raw_by_patient
 from cohort.sources.mimic_layout import MimicLayout
 from cohort.sources.repeated import one_row_per_key
 from cohort.value_tables import ValueTable, read_value_table

@@ -21,9 +21,10 @@ from typing import Literal
 import pandas as pd
 
 from cohort._csv import read_strings
+from cohort.cohort_table import listed
 from cohort.flow import Flow
 from cohort.sources.archive_files import (
-    Archive,
+    ArchiveFiles,
     add_paths,
     archive_root,
     image_files,
@@ -34,9 +35,8 @@ from cohort.sources.archive_files import (
 from cohort.sources.label_map import add_findings, listed_labels, own_columns, read_label_map
 from cohort.sources.repeated import one_row_per_image
 from cohort.sources.words import add_ages, add_sex, add_views, whole_number, without
-from cohort.table import listed
 
-ARCHIVE = Archive(name="NIH ChestX-ray14", dataset="nih", access="https://nihcc.app.box.com/v/ChestXray-NIHCC")
+ARCHIVE = ArchiveFiles(name="NIH ChestX-ray14", dataset="nih", access="https://nihcc.app.box.com/v/ChestXray-NIHCC")
 LABELS = (
     "Atelectasis",
     "Cardiomegaly",

@@ -27,9 +27,10 @@ import numpy as np
 import pandas as pd
 
 from cohort._csv import read_strings
+from cohort.cohort_table import listed
 from cohort.flow import Flow
 from cohort.sources.archive_files import (
-    Archive,
+    ArchiveFiles,
     add_paths,
     archive_root,
     image_files,
@@ -41,9 +42,8 @@ from cohort.sources.composed_report import compose
 from cohort.sources.label_map import add_findings, listed_labels, read_label_map
 from cohort.sources.repeated import one_row_per_image, one_row_per_key
 from cohort.sources.words import add_ages, add_sex, add_views, whole_number, without
-from cohort.table import listed
 
-ARCHIVE = Archive(name="Open-i", dataset="openi", access="https://openi.nlm.nih.gov/faq")
+ARCHIVE = ArchiveFiles(name="Open-i", dataset="openi", access="https://openi.nlm.nih.gov/faq")
 REPORTS = "NLMCXR_reports.tgz"
 PROJECTIONS = "indiana_projections.csv"
 HEADERS = "nlmcxr_dicom_metadata.csv"
@@ -55,7 +55,7 @@ _HEADER_COLUMNS = ("imageid", "Patient's Birth Date", "Study Date", "Patient's S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class OpenIReport:
     """One XML file."""
 
     uid: str
@@ -97,7 +97,7 @@ def read_openi(root: Path | str, *, check_files: bool = True) -> tuple[pd.DataFr
     return listed(_add_labels(frame, flow), dataset=ARCHIVE.dataset, source=source_of(folder)), flow
 
 
-def read_reports(root: Path | str) -> Iterator[Report]:
+def read_reports(root: Path | str) -> Iterator[OpenIReport]:
     """Yield the reports of `NLMCXR_reports.tgz`, or of the unpacked folder, by number.
 
     Raises:
@@ -108,7 +108,7 @@ def read_reports(root: Path | str) -> Iterator[Report]:
         yield parse_report(content, name=name)
 
 
-def parse_report(content: bytes, *, name: str) -> Report:
+def parse_report(content: bytes, *, name: str) -> OpenIReport:
     """Return one report; `name` is the file's, for the message.
 
     Raises:
@@ -122,7 +122,7 @@ def parse_report(content: bytes, *, name: str) -> Report:
     if uid is None or not uid.get("id"):
         raise ValueError(f"{ARCHIVE.name}: {name} has no <uId id=...>: it is no report of this collection.")
     texts = {str(one.get("Label")).upper(): (one.text or "").strip() for one in tree.iter("AbstractText")}
-    return Report(
+    return OpenIReport(
         uid=str(uid.get("id")),
         sections={heading: texts.get(heading, "") for heading in SECTIONS},
         terms=tuple(term for one in tree.iterfind("MeSH/major") if (term := (one.text or "").strip())),
@@ -130,7 +130,7 @@ def parse_report(content: bytes, *, name: str) -> Report:
     )
 
 
-def _readable_reports(root: Path) -> tuple[list[Report], int]:
+def _readable_reports(root: Path) -> tuple[list[OpenIReport], int]:
     """Return the reports, and how many files are none."""
     reports, errors = [], []
     for name, content in _documents(root):
@@ -165,7 +165,7 @@ def _files(root: Path) -> Iterator[tuple[str, bytes]]:
         raise ValueError(f"{ARCHIVE.name}: {path} is damaged ({error}). Download it again.") from error
 
 
-def _row_per_image(reports: list[Report]) -> pd.DataFrame:
+def _row_per_image(reports: list[OpenIReport]) -> pd.DataFrame:
     texts = pd.DataFrame([report.sections for report in reports], columns=list(SECTIONS))
     composed = compose({heading: texts[heading] for heading in SECTIONS})
     rows = [

@@ -21,15 +21,15 @@ from pathlib import Path
 import pandas as pd
 
 from cohort._csv import read_strings
+from cohort.cohort_table import listed
 from cohort.flow import Flow
-from cohort.sources.archive_files import Archive, add_paths, archive_root, image_files, needed_table, source_of
+from cohort.sources.archive_files import ArchiveFiles, add_paths, archive_root, image_files, needed_table, source_of
 from cohort.sources.label_map import add_findings, listed_labels, read_label_map
 from cohort.sources.repeated import one_row_per_image
 from cohort.sources.words import add_ages, add_sex, add_views, whole_number, without
-from cohort.table import listed
 from cohort.value_tables import TABLES
 
-ARCHIVE = Archive(name="PadChest", dataset="padchest", access="https://bimcv.cipf.es/bimcv-projects/padchest/")
+ARCHIVE = ArchiveFiles(name="PadChest", dataset="padchest", access="https://bimcv.cipf.es/bimcv-projects/padchest/")
 TABLE = "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv"
 UNREADABLE = TABLES / "exclusions" / "padchest.csv"
 """Images whose files are damaged or absent in the distribution, as listed by torchxrayvision@f4087a0."""

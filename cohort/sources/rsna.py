@@ -19,9 +19,10 @@ from pathlib import Path
 import pandas as pd
 
 from cohort._csv import read_strings, some
+from cohort.cohort_table import listed
 from cohort.flow import Flow
 from cohort.sources.archive_files import (
-    Archive,
+    ArchiveFiles,
     add_paths,
     archive_root,
     image_files,
@@ -33,9 +34,8 @@ from cohort.sources.dicom_headers import note_unreadable, read_headers
 from cohort.sources.label_map import add_findings, own_columns, read_label_map
 from cohort.sources.repeated import DISAGREE
 from cohort.sources.words import add_ages, add_sex, add_views, whole_number, without
-from cohort.table import listed
 
-ARCHIVE = Archive(
+ARCHIVE = ArchiveFiles(
     name="RSNA Pneumonia",
     dataset="rsna",
     access="https://www.rsna.org/artificial-intelligence/ai-image-challenge/rsna-pneumonia-detection-challenge-2018",

@@ -16,15 +16,15 @@ from pathlib import Path
 import pandas as pd
 
 from cohort._csv import read_strings, some
+from cohort.cohort_table import listed
 from cohort.flow import Flow
-from cohort.sources.archive_files import Archive, add_paths, archive_root, image_files, needed_table, source_of
+from cohort.sources.archive_files import ArchiveFiles, add_paths, archive_root, image_files, needed_table, source_of
 from cohort.sources.label_map import add_findings, own_columns, read_label_map
 from cohort.sources.repeated import DISAGREE
 from cohort.sources.rsna import add_header_fields
 from cohort.sources.words import without
-from cohort.table import listed
 
-ARCHIVE = Archive(
+ARCHIVE = ArchiveFiles(
     name="SIIM-ACR Pneumothorax",
     dataset="siim",
     access="https://www.kaggle.com/c/siim-acr-pneumothorax-segmentation",

@@ -23,10 +23,11 @@ from pathlib import Path
 import pandas as pd
 
 from cohort._csv import read_strings, some
+from cohort.cohort_table import listed
 from cohort.flow import Flow
 from cohort.labels import to_labels
 from cohort.sources.archive_files import (
-    Archive,
+    ArchiveFiles,
     add_paths,
     archive_root,
     image_files,
@@ -38,10 +39,9 @@ from cohort.sources.dicom_headers import note_unreadable, read_headers
 from cohort.sources.label_map import add_findings, own_columns, read_label_map
 from cohort.sources.repeated import DISAGREE, REPEATS, disagreeing, one_row_per_image
 from cohort.sources.words import add_ages, add_sex, without
-from cohort.table import listed
 
-CXR = Archive(name="VinDr-CXR", dataset="vindr-cxr", access="https://physionet.org/content/vindr-cxr/")
-PCXR = Archive(name="VinDr-PCXR", dataset="vindr-pcxr", access="https://physionet.org/content/vindr-pcxr/")
+CXR = ArchiveFiles(name="VinDr-CXR", dataset="vindr-cxr", access="https://physionet.org/content/vindr-cxr/")
+PCXR = ArchiveFiles(name="VinDr-PCXR", dataset="vindr-pcxr", access="https://physionet.org/content/vindr-pcxr/")
 CXR_LABELS = (
     "Aortic enlargement",
     "Atelectasis",
@@ -129,7 +129,7 @@ def read_vindr_pcxr(root: Path | str, *, check_files: bool = True) -> tuple[pd.D
 class _Edition:
     """Where the two archives differ."""
 
-    archive: Archive
+    archive: ArchiveFiles
     labels: tuple[str, ...]
     table: str
     spellings: Mapping[str, str]

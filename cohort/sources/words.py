@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from cohort.ages import parse_ages
+from cohort.demographics.ages import parse_ages
 from cohort.flow import Flow
 from cohort.value_tables import read_value_table
 

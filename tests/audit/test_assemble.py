@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from audit import Scored, choose_examples, headlines
+from audit import ScoredImages
+from audit.assemble import choose_examples, headlines
 
 
 def scored():
@@ -20,7 +21,7 @@ def scored():
         }
     )
     prompts = {name: {"positive": [name.lower()], "negative": [f"no {name.lower()}"]} for name in ("Edema", "Fracture")}
-    return Scored(predictions=predictions, truth=truth, cohort=cohort, prompts=prompts)
+    return ScoredImages(predictions=predictions, truth=truth, cohort=cohort, prompts=prompts)
 
 
 def test_films_are_chosen_by_id_and_never_by_score():

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from audit import Example, Headline, Judgement, Report, disaggregate, report_sensitivity, write_report
+from audit import disaggregate, report_sensitivity, write_report
 from audit.figures import curve_figure, forest_figure, score_figure
+from audit.report import Example, Headline, Judgement, ReportPage
 
 HOSTILE = '<script>alert("x")</script> & "quotes"'
 
@@ -83,7 +84,7 @@ def report(make_cohort):
             Judgement(finding="Fracture", positive=("fracture",), negative=("no fracture",), score=0.1, truth=None),
         ),
     )
-    return Report(
+    return ReportPage(
         title=HOSTILE,
         subtitle="Simulated films.",
         headlines=[Headline(label="Mean AUROC", value="0.765", note="over 2 findings")],
@@ -155,7 +156,7 @@ def test_tables_figures_and_json_lie_beside_the_page_and_json_has_null_with_a_re
 
 
 def test_a_report_without_its_optional_parts_still_renders(report, tmp_path):
-    bare = Report(
+    bare = ReportPage(
         title="Bare",
         subtitle="Only scores.",
         headlines=[],

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import run_demo
-from demo_plan import DemoConfig
+from wiring.demo_plan import DemoConfig
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phantom.film import Film
-from phantom.miniatures import write_miniature
-from phantom.miniatures_cast import Cast
+from phantom.drawing.film import Film
+from phantom.miniatures.cast import Cast
+from phantom.miniatures.writers import write_miniature
 
 FINDINGS_OF_MIMIC = (
     "Atelectasis,Cardiomegaly,Consolidation,Edema,Enlarged Cardiomediastinum,Fracture,Lung Lesion,"

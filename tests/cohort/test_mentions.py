@@ -4,7 +4,7 @@ import pytest
 
 from cohort import FINDINGS
 from cohort.mentions import SPOKEN_OF, findings_spoken_of
-from phantom.phrases import ROLES, phrases
+from phantom.reports.phrases import ROLES, phrases
 
 AS_WELL = {
     "cardiomediastinal": {"Cardiomegaly"},

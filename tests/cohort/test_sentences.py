@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cohort import sentences
-from cohort.sentences import split_sentences
+from cohort import report_sentences as sentences
+from cohort.report_sentences import split_sentences
 
 
 def test_the_example_in_the_docstring_is_true():

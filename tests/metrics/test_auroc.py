@@ -6,17 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from metrics import (
-    auroc,
-    auroc_matrix,
-    auroc_replicates,
-    image_weights,
-    one_class_reason,
-    pair_wins,
-    patient_weights,
-    unit_weights,
-)
-from metrics.auroc import _number_type
+from metrics import auroc, auroc_matrix, auroc_replicates, patient_weights, unit_weights
+from metrics.auroc import _number_type, one_class_reason, pair_wins
+from metrics.resampling import image_weights
 
 
 def sample(n, seed, ties=True):

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from metrics import bootstrap_p, compare_auroc, compare_delong, holm, paired_differences, patient_weights
+from metrics import compare_auroc, compare_delong, patient_weights
+from metrics.comparison import bootstrap_p, paired_differences
+from metrics.multiplicity import holm
 
 
 def sample(seed, n=240, c=3):

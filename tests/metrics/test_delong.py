@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from metrics import auroc_covariance, auroc_replicates, compare_delong, patient_weights
+from metrics import auroc_replicates, compare_delong, patient_weights
+from metrics.delong import auroc_covariance
 
 
 def sample(n, seed, models=2, patients=None):

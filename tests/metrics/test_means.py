@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics import ReplicateWeights, mean_replicates, patient_weights, resampling, unit_weights
+from metrics import ReplicateWeights, patient_weights, resampling, unit_weights
+from metrics.resampling import mean_replicates
 
 
 @given(st.integers(0, 10_000), st.integers(1, 60))

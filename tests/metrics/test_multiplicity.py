@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metrics import holm, max_t
+from metrics import max_t
+from metrics.multiplicity import holm
 
 
 def holm_by_hand(p):

@@ -6,20 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from metrics import (
+from metrics import auprc, auroc, patient_weights, unit_weights
+from metrics.precision_recall import (
     adjusted_auprc,
-    auprc,
     auprc_matrix,
     auprc_reason,
     auprc_replicates,
-    auroc,
-    image_weights,
     partial_auroc,
     partial_auroc_replicates,
-    patient_weights,
     prevalence_replicates,
-    unit_weights,
 )
+from metrics.resampling import image_weights
 
 
 def sample(n, seed, ties=True):

@@ -6,17 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, f1_score, matthews_corrcoef, precision_score, roc_curve
 
-from metrics import (
-    confusion,
-    decide,
-    patient_weights,
-    resampling,
-    roc_points,
-    threshold_at_fpr,
-    threshold_at_tpr,
-    unit_weights,
-    youden_threshold,
-)
+from metrics import patient_weights, resampling, roc_points, unit_weights
+from metrics.rates import confusion, decide
+from metrics.threshold_rules import threshold_at_fpr, threshold_at_tpr, youden_threshold
 
 
 def sample(n, seed):

@@ -5,11 +5,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from metrics import (
-    auroc_replicates,
-    patient_weights,
-    percentile_interval,
-)
+from metrics import auroc_replicates, patient_weights, percentile_interval
 
 
 def test_every_replicate_draws_as_many_patients_as_there_are():

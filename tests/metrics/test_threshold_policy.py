@@ -7,15 +7,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import recall_score
 
-from metrics import (
-    ThresholdPolicy,
-    fit_thresholds,
+from metrics import ThresholdPolicy
+from metrics.threshold_policy import fit_thresholds, thresholds_from_json, thresholds_to_json
+from metrics.threshold_rules import (
     max_f1_threshold,
     max_mcc_threshold,
     threshold_at_fpr,
     threshold_at_tpr,
-    thresholds_from_json,
-    thresholds_to_json,
     youden_threshold,
 )
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import models
-from models import architecture, published
+from models import architecture
+from models.files import open_clip_weights as published
 
 
 def test_the_same_seed_gives_the_same_weights_and_leaves_the_global_generator_alone():

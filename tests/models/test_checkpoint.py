@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import models
+from models.checkpoint import find_beside
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +89,8 @@ def test_what_lies_beside_a_run_is_found_from_its_best_checkpoint_too(tmp_path):
     for file in (tmp_path / "trained_on.csv.gz", checkpoint / "preprocess.json"):
         file.write_bytes(b"")
     (tmp_path / "best").write_text("checkpoints/step_000020\n")
-    assert models.find_beside(tmp_path / "best", "trained_on.csv.gz") == (tmp_path / "trained_on.csv.gz").absolute()
-    assert models.find_beside(tmp_path / "best", "preprocess.json") == (checkpoint / "preprocess.json").absolute()
+    assert find_beside(tmp_path / "best", "trained_on.csv.gz") == (tmp_path / "trained_on.csv.gz").absolute()
+    assert find_beside(tmp_path / "best", "preprocess.json") == (checkpoint / "preprocess.json").absolute()
 
 
 def test_the_weights_file_of_a_checkpoint_folder_loads_the_folder(bundle, saved):
@@ -158,16 +159,16 @@ def test_a_file_is_found_from_the_run_its_checkpoint_its_weights_and_beside_a_pt
     (step / "model.safetensors").write_bytes(b"weights")
     (old / "best.pt").write_bytes(b"weights")
     everything = [run, step, step / "model.safetensors", old / "best.pt"]
-    assert [models.find_beside(path, "notes.txt") for path in everything] == [None] * 4
+    assert [find_beside(path, "notes.txt") for path in everything] == [None] * 4
     for folder in (run, old):
         (folder / "notes.txt").write_bytes(b"")
-    found = [models.find_beside(path, "notes.txt") for path in everything]
+    found = [find_beside(path, "notes.txt") for path in everything]
     assert found == [run / "notes.txt"] * 3 + [old / "notes.txt"]
     for nothing in ("ViT-B-32:openai", "hf-hub:a/b", tmp_path / "nowhere"):
-        assert models.find_beside(nothing, "notes.txt") is None
+        assert find_beside(nothing, "notes.txt") is None
 
 
 def test_a_folder_two_above_that_is_no_run_has_nothing_to_say_of_a_model(tmp_path):
     (tmp_path / "exports/mine").mkdir(parents=True)
     (tmp_path / "notes.txt").write_bytes(b"")
-    assert models.find_beside(tmp_path / "exports/mine", "notes.txt") is None
+    assert find_beside(tmp_path / "exports/mine", "notes.txt") is None

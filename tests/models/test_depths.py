@@ -5,6 +5,7 @@ import torch
 from timm.optim import param_groups_layer_decay
 
 import models
+from models.depths import layer_depths
 
 NAMES = ["tiny-clip", "phantom-tiny", "timm:test_vit", "timm:test_resnet", "timm:test_convnext"]
 
@@ -17,7 +18,7 @@ def build(kind):
 @pytest.mark.parametrize("kind", NAMES)
 def test_every_parameter_has_a_depth_and_both_ends_are_where_they_belong(kind):
     bundle = build(kind)
-    depths = models.layer_depths(bundle)
+    depths = layer_depths(bundle)
     assert set(depths) == {name for name, _ in bundle.model.named_parameters()}
     assert depths["logit_scale"] == depths["text.text_projection"] == depths["text.ln_final.weight"] == 0
     assert depths["text.token_embedding.weight"] == depths["text.positional_embedding"]
@@ -28,7 +29,7 @@ def test_every_parameter_has_a_depth_and_both_ends_are_where_they_belong(kind):
 
 
 def test_clips_transformers_count_their_blocks_from_above():
-    depths = models.layer_depths(build("tiny-clip"))
+    depths = layer_depths(build("tiny-clip"))
     for tower in ("visual", "text"):
         assert depths[f"{tower}.transformer.resblocks.1.mlp.c_fc.weight"] == 1
         assert depths[f"{tower}.transformer.resblocks.0.ln_1.bias"] == 2
@@ -41,7 +42,7 @@ def test_clips_transformers_count_their_blocks_from_above():
 def test_a_timm_towers_rates_are_timms_own_one_projection_further_down(kind):
     bundle = build(kind)
     trunk = bundle.model.visual.trunk
-    depths = models.layer_depths(bundle)
+    depths = layer_depths(bundle)
     rates = {}
     for group in param_groups_layer_decay(trunk, weight_decay=0.0, layer_decay=0.5):
         rates |= {id(parameter): group["lr_scale"] for parameter in group["params"]}
@@ -54,7 +55,7 @@ def test_a_timm_towers_rates_are_timms_own_one_projection_further_down(kind):
 @pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert"])
 def test_an_encoder_of_the_hub_counts_its_blocks_from_above(kind, write_bert, tmp_path):
     write_bert(tmp_path, kind)
-    depths = models.layer_depths(models.build("tiny-clip", text_tower=str(tmp_path), seed=0))
+    depths = layer_depths(models.build("tiny-clip", text_tower=str(tmp_path), seed=0))
     assert depths["text.proj.weight"] == 0
     below = {name: depth for name, depth in depths.items() if name.startswith("text.transformer.")}
     assert {depth for name, depth in below.items() if "embeddings" in name} == {3}
@@ -64,7 +65,7 @@ def test_an_encoder_of_the_hub_counts_its_blocks_from_above(kind, write_bert, tm
 
 def test_the_rates_reach_the_weights_they_are_meant_for():
     bundle = build("tiny-clip")
-    depths = models.layer_depths(bundle)
+    depths = layer_depths(bundle)
     named = dict(bundle.model.named_parameters())
     groups = [{"params": [named[name]], "lr": 0.5**depth} for name, depth in depths.items()]
     before = {name: parameter.detach().clone() for name, parameter in named.items()}

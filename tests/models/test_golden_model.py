@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import normalize
 
 import models
-from models.preprocessing import CHEXZERO, to_network_input
+from models.network_input import CHEXZERO, to_network_input
 
 pytestmark = pytest.mark.golden
 

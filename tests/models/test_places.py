@@ -11,6 +11,7 @@ from torch.nn.functional import normalize
 
 import models
 from models import places
+from models.places import relevance
 
 TOWERS = {
     "average": {"name": "toy", "image_size": 96},
@@ -125,13 +126,13 @@ def test_other_pools_of_timm_see_a_picture_of_one_place(name, films):
 def test_channels_may_come_last_as_in_swin(films):
     bundle = tower("average")
     score = cosines(bundle)
-    expected = models.encode_places(bundle, films), models.relevance(bundle, films, score)
+    expected = models.encode_places(bundle, films), relevance(bundle, films, score)
     trunk = bundle.model.visual.trunk
     features, head = trunk.forward_features, trunk.forward_head
     trunk.output_fmt = "NHWC"
     trunk.forward_features = lambda x: features(x).permute(0, 2, 3, 1)
     trunk.forward_head = lambda x: head(x.permute(0, 3, 1, 2))
-    found = models.encode_places(bundle, films), models.relevance(bundle, films, score)
+    found = models.encode_places(bundle, films), relevance(bundle, films, score)
     torch.testing.assert_close(found, expected)
 
 
@@ -159,7 +160,7 @@ def module_of(bundle):
 def test_relevance_is_the_derivative_of_the_score_by_the_strength_of_a_place(bundle, films, monkeypatch):
     monkeypatch.setattr(places, "FEWEST_ROWS", 1)  # the last stage, behind which nothing has a kink
     score = cosines(bundle)
-    maps = models.relevance(bundle, films, score)
+    maps = relevance(bundle, films, score)
     side = maps.shape[-1]
 
     def scored(row, column, gain):
@@ -192,7 +193,7 @@ def test_looking_inside_leaves_no_trace(bundle, films):
     assert torch.equal(inside, plain), "bit for bit"
     assert leaf.is_leaf
     bundle.model.train()
-    models.relevance(bundle, films, cosines(bundle))
+    relevance(bundle, films, cosines(bundle))
     models.encode_places(bundle, films)
     assert bundle.model.training, "the former mode comes back"
     bundle.model.eval()
@@ -204,15 +205,15 @@ def test_looking_inside_leaves_no_trace(bundle, films):
 @pytest.mark.parametrize("kind", ["average", "average of tokens"])
 def test_behind_an_average_pool_relevance_adds_up_to_nothing_because_scale_does_not_count(kind, films):
     bundle = tower(kind)
-    maps = models.relevance(bundle, films, cosines(bundle))
+    maps = relevance(bundle, films, cosines(bundle))
     assert float(maps.abs().max()) > 1e-2
     torch.testing.assert_close(maps.sum(dim=(2, 3)), torch.zeros(5, 2), atol=1e-4, rtol=0)
 
 
 def test_images_do_not_see_each_other(bundle, films):
     score = cosines(bundle)
-    one_by_one = torch.cat([models.relevance(bundle, film[None], score) for film in films])
-    torch.testing.assert_close(models.relevance(bundle, films, score), one_by_one, atol=1e-4, rtol=1e-3)
+    one_by_one = torch.cat([relevance(bundle, film[None], score) for film in films])
+    torch.testing.assert_close(relevance(bundle, films, score), one_by_one, atol=1e-4, rtol=1e-3)
 
 
 @given(st.integers(32, 150))
@@ -229,7 +230,7 @@ def test_what_a_resnet_leaves_over_gets_its_neighbours_value(side):
 
 def test_a_small_resnet_is_asked_where_it_still_has_seven_rows(films):
     bundle = tower("attention", image_size=112)
-    assert models.relevance(bundle, films, cosines(bundle)).shape == (5, 2, 7, 7)
+    assert relevance(bundle, films, cosines(bundle)).shape == (5, 2, 7, 7)
     assert models.encode_places(bundle, films).shape == (5, 128, 7, 7)
 
 
@@ -259,7 +260,7 @@ def test_a_tower_that_pools_in_its_own_way_is_refused(build, films):
     bundle = build()
     for ask in (
         lambda: models.encode_places(bundle, films),
-        lambda: models.relevance(bundle, films, lambda features: features),
+        lambda: relevance(bundle, films, lambda features: features),
     ):
         with pytest.raises(ValueError, match=r"heatmaps are for CLIP's image towers, timm's .* pools its tokens in"):
             ask()

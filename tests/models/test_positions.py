@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import models
-from models.positions import KEPT, stretch
+from models.positions import KEPT, stretch, with_context_length
 
 SHORT = ["no edema", "small left pleural effusion", ""]
 
@@ -56,17 +56,17 @@ def test_a_published_model_gets_another_context_and_short_texts_keep_their_featu
 def test_a_text_tower_that_reads_its_padding_cannot_change_its_context():
     bundle = models.build("toy", seed=0)
     bundle.model.text.attn_mask = None
-    assert models.with_context_length(bundle, 24) is bundle
+    assert with_context_length(bundle, 24) is bundle
     with pytest.raises(ValueError, match=r"toy: its text tower reads the padding, so it knows 24 tokens only"):
-        models.with_context_length(bundle, 30)
+        with_context_length(bundle, 30)
 
 
 def test_an_encoder_of_the_hub_may_read_less_than_it_has_positions_for_and_not_more(bert, tmp_path):
     bundle = models.build("tiny-clip", text_tower=str(bert[0]), context_length=20, seed=0)
     assert bundle.context_length == 20
-    wider = models.with_context_length(bundle, 32)
+    wider = with_context_length(bundle, 32)
     assert models.tokenize(["edema"], wider.tokenizer, context_length=wider.context_length).shape == (1, 32)
     with pytest.raises(ValueError, match=r"has positions for 32 tokens, not for 33"):
-        models.with_context_length(bundle, 33)
+        with_context_length(bundle, 33)
     models.save(bundle, tmp_path)
     assert models.load(tmp_path).context_length == 20

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import models
+from models.architecture import start_as_bag_of_words
 
 CONTEXT = 24
 
@@ -13,7 +14,7 @@ def bundle():
     bundle = models.build("toy", seed=0)
     blocks = bundle.model.text.transformer.resblocks
     bundle.model.text.transformer.resblocks = blocks[:1]
-    models.start_as_bag_of_words(bundle.model.text, seed=3)
+    start_as_bag_of_words(bundle.model.text, seed=3)
     return bundle
 
 
@@ -32,7 +33,7 @@ def test_texts_that_share_words_are_nearer_than_texts_that_share_none():
     gaps = []
     for seed in range(20):
         bundle = models.build("toy", seed=seed)
-        models.start_as_bag_of_words(bundle.model.text, seed=seed)
+        start_as_bag_of_words(bundle.model.text, seed=seed)
         left, right, heart = features(bundle, "small left effusion", "small right effusion", "heart size normal")
         gaps.append(float(left @ right - left @ heart))
     assert sum(gaps) / len(gaps) > 0.2
@@ -43,7 +44,7 @@ def test_the_start_depends_on_its_seed_and_leaves_the_global_generator_alone():
     for seed in (3, 3, 4):
         bundle = models.build("toy", seed=0)
         before = torch.get_rng_state()
-        models.start_as_bag_of_words(bundle.model.text, seed=seed)
+        start_as_bag_of_words(bundle.model.text, seed=seed)
         assert torch.equal(before, torch.get_rng_state())
         towers.append(bundle.model.text.token_embedding.weight.detach())
     assert torch.equal(towers[0], towers[1])

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import models
+from models.tokens import trim_padding
 
 # open_clip spells the special tokens otherwise, so it takes "<|startoftext|>" apart (golden/README.md)
 SPELT_OTHERWISE = (34, 35)
@@ -64,7 +65,7 @@ def test_no_texts_give_no_rows(bundle):
 
 def test_padding_is_cut_to_the_longest_text(bundle):
     tokens = models.tokenize(["edema", "no pleural effusion", ""], bundle.tokenizer, context_length=24)
-    trimmed = models.trim_padding(tokens)
+    trimmed = trim_padding(tokens)
     assert trimmed.shape[1] == max(int((row != 0).sum()) for row in tokens)
     assert torch.equal(trimmed, tokens[:, : trimmed.shape[1]])
     assert not tokens[:, trimmed.shape[1] :].any()
@@ -76,8 +77,8 @@ def test_features_of_a_causal_tower_do_not_change_when_padding_is_cut(bundle):
     full = models.tokenize(texts, bundle.tokenizer, context_length=24)
     with torch.no_grad():
         uncut = torch.nn.functional.normalize(bundle.model.encode_text(full), dim=-1)
-        cut = models.text_features(bundle, models.trim_padding(full))
-    assert models.trim_padding(full).shape[1] < 24
+        cut = models.text_features(bundle, trim_padding(full))
+    assert trim_padding(full).shape[1] < 24
     torch.testing.assert_close(cut, uncut, atol=1e-6, rtol=0)
 
 
@@ -86,7 +87,7 @@ def test_gradients_of_a_cut_text_are_those_of_open_clips_own_forward_pass(bundle
     gradients = []
     for features in (
         lambda: torch.nn.functional.normalize(bundle.model.encode_text(full), dim=-1),
-        lambda: models.text_features(bundle, models.trim_padding(full)),
+        lambda: models.text_features(bundle, trim_padding(full)),
     ):
         bundle.model.zero_grad()
         features()[:, 0].sum().backward()
@@ -102,6 +103,6 @@ def test_a_tower_that_reads_its_padding_is_not_cut():
     tokens = models.tokenize(["edema"], bundle.tokenizer, context_length=24)
     with torch.no_grad():
         uncut = torch.nn.functional.normalize(bundle.model.eval().encode_text(tokens), dim=-1)
-        cut = torch.nn.functional.normalize(bundle.model.encode_text(models.trim_padding(tokens)), dim=-1)
+        cut = torch.nn.functional.normalize(bundle.model.encode_text(trim_padding(tokens)), dim=-1)
     assert torch.equal(models.encode_texts(bundle, tokens), uncut)
     assert (cut - uncut).abs().max() > 1e-3

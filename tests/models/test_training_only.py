@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import models
+from models.training_only import checkpoint_activations, drop_patches, freeze
 
 CLIP, RESNET, VIT = "tiny-clip", "timm:test_resnet", "timm:test_vit"
 
@@ -47,7 +48,7 @@ def tokens_of(bundle):
 )
 def test_a_frozen_tower_keeps_weights_and_statistics_and_the_rest_learns(kind, tower, still_learning, duplicate, films):
     bundle = build(kind)
-    models.freeze(bundle, tower)
+    freeze(bundle, tower)
     if duplicate:
         # as the moving average of the weights has it
         bundle = copy.deepcopy(bundle)
@@ -65,7 +66,7 @@ def test_a_frozen_encoder_of_the_hub_has_no_dropout_and_its_projection_learns(be
     tokens = tokens_of(bundle)
     bundle.model.train()
     assert not torch.equal(models.text_features(bundle, tokens), models.text_features(bundle, tokens))
-    models.freeze(bundle, "text")
+    freeze(bundle, "text")
     bundle.model.train()
     assert torch.equal(models.text_features(bundle, tokens), models.text_features(bundle, tokens))
     before = {name: tensor.clone() for name, tensor in bundle.model.state_dict().items()}
@@ -77,7 +78,7 @@ def test_a_frozen_encoder_of_the_hub_has_no_dropout_and_its_projection_learns(be
 def test_patches_are_left_out_in_training_only(kind, films):
     bundle = build(kind)
     everything = models.encode_images(bundle, films)
-    models.drop_patches(bundle, 0.5)
+    drop_patches(bundle, 0.5)
     assert torch.equal(models.encode_images(bundle, films), everything)
     seen = models.to_network_input(films, bundle.preprocessing)
     lengths = []
@@ -96,7 +97,7 @@ def test_patches_are_left_out_in_training_only(kind, films):
 
 def test_patches_of_a_convolutional_network_cannot_be_left_out():
     with pytest.raises(ValueError, match="patch_dropout is for vision transformers, found ResNet"):
-        models.drop_patches(build(RESNET), 0.5)
+        drop_patches(build(RESNET), 0.5)
 
 
 def step(bundle, films, tokens):
@@ -126,7 +127,7 @@ def test_activations_computed_again_give_the_same_gradients_from_less_memory(kin
     tokens = tokens_of(fresh())
     plain, bytes_plain = step(fresh(), films, tokens)
     bundle = fresh()
-    models.checkpoint_activations(bundle)
+    checkpoint_activations(bundle)
     again, bytes_again = step(bundle, films, tokens)
     assert len(again) == len(plain) > 0
     for ours, theirs in zip(again, plain, strict=True):
@@ -152,22 +153,22 @@ def test_the_text_tower_alone_keeps_less_too():
 
     bundle.model.train()
     kept.append(bytes_kept())
-    models.checkpoint_activations(bundle)
+    checkpoint_activations(bundle)
     kept.append(bytes_kept())
     assert kept[1] < kept[0]
 
 
 def test_a_tower_that_cannot_compute_activations_again_is_named():
     with pytest.raises(ValueError, match="open_clip's ResNets cannot"):
-        models.checkpoint_activations(build("phantom-tiny"))
+        checkpoint_activations(build("phantom-tiny"))
 
 
 def test_nothing_of_it_is_saved(films, tmp_path):
     bundle = build(CLIP)
     plain = models.fingerprint(bundle)
-    models.drop_patches(bundle, 0.5)
-    models.checkpoint_activations(bundle)
-    models.freeze(bundle, "image")
+    drop_patches(bundle, 0.5)
+    checkpoint_activations(bundle)
+    freeze(bundle, "image")
     models.save(bundle, tmp_path)
     again = models.load(tmp_path)
     assert models.fingerprint(again) == plain

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from phantom.film import Film
-from phantom.miniatures import MINIATURES, write_miniature
+from phantom.drawing.film import Film
+from phantom.miniatures.writers import MINIATURES, write_miniature
 from preprocess.archives import READERS, read_archive
-from preprocess.config import PreprocessConfig
+from preprocess.preprocess_config import PreprocessConfig
 
 
 def quick_film(body, lesions, *, view, exposure, image_size, rng):

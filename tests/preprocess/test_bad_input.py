@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from cohort import read_cohort
-from preprocess.config import PreprocessConfig
-from preprocess.errors import JobFailedError
+from preprocess.packing.block import JobFailedError
 from preprocess.pipeline import run
+from preprocess.preprocess_config import PreprocessConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 SOUND = 9

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from cohort import open_images, read_cohort
-from preprocess.config import PreprocessConfig
 from preprocess.pipeline import run
-from preprocess.resize import fit_to_square
+from preprocess.pixels.resize import fit_to_square
+from preprocess.preprocess_config import PreprocessConfig
 
 pytestmark = pytest.mark.golden
 

@@ -10,10 +10,10 @@ from PIL import Image
 
 from cohort import align, open_images, read_cohort, read_texts
 from cohort.sources.mapping import ColumnMapping
-from preprocess.config import PreprocessConfig
-from preprocess.pack import JobFailedError
+from preprocess.packing.pack import JobFailedError
 from preprocess.pipeline import run
-from preprocess.resize import fit_to_square
+from preprocess.pixels.resize import fit_to_square
+from preprocess.preprocess_config import PreprocessConfig
 
 OUTPUTS = [
     "cohort.csv",

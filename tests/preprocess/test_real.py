@@ -9,9 +9,9 @@ import pytest
 
 from cohort import open_images, read_cohort, read_texts
 from cohort.sources.mapping import ColumnMapping
-from preprocess.config import PreprocessConfig
 from preprocess.pipeline import run
-from preprocess.sections import choose_text, section_text, split_sections
+from preprocess.preprocess_config import PreprocessConfig
+from preprocess.text.sections import choose_text, section_text, split_sections
 
 COLUMNS = ColumnMapping(
     image_id="image", path="image", subject_id="patient_id", age_years="age", report="text", dataset="shared-real"

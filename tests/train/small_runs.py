@@ -14,11 +14,11 @@ import open_clip
 import torch
 
 import models
-from train.batches import PairBatches, batches_from
-from train.config import Augmentation, TrainConfig
 from train.distributed import World, join_world
-from train.pairs import ArrayImages, Pairs
+from train.input.batches import PairBatches, batches_from
+from train.input.pairs import ArrayImages, Pairs
 from train.step import ContrastiveStep, prepare
+from train.train_config import Augmentation, TrainConfig
 
 TRANSFORMER = {
     "embed_dim": 16,

@@ -11,11 +11,11 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import models
-from train.batches import PairBatches, batches_from
-from train.config import Augmentation, TrainConfig
 from train.distributed import World, share_of
-from train.pairs import ArrayImages, Pairs
+from train.input.batches import PairBatches, batches_from
+from train.input.pairs import ArrayImages, Pairs
 from train.step import ContrastiveStep, prepare
+from train.train_config import Augmentation, TrainConfig
 
 B = 13
 REPORTS = {"objective": "reports", "device": "cpu", "precision": "fp32", "pretrained": None, "batch_size": B}

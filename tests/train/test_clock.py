@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from train.clock import Clock, rate_factor
-from train.config import TrainConfig
+from train.train_config import TrainConfig
 
 CONFIG = TrainConfig(warmup=0.1)
 

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from train.clock import Clock
-from train.config import TrainConfig
 from train.distributed import World
 from train.optimise import make_optimizer, make_scaler, optimise
+from train.train_config import TrainConfig
 
 CONFIG = TrainConfig(optimizer="sgd", lr=0.1, momentum=0.0, weight_decay=0.0, warmup=0.0, schedule="constant", epochs=4)
 

@@ -10,10 +10,10 @@ import open_clip
 import pytest
 
 import models
-from train.config import TrainConfig
-from train.contrastive import fit
-from train.pairs import ArrayImages, Pairs
-from train.run_folder import read_lines
+from train.fit_pairs import fit
+from train.input.pairs import ArrayImages, Pairs
+from train.saving.run_folder import read_lines
+from train.train_config import TrainConfig
 
 FORK = multiprocessing.get_context("fork")
 """image tower without batch norm, whose statistics each process takes from its own share"""

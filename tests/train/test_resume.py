@@ -19,10 +19,10 @@ import torch
 
 import models
 import run_train
-from train.config import Augmentation, TrainConfig
-from train.contrastive import fit
-from train.pairs import ArrayImages, Pairs
-from train.run_folder import read_lines
+from train.fit_pairs import fit
+from train.input.pairs import ArrayImages, Pairs
+from train.saving.run_folder import read_lines
+from train.train_config import Augmentation, TrainConfig
 
 FORK = multiprocessing.get_context("fork")
 TIMES = ("seconds", "pairs_per_second", "reading_share", "memory_gib")

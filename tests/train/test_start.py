@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import models
-from train.config import TrainConfig
 from train.start import start_model
+from train.train_config import TrainConfig
 
 
 def config(**options):

@@ -6,8 +6,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from train.config import TrainConfig
-from train.run_folder import RunFolder
+from train.saving.run_folder import RunFolder
+from train.train_config import TrainConfig
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_project_gets_every_line_and_a_resumed_run_goes_on_with_its_curves(wan
 
 
 def test_without_the_package_nothing_is_written_and_the_error_says_how_to_get_it(monkeypatch, tmp_path):
-    monkeypatch.setattr("train.weights_and_biases.find_spec", lambda _: None)
+    monkeypatch.setattr("train.saving.run_folder.find_spec", lambda _: None)
     with pytest.raises(ValueError, match="pip install wandb"):
         RunFolder(TrainConfig(wandb="chest", out_dir=tmp_path / "run"), facts={})
     assert not (tmp_path / "run").exists()

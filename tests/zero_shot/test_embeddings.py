@@ -10,17 +10,9 @@ import torch
 
 import models
 import run_zero_shot
-from zero_shot import (
-    Cache,
-    ZeroShotConfig,
-    as_images,
-    embeddings,
-    image_features,
-    model_key,
-    read_embeddings,
-    write_embeddings,
-)
-from zero_shot.embeddings import cached_features
+from zero_shot import ZeroShotConfig, embeddings, image_features
+from zero_shot.embeddings import Cache, cached_features, model_key, read_embeddings, write_embeddings
+from zero_shot.images import as_images
 
 PIXELS = np.random.default_rng(0).integers(1, 255, (5, 64, 64), dtype=np.uint8)
 IMAGES = as_images(PIXELS)

@@ -7,18 +7,11 @@ import numpy as np
 import pytest
 
 import models
-from zero_shot import (
-    as_images,
-    average,
-    ensemble_models,
-    from_templates,
-    image_features,
-    prompt_features,
-    score,
-    score_ensemble,
-)
 from zero_shot import embeddings as module
-from zero_shot.features import logit_scale
+from zero_shot import ensemble_models, from_templates, image_features, score
+from zero_shot.ensemble import average, score_ensemble
+from zero_shot.features import logit_scale, prompt_features
+from zero_shot.images import as_images
 
 LABELS = ["Edema", "Atelectasis"]
 PAIR = ("{}", "no {}")

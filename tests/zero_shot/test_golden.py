@@ -8,7 +8,10 @@ import pytest
 import torch
 
 import models
-from zero_shot import as_images, ensemble_models, image_features, probabilities, prompt_features
+from zero_shot import ensemble_models, image_features
+from zero_shot.features import prompt_features
+from zero_shot.images import as_images
+from zero_shot.scoring import probabilities
 
 pytestmark = pytest.mark.golden
 

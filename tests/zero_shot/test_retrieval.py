@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 import models
 from cohort import open_images, read_cohort, read_texts
-from metrics import retrieval_figures
-from zero_shot import distinct_texts, report_features, retrieval_table, retrieve, select_images
+from metrics.ranks import retrieval_figures
+from zero_shot import retrieve, select_images
 from zero_shot.images import ArrayReader, Images
+from zero_shot.retrieval import distinct_texts, report_features, retrieval_table
 
 STOCK = "No acute cardiopulmonary process."
 

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 import torch
 
-import metrics
 import run_zero_shot
 from cohort import FINDINGS, write_cohort
+from metrics.threshold_rules import youden_threshold
 from zero_shot import ZeroShotConfig, compare_results
-from zero_shot.results import run as evaluate
+from zero_shot.evaluation.results import run as evaluate
 
 ROOT = Path(run_zero_shot.__file__).parent
 
@@ -229,7 +229,7 @@ def test_thresholds_and_calibration_come_from_the_validation_split_alone(options
     for finding, threshold in results.decided.fitted.thresholds.items():
         labels = validation.truth[finding]
         known = labels.notna()
-        youden = metrics.youden_threshold(labels[known].to_numpy(), validation.predictions[finding][known].to_numpy())
+        youden = youden_threshold(labels[known].to_numpy(), validation.predictions[finding][known].to_numpy())
         assert threshold.value == pytest.approx(youden, abs=1e-6)
         assert threshold.n == known.sum()
     folder = options["out_dir"]

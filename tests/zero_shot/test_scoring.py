@@ -7,22 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import models
-from zero_shot import (
-    Images,
-    PromptPair,
-    PromptSet,
-    as_images,
-    image_features,
-    load_prompts,
-    mixture_probabilities,
-    phrase_features,
-    probabilities,
-    prompt_features,
-    score,
-    score_features,
-)
+from zero_shot import Images, PromptPair, PromptSet, image_features, load_prompts, score
 from zero_shot import scoring as scoring_module
-from zero_shot.features import logit_scale
+from zero_shot.features import logit_scale, phrase_features, prompt_features
+from zero_shot.images import as_images
+from zero_shot.scoring import mixture_probabilities, probabilities, score_features
 
 PROMPTS = load_prompts("radiologist").select(["Edema", "No Finding", "Support Devices"])
 

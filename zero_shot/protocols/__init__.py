@@ -1,14 +1,14 @@
 """Published evaluation protocols as data: what is scored, against which labels, and what others reported."""
 
-from zero_shot.protocols.apply import Applied, apply_protocol
+from zero_shot.protocols.apply import ProtocolPlan, apply_protocol
 from zero_shot.protocols.protocol import Protocol, load_protocol, protocol_names
 from zero_shot.protocols.published import beside_published, beside_text, with_headline
 from zero_shot.protocols.radiologists import Readings, find_readings, read_readings
 from zero_shot.protocols.truth import truth_table
 
 __all__ = [
-    "Applied",
     "Protocol",
+    "ProtocolPlan",
     "Readings",
     "apply_protocol",
     "beside_published",

@@ -13,13 +13,13 @@ from typing import Any
 
 import pandas as pd
 
-from zero_shot.config import ZeroShotConfig
 from zero_shot.prompts import NO_FINDING, load_prompts
 from zero_shot.protocols.frozen_list import list_hash
 from zero_shot.protocols.protocol import DATA, Protocol, load_protocol
 from zero_shot.protocols.published import beside_published, with_headline
 from zero_shot.protocols.truth import truth_table
 from zero_shot.select import decide_labels
+from zero_shot.zero_shot_config import ZeroShotConfig
 
 NATIVE = ("own", "listed", "image list")
 """Forms of labels that know neither "uncertain" nor "not mentioned"."""
@@ -28,7 +28,7 @@ MOST_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
+class ProtocolPlan:
     """A protocol with the configuration that it leads to."""
 
     protocol: Protocol
@@ -55,7 +55,7 @@ class Applied:
             blank_is_zero=bool(self.config.blank_is_zero),
         )
 
-    def selected(self, chosen: pd.DataFrame) -> "Applied":
+    def selected(self, chosen: pd.DataFrame) -> "ProtocolPlan":
         """Return this with a deviation more if `chosen` is not the whole published list.
 
         Raises:
@@ -107,7 +107,7 @@ class Applied:
         return "\n".join([*lines, *(f"note: {words}" for words in self.protocol.caveats)])
 
 
-def apply_protocol(config: ZeroShotConfig, cohort: pd.DataFrame) -> Applied:
+def apply_protocol(config: ZeroShotConfig, cohort: pd.DataFrame) -> ProtocolPlan:
     """Return `config.protocol` applied to the configuration and the cohort table.
 
     Raises:
@@ -139,7 +139,7 @@ def apply_protocol(config: ZeroShotConfig, cohort: pd.DataFrame) -> Applied:
         config = replace(config, findings=findings)
         if len(findings) < protocol.rarest:
             deviations.append(f"only {len(findings)} findings occur at all, instead of {protocol.rarest}")
-    return Applied(
+    return ProtocolPlan(
         protocol=protocol,
         config=config,
         labels=labels,

@@ -56,7 +56,7 @@ class Labels:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Headline:
+class HeadlineMean:
     """The mean that the protocol's readers quote."""
 
     name: str
@@ -111,7 +111,7 @@ class Protocol:
     """Prompt set, as --prompts takes it."""
     labels: Labels
     """The ground truth."""
-    headline: Headline
+    headline: HeadlineMean
     """The mean that is quoted."""
     split: str
     """Value of the cohort's column `split`, or "all"."""
@@ -173,7 +173,7 @@ def load_protocol(name: str | Path) -> Protocol:
 def _protocol(content: dict[str, Any]) -> Protocol:
     parts = {
         "labels": Labels(**_known(content["labels"], Labels)),
-        "headline": Headline(**_with_tuples(_known(content["headline"], Headline))),
+        "headline": HeadlineMean(**_with_tuples(_known(content["headline"], HeadlineMean))),
         "references": tuple(_reference(entry) for entry in content.get("references", [])),
     }
     return Protocol(**_with_tuples(_known(content, Protocol)) | parts)

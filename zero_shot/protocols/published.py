@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zero_shot.evaluate import MEAN as MEAN_ROW
-from zero_shot.evaluate import metrics_table
+from zero_shot.auroc_table import MEAN as MEAN_ROW
+from zero_shot.auroc_table import metrics_table
 from zero_shot.prompts import NO_FINDING
 from zero_shot.protocols.protocol import MEAN, Protocol, Reference, Value
 

@@ -14,10 +14,10 @@ import pytest
 
 import models
 from cohort import read_cohort, write_cohort
-from phantom import presets
-from phantom.archive import write_archive
-from phantom.film import Film
-from phantom.miniatures import write_miniature
+from phantom.archive.physionet_layout import write_archive
+from phantom.drawing.film import Film
+from phantom.miniatures.writers import write_miniature
+from phantom.patients import scenario_presets as presets
 from zero_shot import ZeroShotConfig
 from zero_shot.protocols.protocol import DATA
 from zero_shot.protocols.truth import read_archive

@@ -9,10 +9,10 @@ import pytest
 
 import run_zero_shot
 from cohort import read_cohort
-from zero_shot import load_prompts, load_protocol, protocol_names
-from zero_shot.protocols import apply_protocol
+from zero_shot import load_prompts
+from zero_shot.evaluation.results import run
+from zero_shot.protocols import apply_protocol, load_protocol, protocol_names
 from zero_shot.protocols.apply import settle
-from zero_shot.results import run
 
 DATASETS = {
     "chexpert-5x200": "chexpert",

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from cohort.sources.label_map import read_label_map
-from zero_shot import load_prompts, load_protocol, protocol_names
+from zero_shot import load_prompts
+from zero_shot.protocols import load_protocol, protocol_names
 from zero_shot.protocols.protocol import DATA, MEAN
 
 NAMES = protocol_names()

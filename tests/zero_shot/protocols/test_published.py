@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from zero_shot import metrics_table
-from zero_shot.protocols.protocol import Headline, Labels, Protocol, Reference
+from zero_shot.protocols.protocol import HeadlineMean, Labels, Protocol, Reference
 from zero_shot.protocols.published import WARNING, beside_published, beside_text, headline_findings, with_headline
 
 FINDINGS = ("Edema", "Fracture", "No Finding")
@@ -28,7 +28,7 @@ def protocol(references=REFERENCES, **headline):
         split="all",
         findings=FINDINGS,
         labels=Labels(form="findings", source="us"),
-        headline=Headline(**{"name": "mean of 2", "findings": ("Edema", "Fracture")} | headline),
+        headline=HeadlineMean(**{"name": "mean of 2", "findings": ("Edema", "Fracture")} | headline),
         references=references,
     )
 

@@ -1,0 +1,16 @@
+from .cohort_table import read_cohort as read_cohort
+from .cohort_table import write_cohort as write_cohort
+from .exposure import check_exposure as check_exposure
+from .flow import Flow as Flow
+from .groups import group_table as group_table
+from .groups import parse_groups as parse_groups
+from .labels import read_labels as read_labels
+from .names import COLUMNS as COLUMNS
+from .names import FINDINGS as FINDINGS
+from .names import FRONTAL_VIEWS as FRONTAL_VIEWS
+from .names import VIEWS as VIEWS
+from .splits import split_by_patient as split_by_patient
+from .store import ImageStore as ImageStore
+from .store import open_images as open_images
+from .text_table import align as align
+from .text_table import read_texts as read_texts

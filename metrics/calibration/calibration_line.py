@@ -1,0 +1,83 @@
+"""Calibration in the large and calibration slope: a logistic regression of the label on the logit of the score."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Real, Shaped
+
+from metrics.auroc import one_class_reason
+from metrics.calibration.calibration_error import checked_probabilities
+from metrics.calibration.logistic import count_clipped, fit_line, fit_logistic, margin_of, no_line_reason
+from metrics.resampling import ReplicateWeights, unit_weights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationLine:
+    """How labels follow the logit of the probabilities, in every replicate; NaN where there is no fit."""
+
+    in_the_large: Float[np.ndarray, "r"]
+    """a in logit P(y = 1) = a + logit s: 0 when the mean is right, positive when scores are too low."""
+    intercept: Float[np.ndarray, "r"]
+    """a in logit P(y = 1) = a + b logit s; read together with the slope."""
+    slope: Float[np.ndarray, "r"]
+    """b: 1 when calibrated, below 1 when scores are too extreme, above 1 when they are too timid."""
+    clipped: int
+    """Scores of 0 or 1 whose logit is only as large as `logistic.CLIP` makes it: the slope depends on that choice."""
+    reason: str
+    """Why all images together have no slope, e.g. "no positives"; "" when they have one."""
+
+
+def calibration_line(
+    y: Shaped[np.ndarray, "n"], s: Real[np.ndarray, "n"], weights: ReplicateWeights | None = None
+) -> CalibrationLine:
+    """Return calibration in the large, intercept and slope.
+
+    Every replicate is a fit of its own, which begins at the fit of all images. A replicate that drew one class, or
+    whose scores separate the classes, is NaN and counted by `percentile_interval`.
+
+    Args:
+        y: labels, 0 or 1.
+        s: probabilities; logits as `logistic.margin_of`.
+        weights: replicates; one with all weights 1 when absent.
+
+    Raises:
+        ValueError: as `calibration.checked_probabilities`.
+
+    Source: Cox, Biometrika 1958; Van Calster et al., BMC Medicine 2019.
+    """
+    positive, logits = checked_probabilities(y, s), margin_of(s)
+    drawn = weights or unit_weights(len(y))
+    every = np.arange(len(y))
+    overall = _fit(logits, positive, np.ones(len(y)), None)
+    lines = [
+        _fit(logits, positive, drawn.take(slice(b, b + 1), every)[0].astype(np.float64), overall)
+        for b in range(drawn.n_replicates)
+    ]
+    in_the_large, intercept, slope = np.array(lines).reshape(-1, 3).T
+    return CalibrationLine(
+        in_the_large=in_the_large,
+        intercept=intercept,
+        slope=slope,
+        clipped=count_clipped(s),
+        reason=no_line_reason(logits, positive),
+    )
+
+
+def _fit(
+    logits: Float[np.ndarray, "n"],
+    positive: Bool[np.ndarray, "n"],
+    weights: Float[np.ndarray, "n"],
+    start: tuple[float, float, float] | None,
+) -> tuple[float, float, float]:
+    """Return in the large, intercept and slope of the images that have a weight."""
+    there = weights > 0
+    x, own, w = logits[there], positive[there], weights[there]
+    nan = float("nan")
+    if one_class_reason(own):
+        return nan, nan, nan
+    known = start is not None and not np.isnan(start).any()
+    first = start if start is not None and known else (0.0, 0.0, 1.0)
+    alone = fit_logistic(np.ones((len(x), 1)), own, weights=w, offset=x, start=np.array(first[:1]))
+    if no_line_reason(x, own):
+        return float(alone[0]), nan, nan
+    return (float(alone[0]), *fit_line(x, own, weights=w, start=first[1:]))

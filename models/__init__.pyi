@@ -1,0 +1,16 @@
+from .architecture import build as build
+from .bundle import Bundle as Bundle
+from .bundle import encode_images as encode_images
+from .bundle import encode_many_texts as encode_many_texts
+from .bundle import encode_texts as encode_texts
+from .bundle import fingerprint as fingerprint
+from .bundle import image_features as image_features
+from .bundle import text_features as text_features
+from .checkpoint import load as load
+from .checkpoint import save as save
+from .formats.chexzero import save_chexzero as save_chexzero
+from .network_input import CHEXZERO as CHEXZERO
+from .network_input import Preprocessing as Preprocessing
+from .network_input import to_network_input as to_network_input
+from .places import encode_places as encode_places
+from .tokens import tokenize as tokenize

@@ -1,0 +1,123 @@
+"""How others write down what their image towers read: open_clip's settings and Hugging Face's image processors."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from models.files.hub import find_file
+from models.network_input import Preprocessing
+
+PROCESSOR_NAMES = ("preprocessor_config.json", "processor_config.json")
+"""of an image processor alone, as published models have it, and of a whole processor (transformers 5)"""
+KERNELS: dict[int, Literal["bilinear", "bicubic"]] = {2: "bilinear", 3: "bicubic"}
+"""Pillow's numbers of the resampling filters that we have"""
+
+
+def from_open_clip(settings: dict[str, Any], *, image_size: Any) -> Preprocessing:
+    """Return open_clip's preprocessing settings as ours.
+
+    Whether a film is squashed, cropped or padded to a square makes no difference, because stored images are square.
+
+    Args:
+        settings: `preprocess_cfg` with all its keys; statistics on 0..1.
+        image_size: of the network, as its configuration gives it; open_clip goes by it whatever `settings` say.
+
+    Raises:
+        ValueError: a kernel, a mode or a shape that we do not have.
+    """
+    side = _side(image_size, "open_clip_config.json")
+    if settings.get("mode", "RGB") != "RGB":
+        raise ValueError(f"open_clip_config.json: mode is {settings['mode']}; wanted RGB, three channels")
+    if settings["interpolation"] not in KERNELS.values():
+        raise ValueError(
+            f"open_clip_config.json: interpolation is {settings['interpolation']!r}; wanted bicubic or bilinear"
+        )
+    return Preprocessing(
+        image_size=side,
+        mean=tuple(255 * value for value in settings["mean"]),
+        std=tuple(255 * value for value in settings["std"]),
+        interpolation=settings["interpolation"],
+    )
+
+
+def to_open_clip(preprocessing: Preprocessing) -> dict[str, Any]:
+    """Return open_clip's `preprocess_cfg`; its networks read three channels."""
+    channels = {key: [value / 255 for value in (getattr(preprocessing, key) * 3)[:3]] for key in ("mean", "std")}
+    return {
+        "size": [preprocessing.image_size] * 2,
+        **channels,
+        "interpolation": preprocessing.interpolation,
+        "resize_mode": "longest",
+        "fill_color": 0,
+    }
+
+
+def read_processor(source: str, *, image_size: Any) -> Preprocessing:
+    """Return the preprocessing of the Hugging Face image processor beside a hub id's or folder's weights.
+
+    A processor computes (g * rescale_factor - image_mean) / image_std of grey levels g in 0..255; without
+    `do_rescale` the factor is 1, without `do_normalize` mean is 0 and deviation 1. It shrinks with antialiasing.
+
+    Args:
+        source: hub id or folder.
+        image_size: of the network, as its configuration gives it.
+
+    Raises:
+        FileNotFoundError: no processor, so that nobody knows what the network read.
+        ValueError: steps that we do not have: no resize or another kernel, a crop larger than the image, a shape that
+            is not square or not the network's.
+
+    Source: transformers, image_processing_clip.py and image_processing_siglip.py.
+    """
+    path, fields = _processor(source)
+    side = _side(image_size, f"{source}/config.json")
+    kernel = KERNELS.get(fields.get("resample", 3))
+    resized = _side(fields.get("size", side), path.name)
+    cropped = _side(fields.get("crop_size", resized), path.name) if fields.get("do_center_crop") else resized
+    reasons = [
+        reason
+        for is_so, reason in (
+            (not fields.get("do_resize", True), "does not resize, so its kernel is unknown"),
+            (
+                kernel is None,
+                f"resamples with Pillow's filter {fields.get('resample')}, not 2 (bilinear) or 3 (bicubic)",
+            ),
+            (cropped > resized, f"crops {cropped} pixels out of {resized}, which pads"),
+            (cropped != side, f"gives {cropped} pixels, where the network reads {side}"),
+        )
+        if is_so
+    ]
+    if reasons:
+        raise ValueError(f"{path}: its preprocessing cannot be had here: it {'; it '.join(reasons)}")
+    factor = fields.get("rescale_factor", 1 / 255) if fields.get("do_rescale", True) else 1
+    is_normalised = fields.get("do_normalize", True)
+    mean, std = (fields["image_mean"], fields["image_std"]) if is_normalised else ([0.0] * 3, [1.0] * 3)
+    return Preprocessing(
+        image_size=side,
+        mean=tuple(value / factor for value in mean),
+        std=tuple(value / factor for value in std),
+        interpolation=KERNELS[fields.get("resample", 3)],
+        crop_from=resized if resized > side else None,
+    )
+
+
+def _processor(source: str) -> tuple[Path, dict[str, Any]]:
+    path = find_file(source, *PROCESSOR_NAMES)
+    if path is None:
+        raise FileNotFoundError(
+            f"{source} lacks {PROCESSOR_NAMES[0]}, which says how its images were resized and standardised; a wrong"
+            f" guess would be silent. Download it from where the weights came from"
+        )
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    return path, fields.get("image_processor", fields)
+
+
+def _side(size: Any, where: str) -> int:
+    """Return the side of a square given as 224, [224, 224], {"shortest_edge": 224} or {"height": 224, "width": 224}.
+
+    For stored films, which are square, the shortest edge is the whole of it.
+    """
+    sides = set(size.values() if isinstance(size, dict) else size if isinstance(size, (list, tuple)) else [size])
+    if len(sides) != 1 or not isinstance(side := sides.pop(), int):
+        raise ValueError(f"{where}: the image size is {size}; wanted a square such as 224")
+    return side

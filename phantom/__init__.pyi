@@ -1,0 +1,16 @@
+from .archive.physionet_layout import Archive as Archive
+from .archive.physionet_layout import write_archive as write_archive
+from .body import FINDINGS as FINDINGS
+from .body import Body as Body
+from .body import Lesion as Lesion
+from .drawing.film import Film as Film
+from .drawing.film import draw_film as draw_film
+from .patients.population import simulate as simulate
+from .patients.scenario import Scenario as Scenario
+from .patients.scenario_presets import PRESETS as PRESETS
+from .patients.scenario_presets import default as default
+from .patients.scenario_presets import few_children as few_children
+from .patients.scenario_presets import null as null
+from .patients.scenario_presets import underdiagnosis as underdiagnosis
+from .phantom_config import PhantomConfig as PhantomConfig
+from .reports.radiology_report import write_report as write_report

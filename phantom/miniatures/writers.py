@@ -1,0 +1,93 @@
+"""Tiny simulated copies of the public chest X-ray archives: their files, columns and strings, nobody's data.
+
+    from phantom.miniatures.writers import write_miniature
+    write_miniature("padchest", "data/padchest-miniature", n_patients=8, seed=0)
+
+What is published about each archive is imitated exactly: the names of files and columns, the words for sex, race, view
+and labels, and the oddities that readers stumble over. The people, films and findings are `phantom.simulate`'s, so that
+the same seed shows the same people in every archive. MIMIC-CXR-JPG is imitated in full by `phantom.write_archive`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+from common.atomic import write_json
+from phantom.archive.physionet_layout import Draw
+from phantom.drawing.film import draw_film
+from phantom.miniatures.cast import Cast
+from phantom.miniatures.write_chexpert import write_chexpert, write_chexpert_plus, write_chexpert_test
+from phantom.miniatures.write_mimic import write_mimic_dicom
+from phantom.miniatures.write_nih import write_nih, write_rsna, write_siim
+from phantom.miniatures.write_openi import write_openi
+from phantom.miniatures.write_padchest import write_padchest
+from phantom.miniatures.write_vindr import write_vindr_cxr, write_vindr_pcxr
+from phantom.patients.population import simulate
+from phantom.patients.scenario_presets import default
+
+MARK = "scenario.json"
+"""Readers tell by it that an archive is simulated."""
+
+Writer = Callable[[Path, Cast], None]
+
+MINIATURES: Mapping[str, Writer] = MappingProxyType(
+    {
+        "mimic-dicom": write_mimic_dicom,
+        "chexpert": write_chexpert,
+        "chexpert-plus": write_chexpert_plus,
+        "chexpert-test": write_chexpert_test,
+        "nih": write_nih,
+        "padchest": write_padchest,
+        "vindr-cxr": write_vindr_cxr,
+        "vindr-pcxr": write_vindr_pcxr,
+        "openi": write_openi,
+        "rsna": write_rsna,
+        "siim": write_siim,
+    }
+)
+"""By the name that `--dataset_type` has for the archive."""
+
+
+def write_miniature(
+    archive: str,
+    out_dir: Path | str,
+    *,
+    n_patients: int = 8,
+    seed: int = 0,
+    image_size: int = 64,
+    draw: Draw = draw_film,
+) -> Cast:
+    """Write a miniature into a new or empty folder and return the people in it; the same seed gives the same bytes.
+
+    Args:
+        archive: One of `MINIATURES`.
+        out_dir: The folder; what the archive's distribution has at its top lies directly in it.
+        n_patients: How many patients, 2 or more.
+        seed: 0 or more.
+        image_size: Longest side of the films, 32 pixels or more.
+        draw: Draws one film; a quicker stand-in will do where pictures do not matter.
+
+    Raises:
+        ValueError: No such archive, too few patients, or a folder that is not empty.
+    """
+    root = Path(out_dir)
+    if archive not in MINIATURES:
+        raise ValueError(f"miniature: wanted one of {', '.join(MINIATURES)}, found {archive!r}.")
+    if n_patients < 2:
+        raise ValueError(f"miniature: wanted 2 or more patients, so that a split has sides; found {n_patients}.")
+    if root.exists() and any(root.iterdir()):
+        raise ValueError(f"miniature: {root} is not empty. Choose another folder.")
+    scenario = default()
+    if archive == "vindr-pcxr":
+        scenario = replace(scenario, share_children=1.0)
+    cast = Cast(
+        patients=simulate(scenario, n_patients=n_patients, seed=seed),
+        scenario=scenario,
+        seed=seed,
+        image_size=image_size,
+        draw=draw,
+    )
+    MINIATURES[archive](root, cast)
+    write_json(root / MARK, {"complete": True, "miniature": archive, "n_patients": n_patients, "seed": seed})
+    return cast

@@ -1,0 +1,9 @@
+from .packing.pack import pack_images as pack_images
+from .pipeline import run as run
+from .pixels.decode import read_image as read_image
+from .pixels.reading_rules import UnreadableImageError as UnreadableImageError
+from .pixels.resize import fit_to_square as fit_to_square
+from .preprocess_config import PreprocessConfig as PreprocessConfig
+from .text.impressions import chexzero_impression as chexzero_impression
+from .text.sections import choose_text as choose_text
+from .text.sections import split_sections as split_sections

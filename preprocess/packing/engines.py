@@ -1,0 +1,131 @@
+"""Where blocks are packed: in this process, in worker processes of this machine, or on a cluster.
+
+All three call the same function on the same blocks, in any order. The rows have their places, so the outcome is the
+same bytes.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+
+from preprocess.packing.block import Block, JobFailedError
+from preprocess.packing.journal import Entry, read_journal
+
+Work = Callable[[Block], list[Entry]]
+Engine = Callable[[Work, Sequence[Block]], Iterator[list[Entry]]]
+"""Yields the entries of every block, as they come."""
+
+
+def available_workers() -> int:
+    """Return the number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_this_process(work: Work, blocks: Sequence[Block]) -> Iterator[list[Entry]]:
+    """Pack one block after the other."""
+    yield from map(work, blocks)
+
+
+def in_processes(n_workers: int) -> Engine:
+    """Return the engine that packs in worker processes of this machine.
+
+    A worker that dies, most often for lack of memory or in the C code of a decoder, is replaced. The blocks that were
+    being packed at that moment are packed again one at a time, so that an image that kills its worker takes no other
+    down with it, and is given up after the second time (`block.pack_block`).
+    """
+
+    def engine(work: Work, blocks: Sequence[Block]) -> Iterator[list[Entry]]:
+        waiting = dict(enumerate(blocks))
+        while waiting:
+            with _pool(min(n_workers, len(waiting))) as pool:
+                futures = {pool.submit(work, block): place for place, block in waiting.items()}
+                try:
+                    for future in as_completed(futures):
+                        yield future.result()
+                        del waiting[futures[future]]
+                except BrokenProcessPool:
+                    pass
+                finally:
+                    pool.shutdown(wait=False, cancel_futures=True)
+            interrupted = [place for place, block in waiting.items() if _is_interrupted(block)]
+            for place in interrupted:
+                yield _alone(work, waiting.pop(place))
+            if waiting and not interrupted:
+                raise JobFailedError(
+                    "a worker process died before it began with an image, most often for lack of memory. "
+                    "Try fewer --workers; the same command continues where this one stopped."
+                )
+
+    return engine
+
+
+def on_cluster(address: str) -> Engine:
+    """Return the engine that packs on the workers of a running Dask scheduler.
+
+    Workers need this project on their path and see the archive and the outputs under the same names. A worker that
+    dies is replaced by the scheduler, which hands its blocks to others.
+
+    Raises:
+        JobFailedError: When used: Dask is not installed, the scheduler does not answer, or its workers cannot work.
+    """
+
+    def engine(work: Work, blocks: Sequence[Block]) -> Iterator[list[Entry]]:
+        try:
+            import distributed  # noqa: PLC0415  (only for those who have a cluster)
+        except ImportError as error:
+            raise JobFailedError("--scheduler: wanted the package distributed: pip install distributed.") from error
+        try:
+            client = distributed.Client(  # type: ignore[no-untyped-call]
+                address, timeout=_SCHEDULER_ANSWERS_WITHIN
+            )
+        except OSError as error:
+            raise JobFailedError(f"--scheduler: {address} does not answer: {error}") from error
+        with client:
+            # Pure functions are answered from memory by Dask; this one writes.
+            futures = client.map(work, blocks, pure=False)
+            try:
+                for future in distributed.as_completed(futures):  # type: ignore[no-untyped-call]
+                    yield future.result()
+                    future.release()
+            except (ImportError, distributed.KilledWorker) as error:
+                raise JobFailedError(
+                    f"--scheduler: the workers cannot pack ({error}). Do they have this project and its requirements? "
+                    "The same command continues where this one stopped."
+                ) from error
+
+    return engine
+
+
+_SCHEDULER_ANSWERS_WITHIN = 30.0
+
+
+def _pool(n_workers: int) -> ProcessPoolExecutor:
+    # A fresh interpreter per worker: forking copies locks that other threads of this process may hold.
+    return ProcessPoolExecutor(n_workers, mp_context=get_context("spawn"), initializer=_follow_parent)
+
+
+def _follow_parent() -> None:
+    """End this worker when its parent is killed: nobody else would, and it would go on writing."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends its workers.
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
+
+
+def _is_interrupted(block: Block) -> bool:
+    return any(read_journal(block.journal).starts.values())
+
+
+def _alone(work: Work, block: Block) -> list[Entry]:
+    for _ in range(2 * len(block.images) + 1):
+        with _pool(1) as pool:
+            try:
+                return pool.submit(work, block).result()
+            except BrokenProcessPool:
+                continue
+    raise JobFailedError("worker processes die as soon as they begin. Is there memory left?")

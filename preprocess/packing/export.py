@@ -1,0 +1,96 @@
+"""`preprocess_train_data.py export`: a store in another layout, compressed for transport or unpacked again."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+from tqdm import tqdm
+
+from cohort import open_images
+from cohort.store import IMAGES, ImageStore, zstd_filter
+from common.atomic import write_whole
+from preprocess.packing.block import Dtype
+from preprocess.packing.partial import journal_of
+from preprocess.packing.store_layout import create_pixels, describe
+
+Compression = Literal["zstd", "gzip", "none"]
+
+_ZSTD_LEVEL, _GZIP_LEVEL = 3, 1
+_ROWS_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportConfig:
+    """Write an image store in another layout, with the same rows and ids."""
+
+    cxr_filepath: Path = Path("data/cxr.h5")
+    """The image store."""
+    out: Path
+    """The file to write."""
+    compression: Compression = "zstd"
+    """zstd: needs the package hdf5plugin, here and where the file is read; without it here, gzip is taken instead.
+    gzip: any HDF5 reads it. none: unpacks such a file to the layout that training reads fastest."""
+    dtype: Dtype = "uint8"
+    """float32 writes what CheXzero's training reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportSummary:
+    """What was written."""
+
+    out: Path
+    """The file."""
+    compression: Compression
+    """What was taken."""
+    n_rows: int
+    """Rows."""
+    n_bytes: int
+    """Size of the file."""
+
+
+def export(config: ExportConfig) -> ExportSummary:
+    """Write the copy, and the journal beside it, whole or not at all.
+
+    A compressed file has one chunk per row, so that a row can be read without unpacking others.
+
+    Raises:
+        FileNotFoundError: No store.
+        ValueError: A store that `cohort.open_images` refuses, or the same file for both.
+        OSError: The disk fails.
+    """
+    if config.out.absolute() == config.cxr_filepath.absolute():
+        raise ValueError(f"export: wanted another file than the store itself as --out, found {config.out}.")
+    compression = config.compression
+    if compression == "zstd" and zstd_filter() is None:
+        compression = "gzip"
+    with open_images(config.cxr_filepath) as store, write_whole(config.out) as temporary:
+        _copy(store, temporary, config.dtype, compression)
+    if journal_of(config.cxr_filepath).is_file():
+        with write_whole(journal_of(config.out)) as temporary:
+            shutil.copyfile(journal_of(config.cxr_filepath), temporary)
+    return ExportSummary(out=config.out, compression=compression, n_rows=len(store), n_bytes=config.out.stat().st_size)
+
+
+def _copy(store: ImageStore, path: Path, dtype: Dtype, compression: Compression) -> None:
+    with h5py.File(path, "w") as file:
+        if store.image_ids is not None:
+            describe(file, store.image_ids, store.attributes)
+        pixels = _pixels(file, store, dtype, compression)
+        for first in tqdm(range(0, len(store), _ROWS_AT_ONCE), unit_scale=_ROWS_AT_ONCE, unit="row", disable=None):
+            rows = np.arange(first, min(first + _ROWS_AT_ONCE, len(store)))
+            pixels[first : first + len(rows)] = store.read(rows)
+
+
+def _pixels(file: h5py.File, store: ImageStore, dtype: Dtype, compression: Compression) -> h5py.Dataset:
+    shape = (len(store), store.resolution, store.resolution)
+    if compression == "none":
+        return h5py.Dataset(create_pixels(file, shape, dtype))
+    options: Mapping[str, Any] = {"compression": "gzip", "compression_opts": _GZIP_LEVEL}
+    zstd = zstd_filter()
+    if compression == "zstd" and zstd is not None:
+        options = zstd(clevel=_ZSTD_LEVEL)
+    return file.create_dataset(IMAGES, shape, np.dtype(dtype), chunks=(1, *shape[1:]), track_times=False, **options)

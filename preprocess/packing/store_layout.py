@@ -1,0 +1,118 @@
+"""The image store as a file: made with room for every row, filled by others, and then called complete.
+
+Pixels are contiguous, allocated when the file is made and never filled by HDF5, so that rows can be written, and later
+memory-mapped, at a fixed place. Everything but the pixels is there from the start: to complete a file, one byte of it
+changes. So the bytes of a store do not depend on how often the job was stopped on the way.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from jaxtyping import UInt8
+
+from cohort.store import FORMAT_VERSION, IDS, IMAGES
+from preprocess.packing.block import Dtype, PackSpec
+from preprocess.packing.journal import Entry
+
+_STORED = {"uint8": "|u1", "float32": "<f4"}
+_COPIED_ROWS = 256
+
+
+class Source(NamedTuple):
+    """Rows of a file that hold pixels."""
+
+    path: Path
+    offset: int
+    """Where the pixels begin, bytes."""
+    dtype: str
+    """Of the pixels, as numpy writes it."""
+    side: int
+    """Of a row, pixels."""
+    rows: list[int]
+    """The rows wanted, increasing."""
+
+
+def fingerprint(entries: Sequence[Entry]) -> str:
+    """Return the sha256 of ids and file sizes in row order: equal wherever the archive lies."""
+    digest = hashlib.sha256()
+    for entry in entries:
+        digest.update(f"{entry.image_id}\t{entry.n_bytes}\n".encode())
+    return digest.hexdigest()
+
+
+def create(path: Path, image_ids: Sequence[str], *, spec: PackSpec, archive: str) -> int:
+    """Create a store with room for all rows, incomplete, and return where in it the pixels begin."""
+    shape = (len(image_ids), spec.resolution, spec.resolution)
+    with h5py.File(path, "w") as file:
+        if spec.with_ids:
+            attributes = {
+                "format_version": FORMAT_VERSION,
+                "resolution": spec.resolution,
+                "resize_rule": spec.resize_rule,
+                "archive_fingerprint": archive,
+                "complete": False,
+            }
+            describe(file, image_ids, attributes)
+        offset: int = create_pixels(file, shape, spec.dtype).get_offset()
+    return offset
+
+
+def create_pixels(file: h5py.File, shape: tuple[int, int, int], dtype: Dtype) -> h5py.h5d.DatasetID:
+    """Add room for the pixels."""
+    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    layout.set_layout(h5py.h5d.CONTIGUOUS)
+    layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    layout.set_obj_track_times(False)
+    element = h5py.h5t.py_create(np.dtype(_STORED[dtype]))
+    return h5py.h5d.create(file.id, IMAGES.encode(), element, h5py.h5s.create_simple(shape), dcpl=layout)
+
+
+def describe(file: h5py.File, image_ids: Sequence[str], attributes: Mapping[str, Any]) -> None:
+    """Add ids and attributes, in an order of their own, so that equal content gives equal bytes."""
+    for name in sorted(attributes):
+        file.attrs[name] = attributes[name]
+    encoded = [image_id.encode() for image_id in image_ids]
+    strings = h5py.string_dtype("utf-8", length=max(map(len, encoded)))
+    file.create_dataset(IDS, data=np.array(encoded).astype(strings), track_times=False)
+
+
+def complete(path: Path) -> None:
+    """Say of a store with ids that all of it is there; once more changes nothing."""
+    with h5py.File(path, "r+") as file:
+        file.attrs.modify("complete", True)
+
+
+def copy_rows(sources: Sequence[Source], target: Path, offset: int, *, spec: PackSpec) -> None:
+    """Write the rows of all sources one after the other into a store, in its own element type."""
+    size, dtype = spec.resolution**2, np.dtype(_STORED[spec.dtype])
+    with target.open("r+b") as written:
+        written.seek(offset)
+        for source in sources:
+            from_dtype = np.dtype(source.dtype)
+            with source.path.open("rb") as read:
+                for first, last in runs(source.rows):
+                    read.seek(source.offset + first * size * from_dtype.itemsize)
+                    for row in range(first, last + 1, _COPIED_ROWS):
+                        block = np.fromfile(read, from_dtype, size * min(_COPIED_ROWS, last + 1 - row))
+                        block.astype(dtype, copy=False).tofile(written)
+
+
+def read_row(source: Source, row: int) -> UInt8[np.ndarray, "r r"]:
+    """Return the pixels of one row."""
+    dtype, size = np.dtype(source.dtype), source.side**2
+    pixels = np.fromfile(source.path, dtype, size, offset=source.offset + row * size * dtype.itemsize)
+    return pixels.astype(np.uint8).reshape(source.side, source.side)
+
+
+def runs(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield (first, last) of every stretch of consecutive rows."""
+    breaks = [place for place, (row, following) in enumerate(pairwise(rows)) if following != row + 1]
+    starts = [0, *(place + 1 for place in breaks)]
+    ends = [*breaks, len(rows) - 1]
+    yield from ((rows[start], rows[end]) for start, end in zip(starts, ends, strict=True))

@@ -1,0 +1,12 @@
+from .fit_pairs import fit as fit
+from .input.pairs import Pairs as Pairs
+from .input.pairs import load_pairs as load_pairs
+from .pair_validation import pair_validation as pair_validation
+from .presets import PRESETS as PRESETS
+from .saving.recorder import RunSummary as RunSummary
+from .start import start_model as start_model
+from .supervised import fit_supervised as fit_supervised
+from .supervised import predict_supervised as predict_supervised
+from .supervised import supervised_predictions as supervised_predictions
+from .train_config import Augmentation as Augmentation
+from .train_config import TrainConfig as TrainConfig

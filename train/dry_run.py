@@ -1,0 +1,77 @@
+"""The first two steps of a run, to see what it would need: nothing is written."""
+
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+
+from models import Bundle
+from train.clock import Clock
+from train.distributed import join_world
+from train.fit_pairs import Run, start_learner
+from train.hardware import pick_device
+from train.input.batches import PairBatches, batches_from
+from train.input.pairs import Pairs
+from train.saving.recorder import memory_gib
+from train.train_config import TrainConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DryRun:
+    """What two steps showed."""
+
+    shapes: dict[str, tuple[int, ...]]
+    """of the first batch's tensors, on this process"""
+    parameters: int
+    """weights of the model"""
+    trainable: int
+    """weights that the optimiser moves"""
+    loss: float
+    """of the first batch"""
+    seconds_per_step: float
+    """of the second step, reading included"""
+    memory_gib: float
+    """model, optimiser and activations: most on a CUDA device, what the process holds on a CPU"""
+    steps: int | None
+    """of the whole run; None where it is bounded by minutes"""
+
+    def __str__(self) -> str:
+        shapes = "".join(f"\n  {name}: {' x '.join(map(str, shape))}" for name, shape in self.shapes.items())
+        hours = (
+            "" if self.steps is None else f"; {self.steps:,} steps: {self.steps * self.seconds_per_step / 3600:.1f} h"
+        )
+        return (
+            f"first batch:{shapes}\n"
+            f"weights: {self.parameters:,}, trainable {self.trainable:,}\n"
+            f"loss: {self.loss:.4f}\n"
+            f"memory: {self.memory_gib:.2f} GiB\n"
+            f"a step takes {self.seconds_per_step:.2f} s, without validation and saving{hours}"
+        )
+
+
+def rehearse(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> DryRun:
+    """Take two whole steps as `fit` would, the first of which warms up, and return what they needed.
+
+    Raises:
+        As `fit`; a batch that does not fit into memory ends in torch's own error.
+    """
+    with join_world(pick_device(config.device)) as world:
+        batches = PairBatches(pairs, bundle, config, world)
+        first = next(batches_from(0, batches, config))
+        learner = start_learner(bundle, config)
+        clock = Clock(config, steps_per_epoch=batches.order.steps_per_epoch)
+        run = Run(learner=learner, batches=batches, clock=clock, config=config, world=world)
+        ends, losses = [], []
+        for step in islice(run.steps(should_end=lambda: False), 2):
+            losses.append(float(step.loss))
+            ends.append(clock.seconds)
+        weights = [(one.numel(), one.requires_grad) for one in bundle.model.parameters()]
+        return DryRun(
+            shapes={name: tuple(getattr(first, name).shape) for name in ("films", "tokens", "targets")},
+            parameters=sum(n for n, _ in weights),
+            trainable=sum(n for n, is_trainable in weights if is_trainable),
+            loss=losses[0],
+            seconds_per_step=ends[-1] - (ends[0] if len(ends) > 1 else 0),
+            memory_gib=memory_gib(torch.device(bundle.device)),
+            steps=clock.total_steps if clock.budget_seconds is None else None,
+        )

@@ -1,0 +1,92 @@
+"""Random changes of a batch of films: drawn for the whole batch, made on the device, one draw per film."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+from train.train_config import Augmentation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What happens to each film of a batch, one draw per film; None where nothing of the kind does."""
+
+    placements: Float[Tensor, "n 2 3"] | None
+    """from output to input coordinates (-1..1): rotation, size, move"""
+    gamma: Float[Tensor, "n"] | None
+    """exponent of the grey level"""
+    gain: Float[Tensor, "n"] | None
+    """factor of the grey level"""
+
+    def of(self, share: slice) -> "Changes":
+        """Return the changes of some of the films."""
+        return Changes(**{name: None if (all_ := getattr(self, name)) is None else all_[share] for name in _KINDS})
+
+
+_KINDS = ("placements", "gamma", "gain")
+
+
+def draw_changes(n: int, settings: Augmentation, *, generator: torch.Generator) -> Changes:
+    """Return random changes of n films.
+
+    Args:
+        n: films; of the whole batch, so that it is drawn alike whoever computes which part of it.
+        settings: how far each change may go.
+        generator: on the CPU, so that a run draws the same numbers on any device.
+    """
+    moves = settings.rotation_degrees or settings.shift or settings.scale
+    return Changes(
+        placements=_placements(n, settings, generator) if moves else None,
+        gamma=_around_one(n, settings.contrast, generator) if settings.contrast else None,
+        gain=_around_one(n, settings.brightness, generator) if settings.brightness else None,
+    )
+
+
+def augment(
+    grey: Float[Tensor, "n 1 r r"] | UInt8[Tensor, "n 1 r r"],
+    changes: Changes,
+    *,
+    is_mirrored: Bool[Tensor, "n"] | None = None,
+) -> Float[Tensor, "n 1 r r"] | UInt8[Tensor, "n 1 r r"]:
+    """Return the films mirrored, turned, moved, scaled and re-exposed; what comes from outside the film is black.
+
+    Args:
+        grey: grey levels 0..255, bytes or not.
+        changes: of each film; where all are None, `grey` itself is returned.
+        is_mirrored: which films are mirrored left to right. Their texts must be, too: reports say left and right.
+    """
+    if is_mirrored is not None and bool(is_mirrored.any()):
+        grey = torch.where(is_mirrored.to(grey.device).view(-1, 1, 1, 1), grey.flip(-1), grey)
+    if changes.placements is not None:
+        grid = affine_grid(changes.placements.to(grey.device), list(grey.shape), align_corners=False)
+        grey = grid_sample(grey.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    if changes.gamma is not None:
+        gamma = changes.gamma.to(grey.device).view(-1, 1, 1, 1)
+        # bicubic resizing overshoots below 0, where a power is not defined
+        grey = 255 * (grey.clamp_min(0) / 255).pow(gamma)
+    if changes.gain is not None:
+        grey = grey * changes.gain.to(grey.device).view(-1, 1, 1, 1)
+    return grey
+
+
+def _placements(n: int, settings: Augmentation, generator: torch.Generator) -> Float[Tensor, "n 2 3"]:
+    """Return matrices from output to input coordinates."""
+    turn = math.radians(settings.rotation_degrees) * _symmetric(n, generator)
+    size = _around_one(n, settings.scale, generator)
+    move = 2 * settings.shift * torch.stack([_symmetric(n, generator), _symmetric(n, generator)], dim=1)
+    cos, sin = size * turn.cos(), size * turn.sin()
+    rows = torch.stack([torch.stack([cos, -sin], dim=1), torch.stack([sin, cos], dim=1)], dim=1)
+    return torch.cat([rows, move.unsqueeze(2)], dim=2)
+
+
+def _symmetric(n: int, generator: torch.Generator) -> Float[Tensor, "n"]:
+    return 2 * torch.rand(n, generator=generator) - 1
+
+
+def _around_one(n: int, share: float, generator: torch.Generator) -> Float[Tensor, "n"]:
+    """Return factors between 1/(1+share) and 1+share, as often below 1 as above."""
+    return (math.log1p(share) * _symmetric(n, generator)).exp()

@@ -1,0 +1,257 @@
+"""What happens between steps: averages, the progress line, validation, checkpoints. None of it counts as training."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+import torch
+from tqdm import tqdm
+
+from models import Bundle, save, save_chexzero
+from models.checkpoint import BEST
+from train.clock import Clock
+from train.optimise import Step
+from train.saving.run_folder import RunFolder, checkpoint_path
+from train.saving.state import Identity, Learner, Progress, save_state
+from train.train_config import TrainConfig
+
+Evaluate = Callable[[Bundle], dict[str, float]]
+LOW_IS_GOOD = ("loss", "rank")
+"""words in the name of a figure of which less is better"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """What a run came to."""
+
+    folder: Path
+    """the run's folder"""
+    checkpoint: Path
+    """its last checkpoint"""
+    best: Path | None
+    """its best checkpoint by `TrainConfig.best_by`; None without validation"""
+    steps: int
+    """updates made, skipped ones included"""
+    skipped: int
+    """steps whose gradient was not finite"""
+    epochs: float
+    """passes over the data"""
+    seconds: float
+    """of training steps, without validation and saving"""
+    loss: float
+    """mean over the steps since the last line of metrics.jsonl; NaN where there was none"""
+    metrics: dict[str, float]
+    """what `evaluate` returned last; empty without it"""
+    stopped_by: str | None
+    """why the run ended early: "patience", or the signal's name; None when it came to its end"""
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether somebody else ended the run before its time."""
+        return self.stopped_by not in (None, "patience")
+
+    def __str__(self) -> str:
+        made = f"{self.steps} steps, {self.epochs:.1f} epochs, {self.seconds:.0f} s; model in {self.checkpoint}"
+        if self.best not in (None, self.checkpoint):
+            made += f"\nbest by validation: {self.best}, scored by --checkpoints {self.folder / BEST}"
+        if not self.was_interrupted:
+            return made if self.stopped_by is None else f"{made}\nno better validation for long: ended early"
+        return f"{made}\n{self.stopped_by}: ended after the step at hand. The same command with --resume goes on"
+
+
+class Recorder:
+    """Watches the steps of one run; a context that closes the progress line."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        identity: Identity,
+        config: TrainConfig,
+        folder: RunFolder,
+        clock: Clock,
+        *,
+        progress: Progress,
+        evaluate: Evaluate | None,
+    ) -> None:
+        self._learner = learner
+        self._identity = identity
+        self._config = config
+        self._folder = folder
+        self._clock = clock
+        self._evaluate = evaluate
+        self._progress = progress
+        self._bar = progress_line(clock)
+        self._pending: list[Step] = []
+        self._loss = math.nan
+        self._logged_seconds = clock.seconds
+        self._validated_at = self._saved_at = progress.step or -1
+        self._is_save_due = False
+
+    @property
+    def is_out_of_patience(self) -> bool:
+        """Whether so many validations in a row as the configuration allows brought nothing better."""
+        return self._config.patience is not None and self._progress.without_better >= self._config.patience
+
+    def after(self, step: Step) -> None:
+        """Take note of a step, and log, validate and save where it is time."""
+        self._progress.step = step.number
+        self._progress.skipped += step.is_skipped
+        self._pending.append(step)
+        if step.number % self._config.log_interval == 0:
+            self._log()
+        is_best = step.number % self._config.eval_interval == 0 and self._validate()
+        self._is_save_due |= is_best or step.number % self._config.save_interval == 0
+        # weights that make gradients infinite may be broken, and must not take the place of good ones
+        if self._is_save_due and (is_best or not step.is_skipped):
+            self._save(is_best=is_best)
+
+    def finish(self, *, stopped_by: str | None) -> RunSummary:
+        """Log and save the end, validate it unless a signal hurries, and return the summary."""
+        self._log()
+        is_best = stopped_by in (None, "patience") and self._validate()
+        if self._saved_at != self._progress.step:
+            self._save(is_best=is_best)
+        best = self._progress.best_step
+        return RunSummary(
+            folder=self._folder.path,
+            checkpoint=checkpoint_path(self._folder.path, self._progress.step),
+            best=None if best is None else checkpoint_path(self._folder.path, best),
+            steps=self._progress.step,
+            skipped=self._progress.skipped,
+            epochs=self._clock.epoch,
+            seconds=self._clock.seconds,
+            loss=self._loss,
+            metrics=self._progress.metrics,
+            stopped_by=stopped_by,
+        )
+
+    def _log(self) -> None:
+        if not self._pending:
+            return
+        step, steps = self._pending[-1], self._pending
+        seconds = self._clock.seconds
+        passed = max(seconds - self._logged_seconds, 1e-9)
+        values = {
+            "epoch": step.epoch,
+            "seconds": seconds,
+            **_means([one for one in steps if not one.is_skipped]),
+            "lr": step.lr,
+            **_temperature(self._learner.bundle.model),
+            "pairs_per_second": sum(one.n_items for one in steps) / passed,
+            "reading_share": min(1.0, sum(one.reading_seconds for one in steps) / passed),
+            "memory_gib": memory_gib(self._learner.bundle.device),
+            "skipped_steps": float(self._progress.skipped),
+        }
+        self._loss = values.get("loss", math.nan)
+        self._folder.record(step.number, values)
+        self._show(values)
+        self._logged_seconds = seconds
+        self._pending = []
+
+    def _show(self, values: dict[str, float]) -> None:
+        shown = {
+            "loss": f"{self._loss:.3f}",
+            "lr": f"{values['lr']:.1e}",
+            "pairs/s": f"{values['pairs_per_second']:.0f}",
+            "data": f"{values['reading_share']:.0%}",
+            "mem": f"{values['memory_gib']:.1f}G",
+        }
+        name = self._config.best_by
+        if name in self._progress.metrics:
+            shown[name] = f"{self._progress.metrics[name]:.3f}"
+        if self._progress.skipped:
+            shown["skipped"] = str(self._progress.skipped)
+        self._bar.set_postfix(shown, refresh=False)
+        self._bar.update(self._clock.done - self._bar.n)
+
+    def _validate(self) -> bool:
+        """Run the caller's validation, once per step at most, and record it; return whether it is the best so far."""
+        step = self._progress.step
+        if self._evaluate is None or self._validated_at == step:
+            return False
+        self._validated_at = step
+        judged = self._learner.judged
+        modes = [(module, module.training) for module in judged.model.modules()]
+        with self._clock.pause():
+            judged.model.eval()
+            metrics = self._evaluate(judged)
+        # one by one: a frozen tower stays in evaluation mode
+        for module, is_training in modes:
+            module.training = is_training
+        self._progress.metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        times = {"epoch": self._clock.epoch, "seconds": self._clock.seconds}
+        self._folder.record(step, {**times, **self._progress.metrics})
+        return self._is_better(metrics)
+
+    def _is_better(self, metrics: dict[str, float]) -> bool:
+        name, progress = self._config.best_by, self._progress
+        if name not in metrics and self._config.patience is not None:
+            raise ValueError(
+                f"patience waits for a better {name}, but validation gives {', '.join(metrics)}: --best_by"
+            )
+        sign = -1 if any(word in name for word in LOW_IS_GOOD) else 1
+        value = metrics.get(name, math.nan)
+        # an undefined figure is no better one
+        if math.isfinite(value) and (progress.best is None or sign * value > sign * progress.best):
+            progress.best, progress.best_step, progress.without_better = value, progress.step, 0
+            return True
+        progress.without_better += 1
+        return False
+
+    def _save(self, *, is_best: bool) -> None:
+        self._log()
+        with self._clock.pause():
+            self._progress.seconds = self._clock.seconds
+            self._folder.save_checkpoint(self._write, self._progress.step, is_best=is_best)
+        self._saved_at, self._is_save_due = self._progress.step, False
+
+    def _write(self, folder: Path) -> None:
+        save(self._learner.judged, folder)
+        if self._config.save_format == "chexzero":
+            save_chexzero(self._learner.judged, folder / "model.pt")
+        save_state(folder, self._learner, self._progress, self._identity)
+
+    def __enter__(self) -> "Recorder":  # noqa: PYI034  (beartype knows no Self in a method)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+
+def _means(steps: list[Step]) -> dict[str, float]:
+    """Return the means of what the steps tell, NaN left out: a skipped step has no loss, soft targets no floor."""
+    if not steps:
+        return {}
+    loss = float(torch.stack([one.loss for one in steps]).mean())
+    floor = sum(one.loss_floor for one in steps) / len(steps)
+    norm = sum(one.gradient_norm for one in steps) / len(steps)
+    means = {"loss": loss, "loss_floor": floor, "gradient_norm": norm}
+    return {name: value for name, value in means.items() if math.isfinite(value)}
+
+
+def _temperature(model: Any) -> dict[str, float]:
+    values = {"logit_scale": float(model.logit_scale.detach().exp())}
+    bias = getattr(model, "logit_bias", None)
+    return values if bias is None else {**values, "logit_bias": float(bias.detach())}
+
+
+def memory_gib(device: torch.device) -> float:
+    """Return the memory in use: most that torch had on a CUDA device so far, else what this process holds now."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    held: int = psutil.Process().memory_info().rss
+    return held / 2**30
+
+
+def progress_line(clock: Clock) -> Any:
+    """Return the progress line: in steps, or in seconds where the run is bounded by a clock."""
+    if clock.budget_seconds is None:
+        return tqdm(total=clock.total_steps, initial=clock.step, unit="step", desc="train", dynamic_ncols=True)
+    shape = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s{postfix}"
+    return tqdm(total=clock.budget_seconds, initial=clock.done, desc="train", dynamic_ncols=True, bar_format=shape)

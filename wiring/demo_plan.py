@@ -1,0 +1,90 @@
+"""What `run_demo.py` can be told, and what it then asks of every stage. Imports nothing heavy: `-h` is quick."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from phantom.phantom_config import PhantomConfig
+from preprocess.preprocess_config import PreprocessConfig
+from train.presets import phantom
+from train.train_config import TrainConfig
+from zero_shot.zero_shot_config import ZeroShotConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoConfig:
+    """Train on simulated films and reports, score held-out patients by prompts, write report.html and summary.json."""
+
+    out_dir: Path = Path("runs/demo")
+    """folder of everything that is made"""
+    scenario: Literal["default", "null", "underdiagnosis", "few_children"] = "default"
+    """what is planted in the archive; null is the one without any disparity"""
+    n_patients: int = 2000
+    """simulated patients"""
+    image_size: int = 256
+    """longest side of the films, pixels"""
+    resolution: int = 112
+    """side of the stored images, pixels; what the demo's network reads"""
+    seed: int = 0
+    """of archive, training and intervals"""
+    train_minutes: float = 3.0
+    """training time of each model, minutes"""
+    n_replicates: int = 1000
+    """bootstrap resamples of patients behind every interval"""
+    control: bool = False
+    """also train on shuffled reports: whatever is learnt then is a leak"""
+
+    def __post_init__(self) -> None:
+        if self.n_patients < 50:
+            raise ValueError(f"--n_patients: wanted 50 or more, so that every split has some; found {self.n_patients}")
+        if self.train_minutes <= 0:
+            raise ValueError(f"--train_minutes: wanted more than 0, found {self.train_minutes}")
+
+
+class Plan(NamedTuple):
+    """The settings of every stage; each writes into a folder of its own below the demo's."""
+
+    archive: PhantomConfig
+    packing: PreprocessConfig
+    training: TrainConfig
+    scoring: ZeroShotConfig
+
+
+def plan(config: DemoConfig) -> Plan:
+    """Return what a demo asks of its stages."""
+    root, seed = config.out_dir, config.seed
+    archive = PhantomConfig(
+        out_dir=root / "phantom",
+        n_patients=config.n_patients,
+        seed=seed,
+        scenario=config.scenario,
+        image_size=config.image_size,
+    )
+    packing = PreprocessConfig(
+        archive_root=archive.out_dir, out_dir=root / "data", resolution=config.resolution, section="both"
+    )
+    files = packing.outputs
+    training = replace(
+        phantom(),
+        cxr_filepath=files.images,
+        txt_filepath=files.texts,
+        cohort_filepath=files.cohort,
+        max_minutes=config.train_minutes,
+        seed=seed,
+        out_dir=root / "model",
+        overwrite=True,
+    )
+    return Plan(archive, packing, training, scoring_of(training, config, out_dir=root / "predictions"))
+
+
+def scoring_of(training: TrainConfig, config: DemoConfig, *, out_dir: Path) -> ZeroShotConfig:
+    """Return how the model of a training run is scored: on held-out patients, against what was drawn into the films."""
+    return ZeroShotConfig(
+        checkpoints=(str(training.folder),),
+        cxr_filepath=training.cxr_filepath,
+        cohort_filepath=training.cohort_filepath,
+        truth_filepath=config.out_dir / "phantom" / "truth.csv",
+        seed=config.seed,
+        n_replicates=config.n_replicates,
+        out_dir=out_dir,
+    )

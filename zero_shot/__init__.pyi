@@ -1,0 +1,16 @@
+from .auroc_table import metrics_table as metrics_table
+from .ensemble import ensemble_models as ensemble_models
+from .evaluation.compare import compare_results as compare_results
+from .features import image_features as image_features
+from .images import Images as Images
+from .localisation.pointing import pointing_game as pointing_game
+from .prompts import PromptPair as PromptPair
+from .prompts import PromptSet as PromptSet
+from .prompts import from_templates as from_templates
+from .prompts import load_prompts as load_prompts
+from .retrieval import retrieve as retrieve
+from .scoring import score as score
+from .select import choose_labels as choose_labels
+from .select import select_images as select_images
+from .wording.sensitivity import prompt_sensitivity as prompt_sensitivity
+from .zero_shot_config import ZeroShotConfig as ZeroShotConfig

@@ -1,0 +1,177 @@
+"""The table of AUROCs with patient-clustered intervals; undefined numbers carry their reason."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+import metrics
+from metrics.auroc import one_class_reason
+from zero_shot.images import refuse_repeated
+from zero_shot.prompts import NO_FINDING
+
+MEAN = "mean"
+COUNTS = ("n", "n_pos", "n_neg", "patients", "patients_pos")
+COLUMNS = ("finding", *COUNTS, "auroc", "low", "high", "status", "reason")
+VERSIONS = {"auroc": 1, "auprc": 1, "auprc_adjusted": 1, "decisions": 1, "calibration": 1, "interval": 1, "mean": 1}
+"""Part of every specification; raise a number when the same scores and labels would give another figure."""
+
+Metric: TypeAlias = Callable[
+    [Float[np.ndarray, "n c"], Float[np.ndarray, "n c"], metrics.ReplicateWeights], Float[np.ndarray, "r c"]
+]
+"""Labels in {1, 0, NaN}, scores and weights to a figure per replicate and finding, as `metrics.auroc_matrix`."""
+
+
+def metrics_table(
+    predictions: pd.DataFrame,
+    truth: pd.DataFrame,
+    subject_ids: Sequence[str],
+    *,
+    findings: Sequence[str],
+    n_replicates: int = 1000,
+    seed: int = 0,
+    min_n: int = 30,
+    min_patients: int = 10,
+    further: Mapping[str, Metric] | None = None,
+) -> pd.DataFrame:
+    """Return one row per finding and a row `mean`, with 95 % percentile intervals from one draw of patients.
+
+    The mean runs over findings with status `ok` except "No Finding", which is the absence of the others; its
+    interval comes from the mean within every replicate, so that it knows how findings vary together.
+
+    Args:
+        predictions: image_id and one score column per finding.
+        truth: image_id and the same columns in {1, 0, NaN}, same images in the same order; NaN leaves an image out.
+        subject_ids: patient of every row.
+        findings: columns to evaluate.
+        n_replicates: bootstrap resamples of patients; 0 gives estimates without intervals.
+        seed: of the resampling.
+        min_n: positives and negatives below which a finding is `small`: shown, but not in the mean.
+        min_patients: patients with and without the finding below which it is `small`.
+        further: name -> another metric, on the same draw; it gets the columns NAME, NAME_low and NAME_high.
+
+    Returns:
+        Columns as COLUMNS, those of `further` before `status`. `status` is `ok`, `small`, `sparse` (no interval of the
+        AUROC) or `undefined` (no AUROC); `reason` says why it is not `ok`, or for the mean which findings it is of;
+        its counts are of image-finding pairs.
+
+    Raises:
+        ValueError: ids that are repeated or differ between the tables, or a NaN score, with the finding and the image.
+    """
+    if predictions["image_id"].tolist() != truth["image_id"].tolist() or len(predictions) != len(subject_ids):
+        raise ValueError("predictions, labels and patients must be for the same images in the same order")
+    refuse_repeated(predictions["image_id"].tolist(), "the predictions")
+    _refuse_nan(predictions, findings)
+    subjects = np.asarray(list(subject_ids), dtype=str)
+    scores, labels = (table[list(findings)].to_numpy(dtype=np.float64) for table in (predictions, truth))
+    measured: dict[str, Metric] = {"auroc": metrics.auroc_matrix, **(further or {})}
+    whole = metrics.unit_weights(len(subjects))
+    drawn = metrics.patient_weights(subjects, n_replicates, np.random.default_rng(seed)) if n_replicates else None
+    figures = {
+        name: (
+            metric(labels, scores, whole)[0],
+            np.zeros((0, len(findings))) if drawn is None else metric(labels, scores, drawn),
+        )
+        for name, metric in measured.items()
+    }
+    rows = [
+        _row(
+            finding,
+            labels[:, c],
+            subjects,
+            {name: (e[c], r[:, c]) for name, (e, r) in figures.items()},
+            min_n=min_n,
+            min_patients=min_patients,
+        )
+        for c, finding in enumerate(findings)
+    ]
+    rows.append(_mean_row(rows, figures))
+    own = [column for name in measured for column in _columns(name)]
+    columns = ["finding", *COUNTS, *own, "status", "reason"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(COUNTS, "Int64"))
+
+
+def _columns(name: str) -> tuple[str, str, str]:
+    """Return the columns of a metric: its value and the ends of its interval."""
+    return (name, "low", "high") if name == "auroc" else (name, f"{name}_low", f"{name}_high")
+
+
+def _figure(name: str, estimate: float, replicates: Float[np.ndarray, "r"]) -> tuple[dict[str, float], str]:
+    """Return a metric's columns, and why its interval is withheld."""
+    low, high, sparse = np.nan, np.nan, ""
+    if len(replicates):
+        low, high, _, sparse = metrics.percentile_interval(replicates)
+    return dict(zip(_columns(name), (float(estimate), low, high), strict=True)), sparse
+
+
+def _refuse_nan(predictions: pd.DataFrame, findings: Sequence[str]) -> None:
+    for finding in findings:
+        missing = predictions.loc[predictions[finding].isna(), "image_id"]
+        if len(missing):
+            raise ValueError(f"{len(missing)} scores of {finding!r} are NaN, first for image {missing.iloc[0]}")
+
+
+def _row(
+    finding: str,
+    labels: Float[np.ndarray, "n"],
+    subjects: np.ndarray,
+    figures: Mapping[str, tuple[float, Float[np.ndarray, "r"]]],
+    *,
+    min_n: int,
+    min_patients: int,
+) -> dict[str, Any]:
+    """Count one finding and say whether its figures can be read."""
+    positive, negative = labels == 1, labels == 0
+    patients_pos, patients_neg = len(set(subjects[positive])), len(set(subjects[negative]))
+    row: dict[str, Any] = {
+        "finding": finding,
+        "n": int(positive.sum() + negative.sum()),
+        "n_pos": int(positive.sum()),
+        "n_neg": int(negative.sum()),
+        "patients": len(set(subjects[positive | negative])),
+        "patients_pos": patients_pos,
+    }
+    undefined = one_class_reason(labels[positive | negative])
+    if undefined:
+        why = "nobody labelled it" if undefined == "no rows" else undefined
+        return row | {"status": "undefined", "reason": f"not evaluable: {why}"}
+    withheld = {}
+    for name, figure in figures.items():
+        columns, withheld[name] = _figure(name, *figure)
+        row |= columns
+    few = [
+        f"{found} {what} (wanted {wanted})"
+        for found, what, wanted in (
+            (row["n_pos"], "positives", min_n),
+            (row["n_neg"], "negatives", min_n),
+            (patients_pos, "patients with it", min_patients),
+            (patients_neg, "patients without it", min_patients),
+        )
+        if found < wanted
+    ]
+    status = "sparse" if withheld["auroc"] else "small" if few else "ok"
+    return row | {"status": status, "reason": "; ".join([*_told(withheld), *few])}
+
+
+def _told(withheld: Mapping[str, str]) -> list[str]:
+    """Return the reasons for which intervals are withheld, with their metric where it is not the AUROC."""
+    return [reason if name == "auroc" else f"{name}: {reason}" for name, reason in withheld.items() if reason]
+
+
+def _mean_row(
+    rows: Sequence[dict[str, Any]], figures: Mapping[str, tuple[Float[np.ndarray, "c"], Float[np.ndarray, "r c"]]]
+) -> dict[str, Any]:
+    """Average the findings that are `ok`, in the estimate and within every replicate."""
+    chosen = [c for c, row in enumerate(rows) if row["status"] == "ok" and row["finding"] != NO_FINDING]
+    pairs = {count: sum(rows[c][count] for c in chosen) for count in ("n", "n_pos", "n_neg")}
+    row: dict[str, Any] = {"finding": MEAN, **pairs}
+    if not chosen:
+        return row | {"status": "undefined", "reason": "not evaluable: no finding has status ok"}
+    withheld = {}
+    for name, (estimates, replicates) in figures.items():
+        columns, withheld[name] = _figure(name, estimates[chosen].mean(), replicates[:, chosen].mean(axis=1))
+        row |= columns
+    names = f"of {len(chosen)} findings: " + ", ".join(rows[c]["finding"] for c in chosen)
+    return row | {"status": "sparse" if withheld["auroc"] else "ok", "reason": "; ".join([*_told(withheld), names])}

@@ -1,0 +1,306 @@
+"""One evaluation from a configuration to tables, and the tables to files."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from tqdm import tqdm
+
+from cohort import Flow, ImageStore, open_images, read_cohort
+from cohort.exposure import TrainingExposure
+from common.atomic import write_json, write_text, write_whole
+from metrics.precision_recall import adjusted_auprc_matrix, auprc_matrix
+from metrics.threshold_policy import thresholds_to_json
+from zero_shot.auroc_table import metrics_table
+from zero_shot.embeddings import Cache
+from zero_shot.ensemble import Member, in_order, score_ensemble
+from zero_shot.evaluation.decisions import LabelledScores
+from zero_shot.evaluation.seen_in_training import stamp
+from zero_shot.evaluation.spec import build_spec, labels_fingerprint
+from zero_shot.evaluation.validation import DecisionTables, ValidationImages, decide, labels_of, validation_of
+from zero_shot.features import pick_device
+from zero_shot.images import Images
+from zero_shot.prompts import PromptSet, load_prompts
+from zero_shot.protocols import ProtocolPlan, apply_protocol, beside_text
+from zero_shot.select import select_images
+from zero_shot.zero_shot_config import ZeroShotConfig
+
+EMBEDDINGS = "embeddings.h5"
+SOMETIMES = (
+    *("exposure.csv", "published.csv", "thresholds.json", "calibration.json"),
+    *("decisions.csv", "calibration.csv", "reliability.csv", "calibrated.csv", "readers.csv"),
+    "reliability.svg",
+)
+"""Files that not every evaluation has: those of an earlier one are removed."""
+SHOWN = ("finding", "n", "n_pos", "patients", "auroc", "low", "high", "auprc", "auprc_low", "auprc_high", "status")
+DECISIONS_SHOWN = ("finding", "policy", "threshold", "sensitivity", "specificity", "ppv", "f1", "mcc", "reason")
+READERS_SHOWN = ("measure", "finding", "model", "readers", "difference", "difference_low", "difference_high", "reason")
+FURTHER = {"auprc": auprc_matrix, "auprc_adjusted": adjusted_auprc_matrix}
+"""Figures beside the AUROC, on the same replicates."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """Tables of one evaluation; all but `metrics` have one row per scored image, in the same order."""
+
+    predictions: pd.DataFrame
+    """image_id, then a probability per finding."""
+    truth: pd.DataFrame
+    """image_id, then a label per finding in {1, 0, NaN}."""
+    cohort: pd.DataFrame
+    """Cohort rows of the scored images."""
+    metrics: pd.DataFrame
+    """See `evaluate.metrics_table`."""
+    decided: DecisionTables
+    """Thresholds and calibration, and what they make of the scores."""
+    spec: dict[str, Any]
+    """See `spec.build_spec`."""
+    flow: Flow
+    """Which rows of the cohort were not scored, and why."""
+    exposure: TrainingExposure
+    """Whether the scored images were seen in training."""
+    notes: tuple[str, ...] = ()
+    """What is not wrong and should be known, such as images that were enlarged."""
+    protocol: ProtocolPlan | None = None
+    """The published protocol that was followed."""
+    beside: pd.DataFrame | None = None
+    """With a protocol: the measured figures beside the published ones, see `protocols.beside_published`."""
+
+    @property
+    def findings(self) -> list[str]:
+        """The findings that were scored, in column order."""
+        return list(self.predictions.columns[1:])
+
+    @property
+    def prompts(self) -> Mapping[str, Mapping[str, Sequence[str]]]:
+        """Finding -> its "positive" and "negative" phrases."""
+        prompts: Mapping[str, Mapping[str, Sequence[str]]] = self.spec["evaluation"]["prompts"]
+        return prompts
+
+    def summary(self) -> str:
+        """Return scores and decisions as a terminal shows them: tables, then what has to be known to read them."""
+        parts = [_for_terminal(self.metrics, SHOWN)]
+        told = self.metrics[self.metrics["reason"] != ""]
+        parts += [f"{finding}: {reason}" for finding, reason in zip(told["finding"], told["reason"], strict=True)]
+        for table, columns in ((self.decided.decisions, DECISIONS_SHOWN), (self.decided.readers, READERS_SHOWN)):
+            if table is not None:
+                parts.append(_for_terminal(table, columns))
+        parts += [*self.notes, str(self.exposure)]
+        if self.protocol is not None and self.beside is not None:
+            parts += [str(self.protocol), beside_text(self.beside)]
+        return "\n".join(parts)
+
+    def judge(self, predictions: pd.DataFrame, *, n_replicates: int, seed: int) -> pd.DataFrame:
+        """Return the table `metrics` for other predictions of the same images, such as another model's.
+
+        Raises:
+            ValueError: see `metrics_table`.
+        """
+        patients = self.cohort["subject_id"].tolist()
+        return metrics_table(
+            predictions,
+            self.truth,
+            patients,
+            findings=self.findings,
+            n_replicates=n_replicates,
+            seed=seed,
+            further=FURTHER,
+        )
+
+
+def _for_terminal(table: pd.DataFrame, columns: Sequence[str]) -> str:
+    shown = table[list(columns)].astype("object")
+    return shown.where(shown.notna(), "").to_string(index=False, float_format="{:.3f}".format)
+
+
+def run(config: ZeroShotConfig) -> Results:
+    """Select images and labels, score them, and evaluate the scores.
+
+    Everything that can be refused without a model is refused before one is loaded. The image features are kept in the
+    result folder unless `config.cache` is off; nothing else is written here.
+
+    Raises:
+        FileNotFoundError: a file of the configuration is missing.
+        ValueError: see `select_images`, `choose_labels`, `load_prompts`, `score_ensemble`, `metrics_table`.
+    """
+    cohort = read_cohort(config.cohort_filepath)
+    applied = apply_protocol(config, cohort) if config.protocol else None
+    config = applied.config if applied else config
+    prompts = load_prompts(config.prompts)
+    prompts = prompts.select(config.findings) if config.findings else prompts
+    with open_images(config.cxr_filepath) as store:
+        chosen, images, flow = select_images(
+            cohort, store, split=config.split, views=config.views, left_out=applied.left_out if applied else None
+        )
+        applied = applied.selected(chosen) if applied else None
+        truth = labels_of(config, applied, chosen, prompts.findings)
+        validation, why_not = validation_of(config, applied, cohort, store, judged=chosen, findings=prompts.findings)
+        to_score = images.followed_by(validation.images) if validation else images
+        cache = _cache(config, to_score)
+        stamped = stamp(config.checkpoints, chosen, images, named=config.trained_on)
+        scores, members = _score(config, to_score, prompts, cache)
+        judged = _judged(chosen, truth, scores[: len(images)])
+        on = _judged(validation.cohort, validation.truth, scores[len(images) :]) if validation else None
+        decided = decide(
+            config,
+            judged,
+            on,
+            findings=prompts.findings,
+            studies=chosen["study_id"].tolist(),
+            why_not=why_not,
+        )
+        spec = _spec(config, members, prompts, store=store, images=images, truth=truth, validation=validation)
+    spec["exposure"] = stamped.to_json()
+    if applied:
+        spec["protocol"] = applied.to_json()
+    table = metrics_table(
+        judged.predictions,
+        truth,
+        judged.subject_ids,
+        findings=prompts.findings,
+        n_replicates=config.n_replicates,
+        seed=config.seed,
+        further=FURTHER,
+    )
+    beside = applied.beside(decided.joined(table), judged.predictions, truth, judged.subject_ids) if applied else None
+    return Results(
+        predictions=judged.predictions,
+        truth=truth,
+        cohort=chosen,
+        metrics=table,
+        decided=decided,
+        spec=spec,
+        flow=flow,
+        exposure=stamped.exposure,
+        notes=(*_notes(members, store), *decided.notes),
+        protocol=applied,
+        beside=beside,
+    )
+
+
+def write(results: Results, subgroups: pd.DataFrame, folder: Path, *, figures: Mapping[str, str] | None = None) -> None:
+    """Write predictions, truth, metrics, subgroups, flow (CSV) and spec.json into `folder`, each whole or not at all.
+
+    `figures` are drawings by name, as SVG text.
+
+    Where thresholds and calibration were fitted, also thresholds.json, calibration.json, and the tables of `DecisionTables`.
+    truth.csv holds the labels that the scores were judged by and the patient of every image, so that two folders can be
+    compared patient by patient. exposure.csv is written only if not all images are clean, published.csv only with a
+    protocol. The specification comes last: a folder with a spec.json is complete.
+    """
+    for name in ("spec.json", *SOMETIMES):
+        (folder / name).unlink(missing_ok=True)
+    truth = results.truth.copy()
+    truth.insert(1, "subject_id", results.cohort["subject_id"].to_numpy())
+    tables = {
+        "predictions": results.predictions,
+        "truth": truth,
+        "metrics": results.metrics,
+        "subgroups": subgroups,
+        **results.decided.tables,
+    }
+    if results.exposure.stamp != "clean":
+        tables["exposure"] = results.exposure.images
+    if results.beside is not None:
+        tables["published"] = results.beside
+    for name, table in tables.items():
+        with write_whole(folder / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=False, lineterminator="\n")
+    results.flow.write(folder / "flow.csv")
+    for name, drawing in (figures or {}).items():
+        write_text(folder / f"{name}.svg", drawing)
+    if results.decided.fitted is not None:
+        write_json(folder / "thresholds.json", thresholds_to_json(results.decided.fitted.thresholds))
+        if results.decided.fitted.calibrators:
+            write_json(folder / "calibration.json", results.decided.fitted.to_json())
+    write_json(folder / "spec.json", results.spec)
+
+
+def _judged(chosen: pd.DataFrame, truth: pd.DataFrame, scores: Float[np.ndarray, "n c"]) -> LabelledScores:
+    predictions = pd.DataFrame(scores, columns=list(truth.columns[1:]))
+    predictions.insert(0, "image_id", chosen["image_id"].to_numpy())
+    return LabelledScores(predictions=predictions, truth=truth, subject_ids=chosen["subject_id"].tolist())
+
+
+def _cache(config: ZeroShotConfig, images: Images) -> Cache | None:
+    """Return where image features are looked for; a file that the user named must be of these images."""
+    if config.embeddings is None and not config.cache:
+        return None
+    path = config.embeddings or config.folder / EMBEDDINGS
+    cache = Cache(path=path, images=images.fingerprint(), must_fit=config.embeddings is not None)
+    cache.check()
+    return cache
+
+
+def _score(
+    config: ZeroShotConfig, images: Images, prompts: PromptSet, cache: Cache | None
+) -> tuple[Float[np.ndarray, "n c"], tuple[Member, ...]]:
+    n_models = len(in_order(config.checkpoints))
+    with tqdm(total=n_models * len(images), unit="image", desc="encode images", disable=None) as bar:
+        return score_ensemble(
+            config.checkpoints,
+            images,
+            prompts,
+            scoring=config.scoring,
+            averaged=config.ensemble,
+            cache=cache,
+            batch_size=config.batch_size,
+            device=pick_device(config.device),
+            progress=bar.update,
+        )
+
+
+def _spec(
+    config: ZeroShotConfig,
+    members: tuple[Member, ...],
+    prompts: PromptSet,
+    *,
+    store: ImageStore,
+    images: Images,
+    truth: pd.DataFrame,
+    validation: ValidationImages | None,
+) -> dict[str, Any]:
+    return build_spec(
+        members,
+        prompts,
+        scoring=config.scoring,
+        averaged=config.ensemble,
+        images={
+            "split": config.split,
+            "views": config.views,
+            "n": len(images),
+            "fingerprint": images.fingerprint(),
+            "resize_rule": store.attributes.get("resize_rule"),
+            "resolution": store.resolution,
+        },
+        labels={
+            "fingerprint": labels_fingerprint(truth),
+            "source": "cohort" if config.truth_filepath is None else "truth file",
+            "uncertainty_policy": config.uncertainty_policy,
+            "blank_is_zero": config.truth_filepath is None if config.blank_is_zero is None else config.blank_is_zero,
+        },
+        interval={"unit": "patient", "replicates": config.n_replicates, "seed": config.seed, "level": 0.95},
+        decisions={
+            "policy": config.threshold_policy,
+            "calibration": config.calibration,
+            "thresholds_file": config.thresholds is not None,
+            "fitted_on": {"split": config.fit_split, **validation.to_json()} if validation else None,
+        },
+    )
+
+
+def _notes(members: tuple[Member, ...], store: ImageStore) -> tuple[str, ...]:
+    """Say once per size that the models do not read the images at the size they are stored with."""
+    notes = []
+    sides = {member.preprocessing["crop_from"] or member.preprocessing["image_size"] for member in members}
+    for side in sorted(sides - {store.resolution}):
+        change = (
+            f"{store.path} holds images of {store.resolution} pixels a side; the model reads {side}, so that they are"
+        )
+        smaller = store.resolution < side
+        notes.append(f"{change} {'enlarged: detail that it was trained on may be missing' if smaller else 'shrunk'}")
+    return tuple(notes)

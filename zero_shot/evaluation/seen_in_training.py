@@ -1,0 +1,73 @@
+"""Whether the scored images were seen in training, by the records that training leaves beside its checkpoints."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cohort import check_exposure
+from cohort.exposure import Cohort, TrainingExposure, image_hashes
+from cohort.training_record import TRAINED_ON, read_trained_on
+from models.checkpoint import find_beside
+from zero_shot.images import Images
+
+HASH_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExposureStamp:
+    """What is known of the exposure of an evaluation."""
+
+    exposure: TrainingExposure
+    """The stamp of every image, and of all."""
+    records: Mapping[str, str | None]
+    """Checkpoint -> the record of its training; None where none was found."""
+    named: tuple[str, ...]
+    """Records that the user named."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `spec.json` says of it."""
+        return {
+            "stamp": self.exposure.stamp,
+            "images": self.exposure.counts,
+            "records": dict(self.records),
+            "named_records": list(self.named),
+        }
+
+
+def stamp(
+    checkpoints: Sequence[str], chosen: pd.DataFrame, images: Images, *, named: Sequence[Path | str] = ()
+) -> ExposureStamp:
+    """Return whether the images, or their patients, were seen by any of the checkpoints.
+
+    A checkpoint without a record makes "clean" impossible, unless the user names records, which then speak for all of
+    them. Where a record has hashes of its pictures, the images are hashed and compared too.
+
+    Args:
+        checkpoints: As `models.load` takes them.
+        chosen: Cohort rows of the images, in their order.
+        images: The images to be scored.
+        named: Records beyond those that lie beside the checkpoints.
+
+    Raises:
+        FileNotFoundError, ValueError: see `cohort.read_trained_on`.
+    """
+    records = {checkpoint: find_beside(checkpoint, TRAINED_ON) for checkpoint in sorted(checkpoints)}
+    files = [*dict.fromkeys(path for path in records.values() if path is not None), *map(Path, named)]
+    trained = [read_trained_on(path) for path in files]
+    if not named and None in records.values():
+        nothing = pd.DataFrame(columns=["dataset", "image_id", "subject_id"], dtype=str)
+        trained.append(Cohort(images=nothing, unrecorded="the model"))
+    columns = [name for name in ("dataset", "image_id", "subject_id", "origin_image_id") if name in chosen]
+    hashes = None
+    if any(cohort.hashes is not None for cohort in trained):
+        hashes = np.concatenate([image_hashes(pixels) for pixels in images.batches(HASH_BATCH)])
+    evaluated = Cohort(images=chosen[columns], hashes=hashes)
+    return ExposureStamp(
+        exposure=check_exposure(evaluated, trained),
+        records={checkpoint: None if path is None else str(path) for checkpoint, path in records.items()},
+        named=tuple(map(str, named)),
+    )

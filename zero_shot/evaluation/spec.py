@@ -1,0 +1,108 @@
+"""The evaluation specification: everything that a zero-shot number depends on, in one JSON with a hash."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import pandas as pd
+
+from zero_shot.auroc_table import VERSIONS
+from zero_shot.ensemble import Averaged, Member
+from zero_shot.prompts import NO_FINDING, PromptSet
+
+SPEC_VERSION = 3
+PACKAGES = ("torch", "open_clip_torch", "transformers", "numpy", "scipy", "scikit-learn", "pandas")
+OF_ALTERNATIVES, OF_FEATURES = "mean of exp(cosine / temperature)", "normalise, mean, normalise"
+OF_CHECKPOINTS = {"probabilities": "mean of probabilities in float32", "features": OF_FEATURES}
+ORDER = {
+    "probabilities": ["phrases", "positive against negative", "checkpoints"],
+    "features": ["checkpoints", "phrases", "positive against negative"],
+}
+"""What is averaged or compared first, second and last."""
+POSITIVE_ONLY = ("single", "sigmoid")
+
+
+def build_spec(
+    members: Sequence[Member],
+    prompts: PromptSet,
+    *,
+    scoring: str,
+    images: Mapping[str, Any],
+    labels: Mapping[str, Any],
+    interval: Mapping[str, Any],
+    averaged: Averaged = "probabilities",
+    decisions: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the specification as it is written to `spec.json`, but for its block `exposure` (`exposure.Stamped`).
+
+    `hash` covers the block `evaluation` only: the same weights, pixels, prompts and rules give the same hash wherever
+    the files lie and whatever the versions are, which stand beside it in `provenance`.
+
+    Args:
+        members: the checkpoints that were scored.
+        prompts: their prompts.
+        scoring: see `scoring.probabilities`.
+        images: split, views, number of images, the fingerprint of their pixels and ids, and the side they are stored
+            with; the side that each model reads is part of its preprocessing.
+        labels: where labels come from and the policies for uncertain and blank ones.
+        interval: unit, replicates, seed and level of the bootstrap.
+        averaged: what is averaged over checkpoints.
+        decisions: how thresholds and calibration were fitted, and on which images and labels.
+    """
+    evaluation = {
+        "version": SPEC_VERSION,
+        "models": [
+            {
+                "weights": m.weights,
+                "architecture": m.architecture,
+                "preprocessing": dict(m.preprocessing),
+                "logit_scale": m.logit_scale,
+                "logit_bias": m.logit_bias,
+            }
+            for m in members
+        ],
+        "scoring": scoring,
+        "temperature": [1.0 if scoring in ("chexzero", "single") else 1 / m.logit_scale for m in members],
+        "logit_bias": [m.logit_bias if scoring == "sigmoid" else None for m in members],
+        "aggregation": {
+            "phrases": OF_ALTERNATIVES if scoring == "mixture" else OF_FEATURES,
+            "negative_phrases": "not used" if scoring in POSITIVE_ONLY else "used",
+            "checkpoints": OF_CHECKPOINTS[averaged],
+            "order": ORDER[averaged],
+        },
+        "no_finding": (
+            {"prompts": "its own, never a negation of its name", "in_mean": False}
+            if NO_FINDING in prompts.pairs
+            else "not scored"
+        ),
+        "metrics": dict(VERSIONS),
+        "prompt_set": prompts.name,
+        "findings": list(prompts.findings),
+        "prompts": prompts.to_json(),
+        "images": dict(images),
+        "labels": dict(labels),
+        "interval": dict(interval),
+        "decisions": dict(decisions or {}),
+    }
+    return {
+        "hash": hash_of(evaluation),
+        "evaluation": evaluation,
+        "provenance": {
+            "checkpoints": [{"path": m.path, "name": m.name} for m in members],
+            "python": platform.python_version(),
+            "versions": {package: version(package) for package in PACKAGES},
+        },
+    }
+
+
+def hash_of(evaluation: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a specification's `evaluation` block, independent of the order of its keys."""
+    return hashlib.sha256(json.dumps(evaluation, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def labels_fingerprint(truth: pd.DataFrame) -> str:
+    """Return the SHA-256 of a table of labels as it would be written."""
+    return hashlib.sha256(truth.to_csv(index=False).encode()).hexdigest()

@@ -1,0 +1,140 @@
+"""The pointing game: do the maxima of heatmaps lie in the boxes that the findings were drawn or marked in?"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+import metrics
+from metrics.map_hits import box_mask, energy_in_box, pointing_hits
+from zero_shot.localisation.maps import upsample
+
+ALL = "all"
+FIGURES = ("pointing_score", "low", "high", "chance", "swapped", "energy")
+COLUMNS = ("finding", "n", "patients", *FIGURES, "status", "reason")
+
+
+def pointing_game(
+    maps: Float[np.ndarray, "n c h w"],
+    boxes: Float[np.ndarray, "n c 4"],
+    subject_ids: Sequence[str],
+    *,
+    findings: Sequence[str],
+    resolution: int,
+    rng: np.random.Generator,
+    tolerance: float = 0.0,
+    n_replicates: int = 1000,
+    min_n: int = 30,
+    min_patients: int = 10,
+) -> pd.DataFrame:
+    """Return one row per finding and a row `all` over all pairs of an image and a finding that has a box in it.
+
+    - `pointing_score`: share of pairs whose map, enlarged to the image, has its maximum in the box; `low` and `high`
+      are its 95 % percentile interval over patients.
+    - `chance`: what a random point scores, the mean share of the image that the boxes take.
+    - `swapped`: the score when each box is judged with the maps of the same finding in all other patients who have
+      one. Where it comes near the score, the maps know where a finding usually lies and not where it lies in this
+      image.
+    - `energy`: mean share of the positive evidence that lies in the box; a map without positive evidence is left out
+      and counted in `reason`. Its chance level is `chance` at tolerance 0.
+
+    Args:
+        maps: evidence per image and finding, tiling the packed image.
+        boxes: in pixels of the packed image, NaN where there is none: `packed_boxes`.
+        subject_ids: patient of every image.
+        findings: names of the c columns.
+        resolution: side of the packed images, pixels.
+        rng: of the bootstrap.
+        tolerance: pixels of the packed image outside a box that still count.
+        n_replicates: bootstrap resamples of patients; 0 gives no intervals.
+        min_n: pairs below which a row is `small`.
+        min_patients: patients below which a row is `small`.
+
+    Returns:
+        Columns as COLUMNS. `status` is `ok`, `small`, `sparse` (no interval) or `undefined`, with the reason.
+
+    Raises:
+        ValueError: arrays that do not belong together, or a map that is not finite.
+
+    Source: Zhang et al., Top-Down Neural Attention by Excitation Backprop, IJCV 2018, section 5.1.
+    """
+    if maps.shape[:2] != boxes.shape[:2] or boxes.shape[:2] != (len(subject_ids), len(findings)):
+        raise ValueError(
+            f"maps {maps.shape[:2]}, boxes {boxes.shape[:2]}, {len(subject_ids)} patients and {len(findings)} findings"
+            f" must be for the same images and findings"
+        )
+    subjects = np.asarray(list(subject_ids), dtype=str)
+    weights = metrics.patient_weights(subjects, n_replicates, rng)
+    judged = []
+    for column in range(len(findings)):
+        rows = np.flatnonzero(np.isfinite(boxes[:, column]).all(axis=1))
+        own = (maps[rows, column], boxes[rows, column], subjects[rows])
+        judged.append((rows, _judge(*own, resolution=resolution, tolerance=tolerance)))
+    judged.append((np.concatenate([rows for rows, _ in judged]), np.concatenate([pairs for _, pairs in judged])))
+    table = [
+        _row(name, rows, pairs, subjects, weights, min_n=min_n, min_patients=min_patients)
+        for name, (rows, pairs) in zip([*findings, ALL], judged, strict=True)
+    ]
+    return pd.DataFrame(table, columns=list(COLUMNS))
+
+
+def _judge(
+    maps: Float[np.ndarray, "m h w"],
+    boxes: Float[np.ndarray, "m 4"],
+    subjects: np.ndarray,
+    *,
+    resolution: int,
+    tolerance: float,
+) -> Float[np.ndarray, "m 4"]:
+    """Return hit, chance, hit by the maps of other patients, and energy for every image that has the finding."""
+    large = upsample(maps[:, None], resolution)[:, 0]
+    hits = np.array([pointing_hits(one, boxes, tolerance=tolerance) for one in large]).reshape(
+        len(maps), len(boxes)
+    )  # of every map (row) in every box (column)
+    is_other = subjects[:, None] != subjects[None]
+    n_others = is_other.sum(axis=0)
+    swapped = np.where(n_others > 0, (hits * is_other).sum(axis=0) / np.maximum(n_others, 1), np.nan)
+    shape = (resolution, resolution)
+    chance = [box_mask(box, shape, tolerance=tolerance).mean() for box in boxes]
+    energy = [energy_in_box(one, box) for one, box in zip(large, boxes, strict=True)]
+    return np.column_stack([np.diag(hits), chance, swapped, energy])
+
+
+def _row(
+    finding: str,
+    rows: Int[np.ndarray, "m"],
+    pairs: Float[np.ndarray, "m 4"],
+    subjects: np.ndarray,
+    weights: metrics.ReplicateWeights,
+    *,
+    min_n: int,
+    min_patients: int,
+) -> dict[str, Any]:
+    patients = len(set(subjects[rows]))
+    row: dict[str, Any] = {"finding": finding, "n": len(rows), "patients": patients, **dict.fromkeys(FIGURES, np.nan)}
+    if not len(rows):
+        return row | {"status": "undefined", "reason": "not evaluable: no image has a box of it"}
+    hit, chance, swapped, energy = pairs.T
+    row |= {"pointing_score": hit.mean(), "chance": chance.mean()}
+    row |= {name: _mean_of_defined(values) for name, values in (("swapped", swapped), ("energy", energy))}
+    sparse = ""
+    if weights.n_replicates:
+        drawn = weights.take(slice(None), rows).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            row["low"], row["high"], _, sparse = metrics.percentile_interval(drawn @ hit / drawn.sum(axis=1))
+    few = [
+        f"{found} {what} (wanted {wanted})"
+        for found, what, wanted in ((len(rows), "boxes", min_n), (patients, "patients", min_patients))
+        if found < wanted
+    ]
+    without = int(np.isnan(energy).sum())
+    notes = [f"{without} maps have no positive evidence"] if without else []
+    status = "sparse" if sparse else "small" if few else "ok"
+    return row | {"status": status, "reason": "; ".join([*([sparse] if sparse else []), *few, *notes])}
+
+
+def _mean_of_defined(values: Float[np.ndarray, "m"]) -> float:
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else np.nan

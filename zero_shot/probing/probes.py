@@ -1,0 +1,263 @@
+"""Probes of understanding: of two sentences that hardly differ, does the true one fit the film better?
+
+The score of a question is the mean of two shares: of the films of which the first sentence is true, those that prefer
+it, and of the films of which the second is true, those that prefer that one; a tie counts half. A model that does not
+look at the film, whatever it prefers, therefore has exactly 0.5, how rare the finding may be. A zero-shot AUROC can be
+1 where this is 0.5: it asks how films rank, and not which sentence a film is given.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+import metrics
+import models
+from metrics.resampling import mean_replicates
+from zero_shot.features import image_features, phrase_features
+from zero_shot.images import Images
+from zero_shot.probing.minimal_pairs import Probe
+
+MEAN = "mean"
+CHANCE = 0.5
+COLUMNS = (
+    "probe",
+    "task",
+    "question",
+    "first",
+    "second",
+    "n_first",
+    "n_second",
+    "patients",
+    "right_on_first",
+    "right_on_second",
+    "score",
+    "low",
+    "high",
+    "chance",
+    "status",
+    "reason",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bootstrap:
+    """How intervals are made, and from how few films none is believed."""
+
+    n_replicates: int = 1000
+    """Resamples of patients; 0 gives no intervals."""
+    seed: int = 0
+    """Of the resampling."""
+    min_n: int = 30
+    """Films of either kind below which a question is `small`: shown, but not in the mean."""
+    min_patients: int = 10
+    """The same for patients."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionImages:
+    """Films of which one sentence of a question is true, and the other is not."""
+
+    is_first: Bool[np.ndarray, "n"]
+    """The first is."""
+    is_second: Bool[np.ndarray, "n"]
+    """The second is."""
+
+
+def ask(
+    bundle: models.Bundle,
+    images: Images,
+    probes: Sequence[Probe],
+    truth: pd.DataFrame,
+    subject_ids: Sequence[str],
+    *,
+    batch_size: int = 64,
+    bootstrap: Bootstrap | None = None,
+) -> pd.DataFrame:
+    """Return the scores of several probes; every image is encoded once.
+
+    Args:
+        bundle: the model, on the device where the work is to be done.
+        images: the films, in the order of `truth`.
+        probes: what to ask, as from `load_probe`.
+        truth: image_id and the columns that the probes' questions are about, in {1, 0, NaN}; NaN asks nothing.
+        subject_ids: patient of every film.
+        batch_size: images per forward pass.
+        bootstrap: how intervals are made.
+
+    Returns:
+        See `probe_table`.
+
+    Raises:
+        ValueError: ids that differ, a column that is missing, or as `image_features` and `phrase_features`.
+    """
+    wanted = [(probe, who_is_asked(probe, truth, images.ids)) for probe in probes]
+    encoded = image_features(bundle, images, batch_size=batch_size)
+    tables = []
+    for probe, asked in wanted:
+        right = {
+            name: is_right(preference(encoded, first - second), asked[name])
+            for name, (first, second) in sentence_features(bundle, probe).items()
+        }
+        tables.append(probe_table(probe, right, asked, subject_ids, task="choose the sentence", bootstrap=bootstrap))
+    return pd.concat(tables, ignore_index=True)
+
+
+def who_is_asked(probe: Probe, truth: pd.DataFrame, image_ids: Sequence[str]) -> dict[str, QuestionImages]:
+    """Return for each question the films of which its first and its second sentence are true.
+
+    Raises:
+        ValueError: the truth is of other images or in another order, lacks a column, or holds other values.
+    """
+    if list(truth["image_id"]) != list(image_ids):
+        raise ValueError(f"{len(image_ids)} images and {len(truth)} rows of truth are not the same ids in one order")
+    columns = list(dict.fromkeys(column for question in probe.questions.values() for column in question.columns))
+    missing = [column for column in columns if column not in truth]
+    if missing:
+        raise ValueError(
+            f"the probe {probe.name!r} asks about {', '.join(missing)}, which the truth has no column for: ask "
+            "fewer questions (`Probe.select`) or give another truth"
+        )
+    values = truth[columns].astype("float64")
+    odd = [column for column in columns if not values[column].dropna().isin([0, 1]).all()]
+    if odd:
+        raise ValueError(f"the truth of {', '.join(odd)} must be 1, 0 or NaN: decide what uncertain labels become")
+
+    def meets(condition: Mapping[str, int]) -> Bool[np.ndarray, "n"]:
+        flags: Bool[np.ndarray, "n"] = np.all([values[name].eq(value) for name, value in condition.items()], axis=0)
+        return flags
+
+    asked = {}
+    for name, question in probe.questions.items():
+        asked[name] = QuestionImages(is_first=meets(question.first_if), is_second=meets(question.second_if))
+        both = [image_ids[k] for k in np.flatnonzero(asked[name].is_first & asked[name].is_second).tolist()]
+        if both:
+            raise ValueError(
+                f"{probe.name!r}, {name!r}: both sentences would be true of {len(both)} films, first {both[0]}: the "
+                f"truth says {dict(question.first_if)} and {dict(question.second_if)}. Set one of them to NaN"
+            )
+    return asked
+
+
+def sentence_features(
+    bundle: models.Bundle, probe: Probe
+) -> dict[str, tuple[Float[Tensor, "k d"], Float[Tensor, "k d"]]]:
+    """Return for each question the L2-normalised features of the first and of the second sentences of its k pairs."""
+    firsts = [[pair.first for pair in question.pairs] for question in probe.questions.values()]
+    seconds = [[pair.second for pair in question.pairs] for question in probe.questions.values()]
+    encoded, rows = phrase_features(bundle, [*firsts, *seconds])
+    of_first, of_second = rows[: len(firsts)], rows[len(firsts) :]
+    return {
+        name: (encoded[first], encoded[second])
+        for name, first, second in zip(probe.questions, of_first, of_second, strict=True)
+    }
+
+
+def preference(images: Float[Tensor, "n d"], towards: Float[Tensor, "k d"]) -> Float[np.ndarray, "n k"]:
+    """Return the sign of `images @ towards.T`: with first minus second, 1 where the first sentence fits better.
+
+    The difference is taken before the product, so that sentences with the same feature tie exactly.
+    """
+    signs: Float[np.ndarray, "n k"] = torch.sign(images @ towards.T).double().numpy()
+    return signs
+
+
+def is_right(preferred: Float[np.ndarray, "n k"], asked: QuestionImages) -> Float[np.ndarray, "n k"]:
+    """Return 1 where a film prefers its true sentence, 0 where the other, between for ties; NaN where nobody asks."""
+    truth = np.where(asked.is_first, 1.0, np.where(asked.is_second, -1.0, np.nan))
+    right: Float[np.ndarray, "n k"] = (1 + preferred * truth[:, None]) / 2
+    return right
+
+
+def probe_table(
+    probe: Probe,
+    right: Mapping[str, Float[np.ndarray, "n k"]],
+    asked: Mapping[str, QuestionImages],
+    subject_ids: Sequence[str],
+    *,
+    task: str,
+    bootstrap: Bootstrap | None = None,
+) -> pd.DataFrame:
+    """Return one row per question, one per pair of its sentences, and the mean over questions with status `ok`.
+
+    `score = (right_on_first + right_on_second) / 2`, see this module's first lines, with a 95 % percentile interval
+    from one draw of patients. A question's own row, in which `first` and `second` are blank, gives each film the mean
+    of its pairs. `status` is `ok`, `small`, `sparse` (no interval) or `undefined` (no score), and `reason` says why.
+
+    Args:
+        probe: what was asked.
+        right: for each question what `is_right` returned for its k pairs.
+        asked: for each question the films of which its sentences are true.
+        subject_ids: patient of every film.
+        task: what had to be chosen.
+        bootstrap: how intervals are made.
+    """
+    settings = bootstrap or Bootstrap()
+    subjects = np.asarray(subject_ids, dtype=str)
+    lines, values = [], []
+    for name, question in probe.questions.items():
+        texts = [("", ""), *((pair.first, pair.second) for pair in question.pairs)]
+        for (first, second), own in zip(texts, [right[name].mean(axis=1), *right[name].T], strict=True):
+            lines.append({"probe": probe.name, "task": task, "question": name, "first": first, "second": second})
+            values += [np.where(flags, own, np.nan) for flags in (asked[name].is_first, asked[name].is_second)]
+    draws = [metrics.unit_weights(len(subjects))]
+    if settings.n_replicates:
+        rng = np.random.default_rng(settings.seed)
+        draws.append(metrics.patient_weights(subjects, settings.n_replicates, rng))
+    shares = np.concatenate([mean_replicates(np.stack(values, axis=1), weights) for weights in draws])
+    on_first, on_second = shares[:, ::2], shares[:, 1::2]
+    scores = (on_first + on_second) / 2
+    rows = [
+        line
+        | {"right_on_first": on_first[0, k], "right_on_second": on_second[0, k]}
+        | _judged(scores[:, k], asked[str(line["question"])], subjects, settings)
+        for k, line in enumerate(lines)
+    ]
+    rows.append({"probe": probe.name, "task": task, "question": MEAN} | _mean(rows, scores))
+    table = pd.DataFrame(rows, columns=list(COLUMNS)).assign(chance=CHANCE)
+    return table.astype(dict.fromkeys(("n_first", "n_second", "patients"), "Int64")).fillna({"first": "", "second": ""})
+
+
+def _judged(
+    scores: Float[np.ndarray, "r"], asked: QuestionImages, subjects: np.ndarray, settings: Bootstrap
+) -> dict[str, Any]:
+    """Return a question's counts, its score with interval, and whether it can be believed."""
+    kinds = {"the first": asked.is_first, "the second": asked.is_second}
+    n_first, n_second = (int(flags.sum()) for flags in kinds.values())
+    patients = len(set(subjects[asked.is_first | asked.is_second]))
+    row: dict[str, Any] = {"n_first": n_first, "n_second": n_second, "patients": patients, "score": scores[0]}
+    nobody = [f"no film of which {which} sentence is true" for which, flags in kinds.items() if not flags.any()]
+    if nobody:
+        return row | {"status": "undefined", "reason": f"not evaluable: {' and '.join(nobody)}"}
+    few = [
+        f"{found} {what} of which {which} sentence is true (wanted {wanted})"
+        for which, flags in kinds.items()
+        for found, what, wanted in (
+            (int(flags.sum()), "films", settings.min_n),
+            (len(set(subjects[flags])), "patients", settings.min_patients),
+        )
+        if found < wanted
+    ]
+    low, high, _, sparse = metrics.percentile_interval(scores[1:]) if len(scores) > 1 else (np.nan, np.nan, 0, "")
+    status = "sparse" if sparse else "small" if few else "ok"
+    return row | {"low": low, "high": high, "status": status, "reason": "; ".join(filter(None, [sparse, *few]))}
+
+
+def _mean(rows: Sequence[dict[str, Any]], scores: Float[np.ndarray, "r k"]) -> dict[str, Any]:
+    """Average the questions that are `ok`, in the estimate and within every replicate."""
+    chosen = [k for k, row in enumerate(rows) if row["status"] == "ok" and not row["first"]]
+    if not chosen:
+        return {"status": "undefined", "reason": "not evaluable: no question has status ok"}
+    means = scores[:, chosen].mean(axis=1)
+    low, high, _, sparse = metrics.percentile_interval(means[1:]) if len(means) > 1 else (np.nan, np.nan, 0, "")
+    names = f"of {len(chosen)} questions: " + ", ".join(rows[k]["question"] for k in chosen)
+    row = {"score": means[0], "low": low, "high": high, "status": "sparse" if sparse else "ok"}
+    shares = {
+        share: float(np.mean([rows[k][share] for k in chosen])) for share in ("right_on_first", "right_on_second")
+    }
+    return row | shares | {"reason": "; ".join(filter(None, [sparse, names]))}
