@@ -36,8 +36,8 @@ def add_race_and_ethnicity(frame: pd.DataFrame, records: pd.DataFrame, flow: Flo
     """Return the images with `race` and `ethnicity` (Hispanic, Not Hispanic), and the records' words as `raw_*`.
 
     Some words for a race say the ethnicity too ("White, Hispanic"); that counts where the ethnicity itself is unknown.
-    Both are one per patient by the policy of `cohort.demographics.race`. Being Hispanic is no race here, as it is one in MIMIC-IV:
-    compare the two archives with that in mind.
+    Both are one per patient by the policy of `cohort.demographics.race`. Hispanic is an ethnicity here and a race in
+    MIMIC-IV: compare the two archives with that in mind.
 
     Args:
         frame: The images, (n,).

@@ -45,8 +45,8 @@ def read_mimic(
     """Return the cohort table of MIMIC-CXR, one row per image sorted by patient, study and image, and its flow.
 
     Joins: metadata with split on dicom_id; with labels on (subject_id, study_id), as labels are per study; with
-    MIMIC-IV patients on subject_id (`cohort.demographics.ages`), its admissions' race on subject_id (`cohort.demographics.race`) and their
-    insurance by time (`cohort.demographics.insurance`).
+    MIMIC-IV patients on subject_id (`cohort.demographics.ages`), its admissions' race on subject_id
+    (`cohort.demographics.race`) and their insurance by time (`cohort.demographics.insurance`).
 
     Beyond the cohort's columns come `report_path`, "" where there is no report; `split_official`; `age_reason`, why an
     age is missing; `age_top_coded`; `insurance_link`, how the admission was found; and the archive's own words in

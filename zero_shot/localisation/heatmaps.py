@@ -1,6 +1,6 @@
 """Heatmaps of findings over X-rays as PNG files, and the pointing game where the findings' places are known.
 
-python -m zero_shot.localisation.heatmaps --checkpoint runs/phantom --image_ids ID --findings "Pleural Effusion" --out_dir heatmaps
+python -m zero_shot.localisation.heatmaps --checkpoint runs/phantom --image_ids ID --findings "Pleural Effusion"
 """
 
 from __future__ import annotations
