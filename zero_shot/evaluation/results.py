@@ -188,9 +188,9 @@ def write(results: Results, subgroups: pd.DataFrame, folder: Path, *, figures: M
     `figures` are drawings by name, as SVG text.
 
     Where thresholds and calibration were fitted, also thresholds.json, calibration.json, and the tables of
-    `DecisionTables`. truth.csv holds the labels that the scores were judged by and the patient of every image, so that two folders can be
-    compared patient by patient. exposure.csv is written only if not all images are clean, published.csv only with a
-    protocol. The specification comes last: a folder with a spec.json is complete.
+    `DecisionTables`. truth.csv holds the labels that the scores were judged by and the patient of every image, so that
+    two folders can be compared patient by patient. exposure.csv is written only if not all images are clean,
+    published.csv only with a protocol. The specification comes last: a folder with a spec.json is complete.
     """
     for name in ("spec.json", *SOMETIMES):
         (folder / name).unlink(missing_ok=True)
