@@ -8,9 +8,9 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import metrics
+from zero_shot import auroc_table as evaluate_module
 from zero_shot import load_prompts, metrics_table
 from zero_shot.ensemble import Member
-from zero_shot.evaluation import auroc_table as evaluate_module
 from zero_shot.evaluation.spec import build_spec, hash_of
 
 FINDINGS = ["Edema", "Fracture", "No Finding"]

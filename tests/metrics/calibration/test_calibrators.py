@@ -12,7 +12,8 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from metrics import auroc
-from metrics.calibration.calibration_error import bin_edges, bin_totals, logistic
+from metrics.calibration import logistic
+from metrics.calibration.calibration_error import bin_edges, bin_totals
 from metrics.calibration.calibrators import (
     Isotonic,
     Platt,
