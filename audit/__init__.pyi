@@ -1,5 +1,4 @@
 from .assemble import ScoredImages as ScoredImages
-from .cells import MEAN as MEAN
 from .cost import metered as metered
 from .figures import reliability_figure as reliability_figure
 from .report import write_report as write_report
