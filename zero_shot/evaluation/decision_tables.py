@@ -12,6 +12,7 @@ import metrics
 from metrics.calibration.calibration_error import bin_totals, debiased_error
 from metrics.calibration.logistic import margin_of
 from metrics.calibration.reliability import reliability_table
+from metrics.evidence import not_evaluable
 from metrics.rates import Confusion, confusion, decide
 from zero_shot.evaluation.decision_rule import STAGES, DecisionRule, LabelledScores, scores_by_stage
 from zero_shot.protocols import find_readings, read_readings
@@ -46,9 +47,9 @@ def decisions_table(rule: DecisionRule, scored: LabelledScores, weights: metrics
         }
 
         if np.isnan(threshold.value):
-            row["reason"] = f"not evaluable: no threshold, {threshold.reason} where it was fitted"
+            row["reason"] = not_evaluable(f"no threshold, {threshold.reason} where it was fitted")
         elif not len(y):
-            row["reason"] = "not evaluable: nobody labelled it"
+            row["reason"] = not_evaluable("nobody labelled it")
         else:
             row |= _rates(y, decide(s, threshold.value), weights.rows(known))
         rows.append(row)
@@ -105,7 +106,7 @@ def calibration_table(rule: DecisionRule, scored: LabelledScores, weights: metri
             # nobody labelled it here, or in the validation images
             if not len(y) or edges is None or stage not in probabilities:
                 why = calibrator.reason if len(y) and calibrator.reason else "nobody labelled it"
-                rows.append(row | {"reason": f"not evaluable: {why}"})
+                rows.append(row | {"reason": not_evaluable(why)})
             else:
                 rows.append(row | _calibration(y, probabilities[stage], edges, weights.rows(known)))
     return pd.DataFrame(rows)
