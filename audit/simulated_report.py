@@ -5,7 +5,6 @@ import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from audit.report import ReportPage, write_report
 from audit.under_reporting import report_sensitivity
 from cohort import FINDINGS, group_table, parse_groups, read_cohort, read_labels, read_texts
 from common.atomic import write_json
+from common.versions import package_versions
 
 # Not under-reported by group: tubes are always told, and an opacity is often told under the name of its cause.
 NOT_COMPARED = frozenset({"No Finding", "Support Devices", "Lung Opacity"})
@@ -90,7 +90,7 @@ def write_simulated_report(out_dir: Path, run: SimulatedRun) -> Path:
         ),
         caveats=CAVEATS,
         specification=run.specification,
-        versions={"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        versions={"Python": platform.python_version(), **package_versions(PACKAGES)},
     )
     return write_report(out_dir, report)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -16,7 +17,7 @@ import models
 from cohort import open_images
 from common.atomic import write_whole
 from zero_shot.embeddings import Cache, ModelKey, cached_features, model_key
-from zero_shot.features import Phrases, logit_bias, logit_scale, phrase_features, pick_device
+from zero_shot.features import Phrases, logit_bias, logit_scale, phrase_features
 from zero_shot.images import Images, as_images
 from zero_shot.prompts import NO_FINDING, PromptSet, from_templates, load_prompts
 from zero_shot.scoring import Scoring, refuse_scoring, score_phrases
@@ -100,7 +101,7 @@ def score_ensemble(
     averaged: Averaged = "probabilities",
     cache: Cache | None = None,
     batch_size: int = 64,
-    device: str = "cpu",
+    device: torch.device | str = "cpu",
     progress: Callable[[int], object] | None = None,
 ) -> tuple[Float[np.ndarray, "n c"], tuple[Member, ...]]:
     """Return the ensemble's probabilities and its members, scored in sorted order, one model in memory at a time.
@@ -182,7 +183,7 @@ def ensemble_models(  # noqa: PLR0917  (CheXzero's signature)
         if folder is not None:
             cache = Cache(path=folder / f"{prefix}embeddings.h5", images=images.fingerprint())
         mean, members = score_ensemble(
-            model_paths, images, prompts, scoring="chexzero", cache=cache, device=pick_device()
+            model_paths, images, prompts, scoring="chexzero", cache=cache, device=models.pick_device()
         )
     if folder is not None:
         for member in members:
@@ -216,7 +217,7 @@ def _encode(
     scoring: Scoring,
     cache: Cache | None,
     batch_size: int,
-    device: str,
+    device: torch.device | str,
     progress: Callable[[int], object] | None,
 ) -> ModelFeatures:
     """Load a model and encode the phrases, then the images: a phrase that does not fit is told before the long part."""

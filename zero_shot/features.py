@@ -7,20 +7,13 @@ from typing import TypeAlias
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import normalize
 
 import models
+from models.encode_many import mean_features
 from zero_shot.images import Images
 
 Phrases: TypeAlias = tuple[Float[Tensor, "k d"], list[list[int]]]
 """Features of k distinct phrases, and each finding's rows among them."""
-
-
-def pick_device(name: str = "auto") -> str:
-    """Return `name`, or for "auto" the GPU where there is one and the CPU where not."""
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def image_features(
@@ -41,12 +34,7 @@ def image_features(
     Raises:
         ValueError: an all-zero image, or features that are not finite (a diverged checkpoint).
     """
-    blocks = []
-    for pixels in images.batches(batch_size):
-        blocks.append(models.encode_images(bundle, torch.from_numpy(pixels)).cpu())
-        if progress is not None:
-            progress(len(pixels))
-    features = torch.cat(blocks)
+    features = models.encode_many_images(bundle, images.batches(batch_size), progress=progress)
     _refuse_not_finite(features, bundle, "images")
     return features
 
@@ -85,13 +73,7 @@ def prompt_features(bundle: models.Bundle, prompts: Sequence[Sequence[str]]) -> 
 
     Source: rajpurkarlab/CheXzero zero_shot.py, `zeroshot_classifier`; Radford et al. 2021, section 3.1.4.
     """
-    return mean_features(phrase_features(bundle, prompts))
-
-
-def mean_features(phrases: Phrases) -> Float[Tensor, "c d"]:
-    """Return one feature per finding from its phrases' normalised ones: their mean, normalised."""
-    features, rows = phrases
-    return normalize(torch.stack([features[own].mean(dim=0) for own in rows]), dim=-1)
+    return mean_features(*phrase_features(bundle, prompts))
 
 
 def logit_scale(bundle: models.Bundle) -> float:

@@ -9,15 +9,16 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 import models
+from cohort.image_reader import ImageReader
+from models.encode_many import mean_features
 from zero_shot.features import (
     Phrases,
     image_features,
     logit_bias,
     logit_scale,
-    mean_features,
     phrase_features,
 )
-from zero_shot.images import Images, Reader, as_images
+from zero_shot.images import Images, as_images
 from zero_shot.prompts import PromptSet
 
 Scoring = Literal["mixture", "temperature", "chexzero", "single", "sigmoid"]
@@ -150,7 +151,7 @@ def score_phrases(
     """
     refuse_scoring(scoring, n_findings=len(positive[1]), bias=bias)
     scores = np.empty((len(images), len(positive[1])), dtype=np.float32)
-    means = None if scoring == "mixture" else (mean_features(positive), mean_features(negative))
+    means = None if scoring == "mixture" else (mean_features(*positive), mean_features(*negative))
     step = max(1, FLOATS // (len(positive[0]) + len(negative[0]) + 2 * scores.shape[1]))
     for begin in range(0, len(images), step):
         block = images[begin : begin + step]
@@ -183,7 +184,7 @@ def score_features(
 
 def score(
     bundle: models.Bundle,
-    images: Images | Reader | UInt8[np.ndarray, "n h w"],
+    images: Images | ImageReader | UInt8[np.ndarray, "n h w"],
     prompts: PromptSet,
     *,
     scoring: Scoring = "mixture",

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 import models
+from cohort.image_reader import ArrayImages
 from train import pair_validation
 from train import pair_validation as validation
-from train.input.pairs import ArrayImages, Pairs
+from train.input.pairs import Pairs
 from train.train_config import TrainConfig
 
 CONFIG = TrainConfig(objective="reports", form="softmax", batch_size=4, eval_images=6, device="cpu")

@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
 import models
+from cohort.image_reader import ImageReader
 from models.places import relevance
 from zero_shot.features import logit_scale, phrase_features, prompt_features
-from zero_shot.images import Images, Reader, as_images
+from zero_shot.images import Images, as_images
 from zero_shot.prompts import PromptSet
 from zero_shot.scoring import mixture_margins
 
@@ -23,7 +24,7 @@ PAIR_SCORINGS: tuple[str, ...] = get_args(PairScoring)
 
 def patch_similarity(
     bundle: models.Bundle,
-    images: Images | Reader | UInt8[np.ndarray, "n s s"],
+    images: Images | ImageReader | UInt8[np.ndarray, "n s s"],
     texts: Sequence[str],
     *,
     batch_size: int = 16,
@@ -50,7 +51,7 @@ def patch_similarity(
 
 def patch_margins(
     bundle: models.Bundle,
-    images: Images | Reader | UInt8[np.ndarray, "n s s"],
+    images: Images | ImageReader | UInt8[np.ndarray, "n s s"],
     prompts: PromptSet,
     *,
     scoring: PairScoring = "mixture",
@@ -70,7 +71,7 @@ def patch_margins(
 
 def gradient_relevance(
     bundle: models.Bundle,
-    images: Images | Reader | UInt8[np.ndarray, "n s s"],
+    images: Images | ImageReader | UInt8[np.ndarray, "n s s"],
     prompts: PromptSet,
     *,
     scoring: PairScoring = "mixture",
@@ -127,7 +128,7 @@ def _margins(
 
 def _at_places(
     bundle: models.Bundle,
-    images: Images | Reader | UInt8[np.ndarray, "n s s"],
+    images: Images | ImageReader | UInt8[np.ndarray, "n s s"],
     score: Callable[[Float[Tensor, "n d"]], Float[Tensor, "n c"]],
     *,
     batch_size: int,
