@@ -17,7 +17,7 @@ TEXT_BATCH = 64
 
 def encode_many_images(
     bundle: Bundle,
-    batches: Iterable[UInt8[np.ndarray, "b h w"]],
+    batches: Iterable[UInt8[np.ndarray, "_ h w"]],
     *,
     progress: Callable[[int], object] | None = None,
 ) -> Float[Tensor, "n d"]:

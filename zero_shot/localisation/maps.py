@@ -11,8 +11,9 @@ from torch.nn.functional import interpolate, normalize
 
 import models
 from cohort.image_reader import ImageReader
+from models.encode_many import mean_features
 from models.places import relevance
-from zero_shot.features import logit_scale, phrase_features, prompt_features
+from zero_shot.features import logit_scale, pair_features, phrase_features
 from zero_shot.images import Images, as_images
 from zero_shot.prompts import PromptSet
 from zero_shot.scoring import mixture_margins
@@ -115,14 +116,14 @@ def _margins(
             f"a heatmap shows positive phrases against negative ones: scoring must be one of"
             f" {', '.join(PAIR_SCORINGS)}; found {scoring!r}"
         )
-    sides = [[getattr(pair, side) for pair in prompts.pairs.values()] for side in ("positive", "negative")]
+    scale = logit_scale(bundle)
+    sides = pair_features(bundle, prompts.pairs.values())
     if scoring == "mixture":
-        (positive, own), (negative, others) = (phrase_features(bundle, side) for side in sides)
-        phrases = (positive.to(bundle.device), own), (negative.to(bundle.device), others)
-        scale = logit_scale(bundle)
-        return lambda features: mixture_margins(features, *phrases, scale=scale)
-    present, absent = (prompt_features(bundle, side).to(bundle.device) for side in sides)
-    factor = logit_scale(bundle) if scoring == "temperature" else 1.0
+        positive, negative = (side._replace(features=side.features.to(bundle.device)) for side in sides)
+        return lambda features: mixture_margins(features, positive, negative, scale=scale)
+
+    present, absent = (mean_features(*side).to(bundle.device) for side in sides)  # (c, d)
+    factor = scale if scoring == "temperature" else 1.0
     return lambda features: factor * (features @ (present - absent).T)
 
 
