@@ -153,7 +153,9 @@ def test_a_real_model_gives_the_same_table_twice(bundle, selected):
 def test_every_distinct_text_goes_through_the_model_once(bundle, selected, monkeypatch):
     seen = []
     encode = models.bundle.encode_texts
-    monkeypatch.setattr(models.bundle, "encode_texts", lambda b, tokens: seen.append(len(tokens)) or encode(b, tokens))
+    monkeypatch.setattr(
+        "models.encode_many.encode_texts", lambda b, tokens: seen.append(len(tokens)) or encode(b, tokens)
+    )
     found = retrieve(bundle, *selected, n_replicates=0)
     assert sum(seen) == found.n_texts
 
