@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from cohort import Flow, ImageStore, open_images, read_cohort
 from cohort.exposure import TrainingExposure
-from common.atomic import write_json, write_text, write_whole
+from common.atomic import write_json, write_whole
 from metrics.precision_recall import adjusted_auprc_matrix, auprc_matrix
 from metrics.threshold_policy import thresholds_to_json
 from zero_shot.auroc_table import metrics_table
@@ -33,7 +33,7 @@ EMBEDDINGS = "embeddings.h5"
 SOMETIMES = (
     *("exposure.csv", "published.csv", "thresholds.json", "calibration.json"),
     *("decisions.csv", "calibration.csv", "reliability.csv", "calibrated.csv", "readers.csv"),
-    "reliability.svg",
+    *("reliability.svg", "report.html"),
 )
 """Files that not every evaluation has: those of an earlier one are removed."""
 SHOWN = ("finding", "n", "n_pos", "patients", "auroc", "low", "high", "auprc", "auprc_low", "auprc_high", "status")
@@ -182,15 +182,14 @@ def run(config: ZeroShotConfig) -> Results:
     )
 
 
-def write(results: Results, subgroups: pd.DataFrame, folder: Path, *, figures: Mapping[str, str] | None = None) -> None:
+def write(results: Results, subgroups: pd.DataFrame, folder: Path) -> None:
     """Write predictions, truth, metrics, subgroups, flow (CSV) and spec.json into `folder`, each whole or not at all.
-
-    `figures` are drawings by name, as SVG text.
 
     Where thresholds and calibration were fitted, also thresholds.json, calibration.json, and the tables of
     `DecisionTables`. truth.csv holds the labels that the scores were judged by and the patient of every image, so that
     two folders can be compared patient by patient. exposure.csv is written only if not all images are clean,
-    published.csv only with a protocol. The specification comes last: a folder with a spec.json is complete.
+    published.csv only with a protocol. The specification comes last: a folder with a spec.json has all tables.
+    The report and its figures follow, see `wiring.evaluation_report`.
     """
     for name in ("spec.json", *SOMETIMES):
         (folder / name).unlink(missing_ok=True)
@@ -211,8 +210,6 @@ def write(results: Results, subgroups: pd.DataFrame, folder: Path, *, figures: M
         with write_whole(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")
     results.flow.write(folder / "flow.csv")
-    for name, drawing in (figures or {}).items():
-        write_text(folder / f"{name}.svg", drawing)
     if results.decided.fitted is not None:
         write_json(folder / "thresholds.json", thresholds_to_json(results.decided.fitted.thresholds))
         if results.decided.fitted.calibrators:
