@@ -1,4 +1,4 @@
-"""Makes a simulated chest X-ray archive in the layout of MIMIC-CXR, with planted and known disparities.
+"""Make a simulated chest X-ray archive in the layout of MIMIC-CXR, with planted and known disparities.
 
 1,200 patients have about 3,000 films. scenario.json says what was planted, truth.csv what each film shows.
 
@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from common.programs import Job, start
-from phantom.phantom_config import MiniatureConfig, PhantomConfig
+from phantom.phantom_config import HEADINGS, MINIATURE_HEADINGS, MiniatureConfig, PhantomConfig
 
 if TYPE_CHECKING:
     from phantom import Archive
@@ -54,8 +54,11 @@ def miniature(config: MiniatureConfig) -> None:
 
 def cli() -> int:
     """Run from the command line; 2 for a request that cannot be used, 1 for a job that failed."""
-    job = Job(about=__doc__ or "", config=PhantomConfig, run=main)
-    return start(job, others={"miniature": Job(about=MINIATURE, config=MiniatureConfig, run=miniature)})
+    job = Job(about=__doc__ or "", config=PhantomConfig, run=main, headings=HEADINGS)
+    return start(
+        job,
+        others={"miniature": Job(about=MINIATURE, config=MiniatureConfig, run=miniature, headings=MINIATURE_HEADINGS)},
+    )
 
 
 if __name__ == "__main__":

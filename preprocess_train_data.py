@@ -10,7 +10,7 @@ python preprocess_train_data.py --dataset_type csv --csv_path mine.csv --chest_x
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common.programs import Job, start
 from preprocess.preprocess_config import HEADINGS, ExportConfig, PreprocessConfig, VerifyConfig
@@ -63,7 +63,7 @@ def export(config: ExportConfig) -> None:
 
 def cli() -> int:
     """Run from the command line; 2 for a request that cannot be understood, 1 for a job that failed."""
-    others = {
+    others: dict[str, Job[Any]] = {
         "verify": Job(about=VERIFY, config=VerifyConfig, run=verify),
         "export": Job(about=EXPORT, config=ExportConfig, run=export),
     }

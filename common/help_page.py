@@ -59,12 +59,13 @@ def help_page(
     flags = [flag for config, headings in settings for flag in flags_of(config, headings)]
     positional = [flag for flag in flags if not flag.name.startswith("-")]
     parts = [
-        " ".join([f"usage: {usage}", *(flag.value for flag in positional), "[OPTIONS]"]),
+        " ".join([f"usage: {usage}", *(flag.name for flag in positional), "[OPTIONS]"]),
         *_described(about, width),
     ]
     if jobs:
-        lines = [_beside(f"  {usage} {name} ", what, 0, width) for name, what in jobs.items()]
-        parts.append("\n".join(["other jobs, each with its own -h:", *lines]))
+        column = max(map(len, jobs)) + 4
+        lines = [_beside(f"  {name}", what.rstrip("."), column, width) for name, what in jobs.items()]
+        parts.append("\n".join([f"other jobs ({usage} JOB -h):", *lines]))
     common = (("-h, --help", "Show this page and exit"), ("--version", "Show the version and exit"))
     flags += [Flag(name=name, value="", about=what, heading=OTHER) for name, what in common]
     for heading in dict.fromkeys(flag.heading for flag in flags):
@@ -114,7 +115,7 @@ def _flag(name: str, hint: Any, default: Any, text: str, heading: str) -> Flag:
     """Return the line of one field."""
     is_positional = get_origin(hint) is Annotated
     if is_positional:
-        return Flag(name=name, value=f"{name.upper()} ...", about=text, heading="arguments")
+        return Flag(name=f"{name.upper()} ...", value="", about=text, heading="arguments")
     if hint is bool and default is False:
         return Flag(name=f"--{name}", value="", about=text, heading=heading)
 
@@ -126,7 +127,7 @@ def _flag(name: str, hint: Any, default: Any, text: str, heading: str) -> Flag:
 
 def _said(default: Any) -> str:
     """Return the default in brackets; nothing for None and for what is empty, which the description explains."""
-    if default is None or (not isinstance(default, str) and default in ((), {}, [])):
+    if default is None or default in ("", (), {}, []):
         return ""
     if isinstance(default, bool):
         return f"(default:{UNBROKEN}{'on' if default else 'off'})"
@@ -147,7 +148,7 @@ def _value(hint: Any, default: Any) -> str:
     if origin is tuple:
         return f"{_value(inner[0], None)} [...]"
     if inner:
-        return "NAME VALUE [...]"
+        return "NAME VALUE [...]" if inner[1] is str else "COLUMN NAME VALUE [...]"
     return WORDS[hint]
 
 
@@ -181,13 +182,12 @@ def _line(flag: Flag, width: int) -> str:
     if len(shown) <= FLAG_WIDTH:
         return _beside(shown, flag.about, FLAG_WIDTH + 2, width)
     if len(shown) > width:
-        shown = textwrap.fill(shown.replace(",", ", "), width, subsequent_indent="      ")
+        shown = textwrap.fill(shown.replace(",", ", "), width, subsequent_indent="      ", break_on_hyphens=False)
     return f"{shown}\n{_beside('', flag.about, FLAG_WIDTH + 2, width)}"
 
 
 def _beside(left: str, text: str, column: int, width: int) -> str:
     """Return `left`, and `text` from `column` on."""
-    column = column or max(len(left) + 1, FLAG_WIDTH)
     indent = " " * column
     filled = textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
     return left + filled[len(left) :]

@@ -4,6 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+HEADINGS = {"out_dir": "output", "n_patients": "archive", "workers": "processes"}
+"""Field of PhantomConfig -> heading in `-h` of this field and those that follow it."""
+MINIATURE_HEADINGS = {"archive": "archive", "out_dir": "output", "n_patients": "people and films"}
+"""The same for MiniatureConfig."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhantomConfig:

@@ -12,7 +12,8 @@ Dtype = Literal["uint8", "float32"]
 MAX_RESOLUTION = 4096
 HEADINGS = {
     "dataset_type": "archive",
-    "csv_path": "tables of your own",
+    "csv_path": "your own table",
+    "columns": "columns of your table",
     "out_dir": "output",
     "resolution": "images",
     "text_rule": "texts",
@@ -115,7 +116,7 @@ class PreprocessConfig:
     """Side of the stored images, pixels"""
     exact: bool = False
     """Produce the same grey levels as CheXzero. Otherwise large JPEGs are decoded at half their size or less before the
-    resize: a third of the time, and grey levels differ by 0 to 4 (PSNR above 50 dB)"""
+    resize: two thirds of the time, and grey levels differ by 0 to 4 (PSNR above 50 dB)"""
     dtype: Dtype = "uint8"
     """Type of the stored grey levels 0 to 255; float32 takes four times the space, and CheXzero's own training needs
     it"""

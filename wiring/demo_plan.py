@@ -10,7 +10,6 @@ from train.presets import phantom
 from train.train_config import TrainConfig
 from zero_shot.zero_shot_config import ZeroShotConfig
 
-
 HEADINGS = {
     "out_dir": "output",
     "scenario": "simulated archive",

@@ -1,7 +1,4 @@
-"""Heatmaps of findings over X-rays as PNG files, and the pointing game where the findings' places are known.
-
-python run_zero_shot.py heatmaps --checkpoint runs/phantom --image_ids ID --findings "Pleural Effusion"
-"""
+"""`run_zero_shot.py heatmaps`: heatmaps over X-rays as PNG files, and the pointing game where places are known."""
 
 from __future__ import annotations
 
@@ -9,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from common.programs import Job
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +17,10 @@ if TYPE_CHECKING:
     from zero_shot.images import Images
     from zero_shot.prompts import PromptSet
 
+ABOUT = """Draw heatmaps of findings over X-rays, and play the pointing game where boxes of the findings are known.
+
+python run_zero_shot.py heatmaps --checkpoint runs/phantom --image_ids ID --findings "Pleural Effusion"
+"""
 HEADINGS = {
     "checkpoint": "model and images",
     "out_dir": "output",
@@ -211,3 +214,6 @@ def judge(job: _HeatmapJob, images: Images, subject_ids: list[str]) -> pd.DataFr
         table.to_csv(temporary, index=False)
     print(table.drop(columns="reason").to_string(index=False, float_format="{:.3f}".format, na_rep=""))
     return table
+
+
+JOB = Job(about=ABOUT, config=HeatmapConfig, run=main, headings=HEADINGS)
