@@ -17,11 +17,11 @@ from jaxtyping import UInt8
 from markupsafe import Markup
 from PIL import Image
 
-from audit.cells import MEAN
 from audit.figures import METRIC_NAMES, curve_figure, forest_figure, score_figure
 from audit.joined_tables import OVERALL
 from audit.under_reporting import POOLED
 from common.atomic import write_json, write_text, write_whole
+from metrics.evidence import MEAN
 
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 TEMPLATES = Path(__file__).parent / "templates"
