@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
 def main(config: ZeroShotConfig) -> Results:
     """Score, evaluate overall and by group, write the files, and return the tables."""
-    from audit import Thresholds, disaggregate, reliability_figure  # noqa: PLC0415  (pandas, which -h does not need)
+    from audit import Thresholds, disaggregate  # noqa: PLC0415  (pandas, which -h does not need)
     from cohort import group_table, parse_groups  # noqa: PLC0415
+    from wiring.evaluation_report import write_evaluation_report  # noqa: PLC0415
     from zero_shot.evaluation.results import run, write  # noqa: PLC0415
 
     wanted = [parse_groups(text) for text in config.groups]
     results = run(config)
     groups = group_table(results.cohort, wanted)
-    fitted, bins = results.decided.fitted, results.decided.reliability
+    fitted = results.decided.fitted
     subgroups = disaggregate(
         results.predictions,
         results.truth,
@@ -37,11 +38,11 @@ def main(config: ZeroShotConfig) -> Results:
         n_replicates=config.n_replicates,
         seed=config.seed,
     )
-    figures = {} if bins is None or bins.empty else {"reliability": reliability_figure(bins)}
-    write(results, subgroups, config.folder, figures=figures)
+    write(results, subgroups, config.folder)
     print(results.flow)
     print(results.summary())
     print(f"results in {config.folder}")
+    print(f"report: {write_evaluation_report(results, subgroups, config.folder)}")
     return results
 
 

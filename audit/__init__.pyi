@@ -1,7 +1,8 @@
 from .assemble import ScoredImages as ScoredImages
-from .cells import MEAN as MEAN
+from .assemble import headlines as headlines
 from .cost import metered as metered
 from .figures import reliability_figure as reliability_figure
+from .report import write_page as write_page
 from .report import write_report as write_report
 from .simulated_report import SimulatedRun as SimulatedRun
 from .simulated_report import summarise as summarise

@@ -17,11 +17,11 @@ from jaxtyping import UInt8
 from markupsafe import Markup
 from PIL import Image
 
-from audit.cells import MEAN
 from audit.figures import METRIC_NAMES, curve_figure, forest_figure, score_figure
 from audit.joined_tables import OVERALL
 from audit.under_reporting import POOLED
 from common.atomic import write_json, write_text, write_whole
+from metrics.evidence import MEAN
 
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -105,8 +105,18 @@ def write_report(out_dir: Path, report: ReportPage) -> Path:
     for name, svg in figures.items():
         write_text(out_dir / "figures" / f"{name}.svg", svg.replace("<svg ", '<svg style="background: white" ', 1))
     write_json(out_dir / "audit.json", {name: _records(table) for name, table in tables.items()})
-    path = out_dir / "report.html"
-    write_text(path, render(report, figures))
+    return write_page(out_dir / "report.html", report, figures)
+
+
+def write_page(path: Path, report: ReportPage, figures: Mapping[str, str] | None = None) -> Path:
+    """Write the page alone, with its figures inside it, and return its path.
+
+    Args:
+        path: of the page.
+        report: what it shows.
+        figures: of `draw_figures`, if they are drawn already.
+    """
+    write_text(path, render(report, draw_figures(report) if figures is None else figures))
     return path
 
 

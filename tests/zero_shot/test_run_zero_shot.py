@@ -35,7 +35,7 @@ def options(archive, checkpoint, tmp_path):
 def test_the_tables_and_the_specification_are_written_and_agree(options, archive):
     run_zero_shot.main(ZeroShotConfig(**options))
     out = options["out_dir"]
-    names = ["embeddings.h5", "exposure.csv", "flow.csv", "metrics.csv", "predictions.csv", "spec.json"]
+    names = ["embeddings.h5", "exposure.csv", "flow.csv", "metrics.csv", "predictions.csv", "report.html", "spec.json"]
     assert sorted(path.name for path in out.iterdir()) == [*names, "subgroups.csv", "truth.csv"]
     predictions = pd.read_csv(out / "predictions.csv")
     assert predictions.columns.tolist() == ["image_id", *FINDINGS]
