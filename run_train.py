@@ -42,8 +42,8 @@ def main(config: TrainConfig) -> RunSummary:
 
 def dry_run(config: TrainConfig) -> DryRun:
     """Take the first two steps of the run, print what they needed, and return it."""
-    from train.dry_run import dry_run as two_steps  # noqa: PLC0415
     from train import load_pairs, start_model  # noqa: PLC0415
+    from train.dry_run import dry_run as two_steps  # noqa: PLC0415
 
     pairs = load_pairs(config)
     say(pairs.describe())
