@@ -1,6 +1,5 @@
 from .assemble import ScoredImages as ScoredImages
 from .assemble import headlines as headlines
-from .cells import MEAN as MEAN
 from .cost import metered as metered
 from .figures import reliability_figure as reliability_figure
 from .page import ReportPage as ReportPage

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
 
-from audit.cells import MEAN
 from audit.page import ExampleFilm, FindingScore, Headline
+from metrics.evidence import MEAN
 
 ReadImage = Callable[[str], UInt8[np.ndarray, "h w"]]
 """image_id -> pixels."""

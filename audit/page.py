@@ -17,10 +17,10 @@ from jaxtyping import UInt8
 from markupsafe import Markup
 from PIL import Image
 
-from audit.cells import MEAN
 from audit.figures import METRIC_NAMES
 from audit.joined_tables import OVERALL
 from audit.under_reporting import POOLED
+from metrics.evidence import MEAN
 
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 TEMPLATES = Path(__file__).parent / "templates"

@@ -14,10 +14,10 @@ import pandas as pd
 from harness import parser, report
 from simulated import prepared, train_and_score
 
-from audit import MEAN
 from audit.simulated_report import sensitivity_of_reports
 from audit.under_reporting import POOLED
 from cohort import read_cohort
+from metrics import MEAN
 from wiring.demo_plan import DemoConfig
 
 GROUP = "Black"

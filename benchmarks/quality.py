@@ -32,9 +32,9 @@ from other_reports import with_texts
 from scipy.stats import sem, t
 from simulated import prepared, train_and_score
 
-from audit import MEAN
 from audit.assemble import mean_auroc
 from cohort import open_images, read_cohort
+from metrics import MEAN
 from train import TrainConfig, supervised_predictions
 from train.presets import chexzero
 from wiring.demo_plan import DemoConfig, Plan

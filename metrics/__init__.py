@@ -5,6 +5,7 @@ from metrics.calibration.calibration_error import brier_score
 from metrics.calibration.calibration_line import calibration_line
 from metrics.comparison import compare_auroc
 from metrics.delong import compare_delong
+from metrics.evidence import MEAN, EvidenceRule
 from metrics.multiplicity import max_t
 from metrics.precision_recall import auprc
 from metrics.readers import compare_with_readers
@@ -13,6 +14,8 @@ from metrics.threshold_policy import ThresholdPolicy
 from metrics.threshold_rules import roc_points
 
 __all__ = [
+    "MEAN",
+    "EvidenceRule",
     "ReplicateWeights",
     "ThresholdPolicy",
     "auprc",

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Real
 
 from metrics.auroc import one_class_reason
+from metrics.evidence import mean_of, not_evaluable
 from metrics.rates import confusion
 from metrics.resampling import Interval, ReplicateWeights, percentile_interval, unit_weights
 
@@ -100,10 +101,10 @@ def compare_with_readers(
     }
     chosen = np.array([reason == "" for reason in reasons])
     if chosen.any():
-        named = f"of {chosen.sum()} findings: " + ", ".join(np.array(findings)[chosen])
+        named = mean_of(np.array(findings)[chosen].tolist())
         pooled = points[chosen].mean(axis=0), draws[chosen].mean(axis=0)
     else:
-        named = "not evaluable: no finding is"
+        named = not_evaluable("no finding is")
         pooled = np.full_like(points[0], np.nan), np.full_like(draws[0], np.nan)
     mean = _comparison(*pooled, int(n[chosen].sum()), int(n_pos[chosen].sum()), named)
     return ReaderStudy(measure=measure, by_finding=by_finding, mean=mean)
@@ -153,11 +154,11 @@ def _reason(y: Real[np.ndarray, "n"], readers: Real[np.ndarray, "q n"], points: 
     q, side = undefined[0]
     read = ~np.isnan(y) & ~np.isnan(readers[q])
     if not read.any():
-        return f"not evaluable: reader {q + 1} read no labelled image"
+        return not_evaluable(f"reader {q + 1} read no labelled image")
     one_class = one_class_reason(y[read])
     if one_class:
-        return f"not evaluable: {one_class} among the images of reader {q + 1}"
-    return f"not evaluable: {'the model' if side == 0 else f'reader {q + 1}'} decided the same for all images"
+        return not_evaluable(f"{one_class} among the images of reader {q + 1}")
+    return not_evaluable(f"{'the model' if side == 0 else f'reader {q + 1}'} decided the same for all images")
 
 
 def _check(

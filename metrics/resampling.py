@@ -146,6 +146,11 @@ def percentile_interval(
     return Interval(float(low), float(high), undefined, "")
 
 
+def interval_if_drawn(replicates: Float[np.ndarray, "r"]) -> Interval:
+    """Return the 95 % percentile interval; without replicates none was wanted, so nothing is withheld: no reason."""
+    return percentile_interval(replicates) if len(replicates) else Interval(np.nan, np.nan, 0, "")
+
+
 def mean_replicates(values: Float[np.ndarray, "n k"], weights: ReplicateWeights) -> Float[np.ndarray, "r k"]:
     """Return the weighted mean of each of k columns in every replicate.
 

@@ -15,15 +15,15 @@ import metrics
 import models
 from cohort import Flow, ImageStore, align
 from cohort.report_sentences import distinct_sentences, index_sentences
+from metrics.evidence import EvidenceRule
 from metrics.ranks import DEPTHS, image_to_text_ranks, rank_figures, recall_replicates, text_to_image_ranks
+from metrics.resampling import interval_if_drawn
 from models.tokens import pad_id
 from zero_shot.features import image_features
 from zero_shot.images import Images
 
 ReadAs = Literal["reports", "sentences"]
 """How a model reads a report: whole, or as the mean of its sentences' features. As it was trained."""
-MIN_PATIENTS = 10
-"""Below it, an interval says little and the table says so."""
 COLUMNS = (
     "direction",
     "hit",
@@ -207,7 +207,7 @@ def retrieval_table(
     ]
     weights = metrics.patient_weights(subject_ids, n_replicates, np.random.default_rng(seed))
     patients = len(set(subject_ids))
-    few = f"{patients} patients (wanted {MIN_PATIENTS})" if patients < MIN_PATIENTS else ""
+    few = "; ".join(EvidenceRule().shortfalls(patients={"patients": patients}))
     table = []
     for direction, hit, n_candidates, ranks, queries in rows:
         row: dict[str, Any] = {"direction": direction, "hit": hit, "n_queries": len(queries)}
@@ -223,7 +223,7 @@ def _intervals(
     """Return the ends of recall's 95 % intervals; NaN without replicates."""
     ends: dict[str, float] = {}
     for depth, replicates in zip(DEPTHS, recall_replicates(ranks, weights, parts=parts).T, strict=True):
-        low, high = metrics.percentile_interval(replicates)[:2] if len(replicates) else (np.nan, np.nan)
+        low, high = interval_if_drawn(replicates)[:2]
         ends |= {f"recall_at_{depth}_low": low, f"recall_at_{depth}_high": high}
     return ends
 

@@ -17,10 +17,9 @@ from jaxtyping import Float
 import metrics
 from cohort import read_labels
 from common.programs import exit_code
-from zero_shot.auroc_table import MEAN
+from metrics.evidence import MEAN, NOT_IN_MEAN
 from zero_shot.evaluation.spec import hash_of
 from zero_shot.images import refuse_repeated
-from zero_shot.prompts import NO_FINDING
 
 FOLLOWS = {
     "models": ("temperature", "logit_bias"),
@@ -201,7 +200,7 @@ def _differences(first: ResultFolder, other: ResultFolder) -> pd.DataFrame:
     ok = [
         c
         for c, finding in enumerate(both)
-        if finding != NO_FINDING and all(saved.table.loc[finding, "status"] == "ok" for saved in (first, other))
+        if finding not in NOT_IN_MEAN and all(saved.table.loc[finding, "status"] == "ok" for saved in (first, other))
     ]
     rows[MEAN] = _row(estimate[0, ok], replicates[:, ok])
     found = _nothing(other, f"{first.name} does not have it")

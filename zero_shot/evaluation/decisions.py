@@ -17,6 +17,7 @@ from metrics.calibration.calibration_error import bin_edges, bin_totals, debiase
 from metrics.calibration.calibrators import Calibrator, fit_isotonic, fit_platt, fit_temperature
 from metrics.calibration.logistic import margin_of
 from metrics.calibration.reliability import reliability_table
+from metrics.evidence import not_evaluable
 from metrics.rates import Confusion, confusion, decide
 from metrics.threshold_policy import FittedOn, Threshold, fit_thresholds
 
@@ -134,9 +135,9 @@ def decisions_table(fitted: DecisionRule, judged: LabelledScores, weights: metri
             "reason": "",
         }
         if np.isnan(threshold.value):
-            row["reason"] = f"not evaluable: no threshold, {threshold.reason} where it was fitted"
+            row["reason"] = not_evaluable(f"no threshold, {threshold.reason} where it was fitted")
         elif not len(y):
-            row["reason"] = "not evaluable: nobody labelled it"
+            row["reason"] = not_evaluable("nobody labelled it")
         else:
             row |= _rates(y, decide(s, threshold.value), weights.rows(known))
         rows.append(row)
@@ -186,7 +187,7 @@ def calibration_table(fitted: DecisionRule, judged: LabelledScores, weights: met
             edges = fitted.edges.get((finding, stage))
             if not len(y) or edges is None or stage not in stages:
                 why = calibrator.reason if len(y) and calibrator.reason else "nobody labelled it"
-                rows.append(row | {"reason": f"not evaluable: {why}"})
+                rows.append(row | {"reason": not_evaluable(why)})
                 continue
             rows.append(row | _calibration(y, stages[stage], edges, weights.rows(known)))
     return pd.DataFrame(rows)

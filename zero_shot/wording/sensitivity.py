@@ -20,9 +20,9 @@ from torch import Tensor
 import metrics
 import models
 from common.atomic import write_whole
-from zero_shot.auroc_table import MEAN, metrics_table
+from metrics.evidence import MEAN, NOT_IN_MEAN
+from zero_shot.auroc_table import metrics_table
 from zero_shot.features import logit_scale, phrase_features
-from zero_shot.prompts import NO_FINDING
 from zero_shot.scoring import mixture_probabilities
 from zero_shot.select import refuse_unknown, rows_by_id
 from zero_shot.wording.families import Prompt, PromptFamily
@@ -165,7 +165,7 @@ def prompt_sensitivity(
         sampling = metrics_table(
             defaults[model], truth, subject_ids, findings=findings, n_replicates=n_replicates, seed=seed
         )
-        in_mean = [f for f in sampling.loc[sampling["status"] == "ok", "finding"] if f not in {MEAN, NO_FINDING}]
+        in_mean = [f for f in sampling.loc[sampling["status"] == "ok", "finding"] if f not in {MEAN, *NOT_IN_MEAN}]
         rows_of_model = [*_of_findings(prompts, aurocs, chosen), *_of_mean(prompts, aurocs, chosen, in_mean)]
         tables.append(pd.DataFrame(rows_of_model).assign(model=model)[["model", *COLUMNS]])
         summaries.append(_summary(tables[-1], sampling, in_mean))
