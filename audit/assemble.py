@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import UInt8
 
 from audit.page import ExampleFilm, FindingScore, Headline
-from metrics.evidence import MEAN
+from metrics.evidence import MEAN, MIN_N, NOT_IN_MEAN
 
 ReadImage = Callable[[str], UInt8[np.ndarray, "h w"]]
 """image_id -> pixels."""
@@ -48,7 +48,7 @@ def choose_examples(
         n_normal: films without any.
     """
     truth = scored.truth.set_index("image_id").sort_index()
-    findings = [name for name in truth.columns if name != "No Finding"]
+    findings = [name for name in truth.columns if name not in NOT_IN_MEAN]
     abnormal = (truth[findings] == 1).any(axis=1)
     ids = [*truth.index[abnormal][:n_abnormal], *truth.index[~abnormal][:n_normal]]
 
@@ -100,7 +100,7 @@ def simulated_headlines(
 def count_in_mean(scores: pd.DataFrame) -> int:
     """Return how many findings the row "mean" of a score table averages."""
     single = scores[scores["finding"] != MEAN]
-    return int(((single["status"] == "ok") & (single["finding"] != "No Finding")).sum())
+    return int(((single["status"] == "ok") & ~single["finding"].isin(NOT_IN_MEAN)).sum())
 
 
 def mean_auroc(scores: pd.DataFrame) -> float:
@@ -111,13 +111,13 @@ def mean_auroc(scores: pd.DataFrame) -> float:
 def _mean_card(scores: pd.DataFrame) -> Headline:
     label, mean = "Mean zero-shot AUROC", _mean_row(scores)
     if math.isnan(mean["auroc"]):
-        note = "No finding has 30 positives and 30 negatives among these films."
+        note = f"No finding has {MIN_N} positives and {MIN_N} negatives among these films."
         return Headline(label=label, value=_auroc_text(math.nan), note=note)
 
     n_findings = count_in_mean(scores)
     findings = "1 finding" if n_findings == 1 else f"{n_findings} findings"
     interval = "" if math.isnan(mean["low"]) else f"95 % interval {mean['low']:.3f} to {mean['high']:.3f}, "
-    note = f"{interval}over {findings} with 30 or more positives. Labels judge the scores; they do not make them."
+    note = f"{interval}over {findings} with {MIN_N} or more positives. Labels judge the scores; they do not make them."
     return Headline(label=label, value=_auroc_text(mean["auroc"]), note=note)
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 from audit.figures import METRIC_NAMES
 from audit.joined_tables import OVERALL
 from audit.under_reporting import POOLED
-from metrics.evidence import MEAN
+from metrics.evidence import MEAN, MIN_N, MIN_PATIENTS
 
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -164,6 +164,8 @@ def render(report: ReportPage, figures: Mapping[str, str]) -> str:
         exposure=report.specification.get("exposure"),
         specification=json.dumps(report.specification, indent=2, ensure_ascii=False),
         metric_names=METRIC_NAMES,
+        min_n=MIN_N,
+        min_patients=MIN_PATIENTS,
         policy=", ".join(sorted(set(report.subgroups["threshold_policy"]) - {""})),
         weak=set(report.scores.loc[report.scores["status"] != "ok", "finding"]),
         n_flagged=int(report.subgroups["flagged"].sum()),

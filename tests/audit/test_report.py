@@ -12,7 +12,7 @@ import pytest
 
 from audit import disaggregate, report_sensitivity, write_report
 from audit.figures import curve_figure, forest_figure, score_figure
-from audit.page import ExampleFilm, FindingScore, Headline, PublishedFigures, ReportPage
+from audit.page import ExampleFilm, FindingScore, Headline, ReportPage
 
 HOSTILE = '<script>alert("x")</script> & "quotes"'
 
