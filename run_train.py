@@ -40,14 +40,14 @@ def main(config: TrainConfig) -> RunSummary:
     return summary
 
 
-def try_out(config: TrainConfig) -> DryRun:
+def dry_run(config: TrainConfig) -> DryRun:
     """Take the first two steps of the run, print what they needed, and return it."""
     from train import load_pairs, start_model  # noqa: PLC0415
-    from train.dry_run import rehearse  # noqa: PLC0415
+    from train.dry_run import dry_run as two_steps  # noqa: PLC0415
 
     pairs = load_pairs(config)
     say(pairs.describe())
-    found = rehearse(start_model(config), pairs, config)
+    found = two_steps(start_model(config), pairs, config)
     say(found)
     return found
 
@@ -72,7 +72,7 @@ def cli() -> int:
 
     task, arguments = choose_task(sys.argv[1:])
     config = read_command_line(arguments, about=__doc__ or "")
-    jobs: dict[str, Callable[[TrainConfig], object]] = {"train": main, "dry_run": try_out, "print_config": print_config}
+    jobs: dict[str, Callable[[TrainConfig], object]] = {"train": main, "dry_run": dry_run, "print_config": print_config}
     return exit_code(lambda: jobs[task](config))
 
 
