@@ -20,6 +20,7 @@ def main(config: DemoConfig) -> dict[str, Any]:
     from run_train import main as train  # noqa: PLC0415
     from run_zero_shot import main as score  # noqa: PLC0415
     from train import supervised_predictions  # noqa: PLC0415
+    from wiring.evaluation_report import evaluation_page  # noqa: PLC0415
 
     archive, packing, training, scoring = plan(config)
     root, runs, shuffled = config.out_dir, {"reports": training.folder}, None
@@ -46,6 +47,7 @@ def main(config: DemoConfig) -> dict[str, Any]:
             runs["shuffled reports"] = control.folder
         with meter.stage("report"):
             run = audit.SimulatedRun(
+                evaluation=evaluation_page(results, audit.read_subgroups(scoring.folder / "subgroups.csv")),
                 archive=archive.out_dir,
                 cohort_filepath=training.cohort_filepath,
                 txt_filepath=training.txt_filepath,
@@ -55,13 +57,10 @@ def main(config: DemoConfig) -> dict[str, Any]:
                     cohort=results.cohort,
                     prompts=results.prompts,
                 ),
-                scores=results.metrics,
-                subgroups=audit.read_subgroups(scoring.folder / "subgroups.csv"),
                 ceiling=ceiling,
                 shuffled=shuffled,
-                flows={"Packed": packed.flow.to_frame(), "Scored": results.flow.to_frame()},
+                packed=packed.flow.to_frame(),
                 runs=runs,
-                specification=results.spec,
                 seed=config.seed,
                 n_replicates=config.n_replicates,
             )
