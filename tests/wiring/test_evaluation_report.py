@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from zero_shot.evaluation.validation import DecisionTables, decide
 
 from audit import disaggregate
 from cohort.exposure import TrainingExposure
@@ -17,7 +18,6 @@ from zero_shot.ensemble import Member
 from zero_shot.evaluation.decisions import LabelledScores
 from zero_shot.evaluation.results import FURTHER, Results
 from zero_shot.evaluation.spec import build_spec
-from zero_shot.evaluation.validation import DecisionTables, decide
 from zero_shot.prompts import PromptPair, PromptSet
 from zero_shot.protocols.apply import ProtocolPlan
 from zero_shot.protocols.protocol import load_protocol
