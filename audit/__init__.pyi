@@ -2,6 +2,7 @@ from .assemble import ScoredImages as ScoredImages
 from .assemble import headlines as headlines
 from .cost import metered as metered
 from .figures import reliability_figure as reliability_figure
+from .page import ReportPage as ReportPage
 from .report import write_page as write_page
 from .report import write_report as write_report
 from .simulated_report import SimulatedRun as SimulatedRun
