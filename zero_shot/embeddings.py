@@ -208,6 +208,7 @@ def _opened(path: Path, images: str | None) -> Iterator[h5py.File]:
     """Open an embeddings file, of these images if given; what h5py cannot read is reported as damage."""
     if not path.is_file():
         raise FileNotFoundError(f"no embeddings at {path}: wanted a file that an earlier run wrote. {_ADVICE}")
+
     try:
         with h5py.File(path, "r") as file:
             version, found = file.attrs.get("format_version"), file.attrs.get("images")

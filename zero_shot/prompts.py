@@ -192,10 +192,12 @@ def read_wordings(name_or_path: str | Path) -> Wordings:
     if not path.is_file():
         names = ", ".join(shipped_names())
         raise FileNotFoundError(f"no prompt set {str(name_or_path)!r}: wanted one of {names}, or a JSON file")
+
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a JSON file: {error}") from error
+
     try:
         _check_object(content, _SET_KEYS)
         _check_object(content.get("findings"))

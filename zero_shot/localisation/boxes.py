@@ -122,11 +122,13 @@ def packed_boxes(
             f"{len(missing)} of {len(image_ids)} images have no entry in the table of boxes or in the table of original"
             f" sizes, first {', '.join(missing[:3])}"
         )
-    packed = np.full((len(image_ids), len(findings), 4), np.nan)
+
+    packed = np.full((len(image_ids), len(findings), 4), np.nan)  # (n, c, 4)
     for row, image_id in enumerate(image_ids):
         for column, finding in enumerate(findings):
             if finding not in boxes[image_id]:
                 continue
+
             width, height = sizes[image_id]
             try:
                 packed[row, column] = packed_box(

@@ -102,11 +102,13 @@ def load_probe(name_or_path: str | Path) -> Probe:
     if not path.is_file():
         names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.json")))
         raise FileNotFoundError(f"no probe {str(name_or_path)!r}: wanted one of {names}, or a JSON file")
+
     try:
         content = _object(json.loads(path.read_text(encoding="utf-8")), needed=_PROBE_KEYS, known=_PROBE_KEYS)
         questions = {name: _question(name, entry) for name, entry in _object(content["questions"]).items()}
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
     return Probe(
         name=str(content["name"]),
         asks=str(content["asks"]),

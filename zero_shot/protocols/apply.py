@@ -200,6 +200,7 @@ def _not_in_protocol(cohort: pd.DataFrame, protocol: Protocol) -> dict[str, str]
         raise ValueError(
             f"protocol {protocol.name} is for {' or '.join(protocol.datasets)}; the cohort table's dataset is {found}"
         )
+
     left_out = dict.fromkeys(cohort.loc[~known, "image_id"], f"not of {' or '.join(protocol.datasets)}")
     for column, value in protocol.where.items():
         if column not in cohort:

@@ -105,6 +105,8 @@ def beside_published(table: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
         for reference in protocol.references
         for of, value, caveat in _figures(reference)
     ]
+
+    # a headline without a published figure is listed too
     if not any(row["of"] == protocol.headline.name for row in rows):
         alone = _published(np.nan) | {"system": "", "evidence": "", "source": ""}
         rows.append(
@@ -129,6 +131,7 @@ def beside_text(beside: pd.DataFrame) -> str:
                 "caveat": f"({notes.setdefault(against, len(notes) + 1)})",
             }
         )
+
     body = pd.DataFrame(lines).to_string(index=False, justify="left")
     return "\n".join([WARNING, body, *(f"({number}) {text}" for text, number in notes.items())])
 
