@@ -206,7 +206,7 @@ def test_severity_is_asked_at_both_ends():
     assert np.array_equal(graded["Edema"], [np.nan, 0, np.nan, 1, 1], equal_nan=True)
     asked = films_of_questions(load_probe("severity").select(["Edema"]), graded, list("abcde"))["Edema"]
     assert asked.is_first.tolist() == [False, False, False, True, True]
-    with pytest.raises(ValueError, match="no column severity_FINDING for Pneumonia"):
+    with pytest.raises(ValueError, match="severities: wanted a column severity_FINDING for Pneumonia"):
         severity_truth(grades, findings=["Pneumonia"], mild_below=0.5, severe_from=0.8)
     with pytest.raises(ValueError, match=r"wanted 0 < mild_below <= severe_from; found 0\.9 and 0\.8"):
         severity_truth(grades, findings=["Edema"], mild_below=0.9, severe_from=0.8)

@@ -126,7 +126,7 @@ GOOD = {"system": "x", "evidence": "memory", "source": "a paper", "caveat": "ano
             {"references": [GOOD | {"figures": {"Hernia": 0.5}}]},
             "has figures of Hernia, which is not scored",
         ),
-        ({"headline": {"name": "mean of 1", "findings": ["Hernia"]}}, "headline is of Hernia"),
+        ({"headline": {"name": "mean of 1", "findings": ["Hernia"]}}, "headline averages Hernia"),
         ({"headline": {"name": "mean"}}, "wanted findings or more_positives_than"),
         ({"labels": {"form": "study file", "source": "s"}}, "a study file needs the fields file and study_column"),
         ({"labels": {"form": "image list", "source": "s"}}, "an image list needs the fields file and per_class"),
