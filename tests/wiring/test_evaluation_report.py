@@ -7,7 +7,6 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-from zero_shot.evaluation.validation import DecisionTables, decide
 
 from audit import disaggregate
 from cohort.exposure import TrainingExposure
