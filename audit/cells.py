@@ -10,80 +10,16 @@ import metrics
 from audit import contrasts
 from audit.joined_tables import OVERALL, Attribute, AuditTable
 from audit.replicates import METRICS, CellReplicates
-
-MEAN = "mean"
-# Absence of the others: its positives are the healthy, so averaging it with them would cancel what it shows.
-NOT_IN_MEAN = frozenset({"No Finding"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """How much evidence one cell holds. Images are rows; patients are the sampling unit."""
-
-    n: int
-    n_pos: int
-    n_neg: int
-    patients: int
-    patients_pos: int
-    patients_neg: int
+from metrics.evidence import MEAN, NOT_IN_MEAN, EvidenceCounts, EvidenceRule, count_evidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What there is of one finding in a group, in everybody else, and in all."""
 
-    inside: Counts
-    outside: Counts
-    overall: Counts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvidenceRule:
-    """How much evidence a cell needs. It applies to the metric's denominator.
-
-    The denominator of TPR is the positives, of FPR the negatives, and AUROC needs enough of both.
-    """
-
-    min_n: int
-    """Images in the denominator below which a cell is `small`."""
-    min_patients: int
-    """Patients in the denominator below which a cell is `small`, and in all below which it is `suppressed`."""
-
-    def judge(self, counts: Counts, metric: str) -> tuple[str, str]:
-        """Return (status, reason) of one cell from its counts.
-
-        suppressed           too few patients: the value is withheld
-        undefined:<reason>   the denominator is empty: the value is NaN
-        small                too little in the denominator: the value is shown, but not tested
-        ok                   otherwise, with an empty reason
-        """
-        if counts.patients < self.min_patients:
-            return "suppressed", f"{counts.patients} patients, fewer than {self.min_patients}"
-        positives = ("positive", counts.n_pos, counts.patients_pos)
-        negatives = ("negative", counts.n_neg, counts.patients_neg)
-        sides = {"auroc": [positives, negatives], "tpr": [positives], "fpr": [negatives]}[metric]
-        for kind, images, _ in sides:
-            if images == 0:
-                return f"undefined:no {kind}s", f"no {kind} image among {counts.n}"
-        for kind, images, patients in sides:
-            if images < self.min_n:
-                return "small", f"{images} {kind} images, fewer than {self.min_n}"
-            if patients < self.min_patients:
-                return "small", f"{patients} patients with a {kind} image, fewer than {self.min_patients}"
-        return "ok", ""
-
-    def allows_in_mean(self, evidence: Evidence, metric: str) -> bool:
-        """Return whether a finding may enter a group's mean: enough of it overall, and enough patients on both sides.
-
-        The mean pools evidence over findings, so that `min_n` images are asked of the pool and not of each of them.
-        """
-        sides = replace(self, min_n=0)
-        statuses = {
-            self.judge(evidence.overall, metric)[0],
-            sides.judge(evidence.inside, metric)[0],
-            sides.judge(evidence.outside, metric)[0],
-        }
-        return statuses == {"ok"}
+    inside: EvidenceCounts
+    outside: EvidenceCounts
+    overall: EvidenceCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +30,7 @@ class Cell:
     attribute: str
     group: str
     metric: str
-    counts: Counts
+    counts: EvidenceCounts
     n_findings: int
     value: float
     rest: float
@@ -102,30 +38,16 @@ class Cell:
     rest_draws: Float[np.ndarray, " r"]
     floor: float
     fewest_patients: int
-    """Patients in the denominator on the smaller side of the comparison."""
+    """Patients in the denominator on the smaller side of the comparison"""
     status: str
     reason: str
     testable: bool
     in_mean: bool
 
 
-def count_cell(table: AuditTable, finding: int, members: Bool[np.ndarray, " n"]) -> Counts:
-    """Count images and patients, by class, among the labelled images of `members`."""
-    labels = table.truth[:, finding]
-    positive, negative = members & (labels == 1), members & (labels == 0)
-    return Counts(
-        n=int((positive | negative).sum()),
-        n_pos=int(positive.sum()),
-        n_neg=int(negative.sum()),
-        patients=_count_patients(table, positive | negative),
-        patients_pos=_count_patients(table, positive),
-        patients_neg=_count_patients(table, negative),
-    )
-
-
-def _count_patients(table: AuditTable, images: Bool[np.ndarray, " n"]) -> int:
-    """Return how many different patients the images belong to."""
-    return len(np.unique(table.subjects[images]))
+def count_cell(table: AuditTable, finding: int, members: Bool[np.ndarray, " n"]) -> EvidenceCounts:
+    """Count the labelled images of `members`, and their patients."""
+    return count_evidence(table.truth[members, finding], table.subjects[members])
 
 
 def cells_of_group(
@@ -205,45 +127,46 @@ def _single(
         draws=own_draws,
         rest_draws=rest_draws,
         floor=float(np.hypot(_floor(METRICS[m], value, evidence.inside), _floor(METRICS[m], rest, evidence.outside))),
-        fewest_patients=min(
-            _in_denominator(evidence.inside, METRICS[m]), _in_denominator(evidence.outside, METRICS[m])
-        ),
+        fewest_patients=min(side.patients_behind(METRICS[m]) for side in (evidence.inside, evidence.outside)),
         status=status,
         reason=reason,
         testable=status == rest_status == "ok" and attribute.name != OVERALL,
         in_mean=(
-            table.findings[c] not in NOT_IN_MEAN and not np.isnan(value) and rule.allows_in_mean(evidence, METRICS[m])
+            table.findings[c] not in NOT_IN_MEAN
+            and not np.isnan(value)
+            and _enough_for_mean(rule, evidence, METRICS[m])
         ),
     )
 
 
-def _judge(rule: EvidenceRule, counts: Counts, metric: str, value: float) -> tuple[str, str]:
+def _judge(rule: EvidenceRule, counts: EvidenceCounts, metric: str, value: float) -> tuple[str, str]:
     status, reason = rule.judge(counts, metric)
     if np.isnan(value) and status in {"ok", "small"}:
         return "undefined:no threshold", "the threshold was fitted on rows of one class"
     return status, reason
 
 
-def _in_denominator(counts: Counts, metric: str) -> int:
-    """Return the patients that a metric rests on; an AUROC rests on the rarer class."""
-    return {
-        "auroc": min(counts.patients_pos, counts.patients_neg),
-        "tpr": counts.patients_pos,
-        "fpr": counts.patients_neg,
-    }[metric]
+def _enough_for_mean(rule: EvidenceRule, evidence: Evidence, metric: str) -> bool:
+    """Return whether a finding may enter a group's mean: enough of it overall, and enough patients on both sides.
+
+    The mean pools evidence over findings, so that `min_n` images are asked of the pool and not of each of them.
+    """
+    sides = replace(rule, min_n=0)
+    judged = (
+        rule.judge(evidence.overall, metric),
+        sides.judge(evidence.inside, metric),
+        sides.judge(evidence.outside, metric),
+    )
+    return all(status == "ok" for status, _ in judged)
 
 
-def _fewest(metric: str, *sides: Counts) -> int:
-    return min(_in_denominator(counts, metric) for counts in sides)
-
-
-def _floor(metric: str, value: float, counts: Counts) -> float:
+def _floor(metric: str, value: float, counts: EvidenceCounts) -> float:
     """Return the least standard error that the cell's patients allow; see `contrasts.simultaneous`."""
     if np.isnan(value):
         return float("nan")
     if metric == "auroc":
         return contrasts.auroc_floor(value, counts.patients_pos, counts.patients_neg)
-    return contrasts.rate_floor(value, _in_denominator(counts, metric))
+    return contrasts.rate_floor(value, counts.patients_behind(metric))
 
 
 def _mean(table: AuditTable, attribute: Attribute, g: int, cells: Sequence[Cell], rule: EvidenceRule) -> Cell:
@@ -272,7 +195,7 @@ def _mean(table: AuditTable, attribute: Attribute, g: int, cells: Sequence[Cell]
         rest_draws=np.mean([cell.rest_draws for cell in used], axis=0) if used else undefined,
         # As if findings were independent, which is the least that the error of their mean can be.
         floor=float(np.sqrt(np.sum([cell.floor**2 for cell in used])) / max(len(used), 1)),
-        fewest_patients=_fewest(cells[0].metric, counts, outside),
+        fewest_patients=min(side.patients_behind(cells[0].metric) for side in (counts, outside)),
         status=status,
         reason=reason,
         testable=status == "ok" and attribute.name != OVERALL,
@@ -280,10 +203,10 @@ def _mean(table: AuditTable, attribute: Attribute, g: int, cells: Sequence[Cell]
     )
 
 
-def _pooled_counts(table: AuditTable, members: Bool[np.ndarray, " n"], cells: Sequence[Cell]) -> Counts:
+def _pooled_counts(table: AuditTable, members: Bool[np.ndarray, " n"], cells: Sequence[Cell]) -> EvidenceCounts:
     """Count image-finding pairs over several findings; a patient can have both kinds."""
     labels = table.truth[:, [table.findings.index(cell.finding) for cell in cells]]
-    return Counts(
+    return EvidenceCounts(
         n=int(members.sum()),
         n_pos=int((labels[members] == 1).sum()),
         n_neg=int((labels[members] == 0).sum()),
@@ -291,3 +214,8 @@ def _pooled_counts(table: AuditTable, members: Bool[np.ndarray, " n"], cells: Se
         patients_pos=_count_patients(table, members & (labels == 1).any(axis=1)),
         patients_neg=_count_patients(table, members & (labels == 0).any(axis=1)),
     )
+
+
+def _count_patients(table: AuditTable, images: Bool[np.ndarray, " n"]) -> int:
+    """Return how many different patients the images belong to."""
+    return len(np.unique(table.subjects[images]))

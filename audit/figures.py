@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from audit.cells import MEAN
+from metrics.evidence import MEAN
 
 # What matplotlib draws with, and what the page makes of it; the fallback is for an SVG opened by itself.
 INK, MUTED, LINE, ACCENT, SECOND, PAGE = "#101011", "#101012", "#101013", "#101014", "#101015", "#101016"

@@ -9,10 +9,11 @@ from jaxtyping import Float
 
 import metrics
 from audit import contrasts
-from audit.cells import MEAN, Cell, EvidenceRule, cells_of_group
+from audit.cells import Cell, cells_of_group
 from audit.joined_tables import AuditTable, join_tables
 from audit.replicates import METRICS, measure
-from audit.thresholds import Thresholds, fit_thresholds
+from audit.thresholds import Thresholds
+from metrics.evidence import MEAN, MIN_N, MIN_PATIENTS, EvidenceRule
 
 COLUMNS = (
     *("finding", "attribute", "group", "metric"),
@@ -33,8 +34,8 @@ def disaggregate(
     metric_names: Sequence[str] = METRICS,
     n_replicates: int = 1000,
     seed: int = 0,
-    min_n: int = 30,
-    min_patients: int = 10,
+    min_n: int = MIN_N,
+    min_patients: int = MIN_PATIENTS,
 ) -> pd.DataFrame:
     """Return one row per finding x attribute x group x metric, and a "mean" over findings for each of them.
 
@@ -114,7 +115,11 @@ def read_subgroups(path: Path | str) -> pd.DataFrame:
 
 def _resolve(thresholds: Thresholds | Mapping[str, float] | None, table: AuditTable) -> Thresholds:
     if thresholds is None:
-        return fit_thresholds(table.scores, table.truth, findings=table.findings, fitted_on="test")
+        youden = metrics.ThresholdPolicy(rule="youden")
+        fitted = metrics.fit_thresholds(
+            table.truth, table.scores, findings=table.findings, policy=youden, fitted_on="test"
+        )
+        return Thresholds.of(fitted)
     if not isinstance(thresholds, Thresholds):
         thresholds = Thresholds(by_finding=thresholds, policy="declared", fitted_on="other-rows")
     missing = [finding for finding in table.findings if finding not in thresholds.by_finding]

@@ -6,8 +6,8 @@ from typing import TypedDict
 import numpy as np
 import pandas as pd
 
-from audit.cells import MEAN, NOT_IN_MEAN
 from audit.subgroups import disaggregate
+from metrics.evidence import MEAN, MIN_N, MIN_PATIENTS, NOT_IN_MEAN
 
 POOLED = "all findings"
 
@@ -20,8 +20,8 @@ def report_sensitivity(
     findings: Sequence[str],
     n_replicates: int = 1000,
     seed: int = 0,
-    min_n: int = 30,
-    min_patients: int = 10,
+    min_n: int = MIN_N,
+    min_patients: int = MIN_PATIENTS,
 ) -> pd.DataFrame:
     """Return the share of truly present findings that the report mentions, per group, and how far it falls short.
 

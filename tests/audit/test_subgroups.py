@@ -10,7 +10,8 @@ from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score
 
 import metrics
-from audit import MEAN, Thresholds, contrasts, disaggregate
+from audit import Thresholds, contrasts, disaggregate
+from metrics.evidence import MEAN
 
 NUMBERS = ["value", "low", "high", "rest", "difference", "difference_low", "difference_high", "ratio"]
 

@@ -210,9 +210,9 @@ def test_all_zero_images_are_refused_by_id(options, archive, monkeypatch, capsys
 
 
 def test_wrong_numbers_are_refused_before_anything_is_read(options):
-    with pytest.raises(ValueError, match="--checkpoints wants at least one path"):
+    with pytest.raises(ValueError, match="--checkpoints: wanted one path or more, found none"):
         ZeroShotConfig(**options | {"checkpoints": ()})
-    with pytest.raises(ValueError, match="--n_replicates must be at least 40; found 10"):
+    with pytest.raises(ValueError, match="--n_replicates: wanted 40 or more, found 10"):
         ZeroShotConfig(**options | {"n_replicates": 10})
 
 

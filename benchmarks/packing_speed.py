@@ -1,10 +1,10 @@
 """Packing and reading against CheXzero's recipe: CPU seconds per image, grey levels, bytes, memory.
 
-python benchmarks/preprocess.py --json out.json
-python benchmarks/preprocess.py --n_images 40 --rounds 1        # a quick look
+python benchmarks/packing_speed.py --json out.json
+python benchmarks/packing_speed.py --n_images 40 --rounds 1        # a quick look
 
-Every contestant is a process of its own, takes its turn in every round, and packs the same files. What is compared is
-processor time, which a busy machine disturbs least; medians over rounds. The films are drawn: 2544 x 3056, grey, JPEG
+Every contestant is a process of its own, takes its turn in every round, and packs the same files. The figures are
+medians over rounds of processor time, which a busy machine disturbs least. The films are drawn: 2544 x 3056, grey, JPEG
 quality 95, about 1.5 MB each, as MIMIC-CXR-JPG has them.
 """
 # ruff: noqa: PLC0415  (every role imports what it needs and no more, because its memory is measured)
@@ -23,19 +23,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import common
+import harness
 
 WIDTH, HEIGHT, RESOLUTION = 2544, 3056, 320
 MIMIC_IMAGES = 377_110
-NOISE = 2.3  # Grey levels; makes files of 1.5 MB.
+NOISE = 2.3  # grey levels; makes files of 1.5 MB
 N_READS = 2_000
 
 
 def draw_films(folder: Path, n_images: int, n_distinct: int) -> list[Path]:
-    """Write the films; the same few under many names, because what is on them does not matter to a clock."""
+    """Write the films; the same few under many names, because their content does not change the time."""
     import cv2
     import numpy as np
-    from PIL import ImageToPack
+    from PIL import Image
 
     from phantom.body import Body
     from phantom.film import draw_film
@@ -48,7 +48,7 @@ def draw_films(folder: Path, n_images: int, n_distinct: int) -> list[Path]:
         grain = cv2.GaussianBlur(rng.standard_normal(large.shape, dtype=np.float32), (0, 0), 0.7)
         noisy = np.clip(large + NOISE / grain.std() * grain, 0, 255).astype(np.uint8)
         path = folder / f"drawn-{seed}.jpg"
-        ImageToPack.fromarray(noisy).save(path, quality=95)
+        Image.fromarray(noisy).save(path, quality=95)
         contents.append(path.read_bytes())
         path.unlink()
     paths = [folder / f"{number:05}.jpg" for number in range(n_images)]
@@ -58,22 +58,22 @@ def draw_films(folder: Path, n_images: int, n_distinct: int) -> list[Path]:
 
 
 def pack_as_chexzero(paths: Sequence[Path], out: Path) -> None:
-    """The reference recipe: colour decode by OpenCV, LANCZOS on three channels by Pillow, float32 rows, one process."""
+    """Pack by the reference recipe: OpenCV decodes in colour, Pillow resizes three channels (LANCZOS), float32 rows."""
     import cv2
     import h5py
     import numpy as np
-    from PIL import ImageToPack
+    from PIL import Image
 
     cv2.setNumThreads(1)
     with h5py.File(out, "w") as file:
         rows = file.create_dataset("cxr", shape=(len(paths), RESOLUTION, RESOLUTION), dtype="f4")
         for row, path in enumerate(paths):
-            picture = ImageToPack.fromarray(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB))
+            picture = Image.fromarray(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB))
             ratio = float(RESOLUTION) / max(picture.size)
             size = (int(picture.width * ratio), int(picture.height * ratio))
-            square = ImageToPack.new("L", (RESOLUTION, RESOLUTION))
+            square = Image.new("L", (RESOLUTION, RESOLUTION))
             place = ((RESOLUTION - size[0]) // 2, (RESOLUTION - size[1]) // 2)
-            square.paste(picture.resize(size, ImageToPack.Resampling.LANCZOS), place)
+            square.paste(picture.resize(size, Image.Resampling.LANCZOS), place)
             rows[row] = np.asarray(square)
 
 
@@ -216,7 +216,7 @@ def read_ratio(store_path: Path, baseline: Path) -> float:
                 for row in order:
                     read(row)
                 seconds[name].append(time.process_time() - start)
-    return common.median_ratio(seconds["baseline"], seconds["ours"])
+    return harness.median_ratio(seconds["baseline"], seconds["ours"])
 
 
 def measure(films: Path, scratch: Path, rounds: int) -> dict[str, Any]:
@@ -224,6 +224,8 @@ def measure(films: Path, scratch: Path, rounds: int) -> dict[str, Any]:
     cpu: dict[str, list[float]] = {role: [] for role in ROLES}
     workers: dict[str, list[dict[str, float]]] = {"one worker": [], "two workers": []}
     outs: dict[str, Path] = {}
+
+    # roles take turns, so that a drift of the machine meets all of them alike
     for turn in range(rounds):
         for role in ROLES:
             outs[role] = scratch / f"{turn}-{role.replace(' ', '-')}" / "cxr.h5"
@@ -232,14 +234,15 @@ def measure(films: Path, scratch: Path, rounds: int) -> dict[str, Any]:
             if role in workers:
                 workers[role].append(meter_readings(outs[role]))
             print(f"round {turn + 1}: {role}, {cpu[role][-1]:.1f} CPU ms an image in its main process", flush=True)
+
     refuse_other_pixels(outs["exact"], outs["baseline"])
     psnr_db, max_abs_diff = difference(outs["default"], outs["exact"])
     one, two = (medians(workers[role]) for role in ("one worker", "two workers"))
     return {
         **{f"cpu_ms_{role}": statistics.median(cpu[role]) for role in ("baseline", "default", "exact", "bound")},
-        "ratio_default": common.median_ratio(cpu["baseline"], cpu["default"]),
-        "ratio_exact": common.median_ratio(cpu["baseline"], cpu["exact"]),
-        "ratio_bound": common.median_ratio(cpu["baseline"], cpu["bound"]),
+        "ratio_default": harness.median_ratio(cpu["baseline"], cpu["default"]),
+        "ratio_exact": harness.median_ratio(cpu["baseline"], cpu["exact"]),
+        "ratio_bound": harness.median_ratio(cpu["baseline"], cpu["bound"]),
         "psnr_db": psnr_db,
         "max_abs_diff": max_abs_diff,
         "bytes_ratio": round(outs["default"].stat().st_size / outs["baseline"].stat().st_size, 3),
@@ -256,7 +259,7 @@ def medians(readings: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 def extrapolate(cpu_ms: float, bytes_per_image: float) -> None:
-    """Print what the measured milliseconds would mean for all of MIMIC-CXR-JPG, were nothing else in the way."""
+    """Print what the measured milliseconds mean for all of MIMIC-CXR-JPG if nothing else limits the speed."""
     print(f"\nEXTRAPOLATED to the {MIMIC_IMAGES:,} images of MIMIC-CXR-JPG: cores scale perfectly, the disk keeps up")
     for cores in (2, 64):
         hours = MIMIC_IMAGES * cpu_ms / 1e3 / cores / 3600
@@ -265,25 +268,29 @@ def extrapolate(cpu_ms: float, bytes_per_image: float) -> None:
 
 
 def main() -> None:
-    parser = common.parser(__doc__)
+    parser = harness.parser(__doc__)
     parser.add_argument("--n_images", type=int, default=200, help="films a role packs in a round")
     parser.add_argument("--n_distinct", type=int, default=20, help="different films among them")
     parser.add_argument("--rounds", type=int, default=3, help="turns of every role")
     parser.add_argument("--role", choices=ROLES, help=argparse.SUPPRESS)
     parser.add_argument("--films", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.role is not None:
-        play(arguments.role, arguments.films, arguments.out)
+    options = parser.parse_args()
+
+    # this process is one contestant of a round
+    if options.role is not None:
+        play(options.role, options.films, options.out)
         return
+
     with tempfile.TemporaryDirectory() as scratch:
         films = Path(scratch) / "films"
         films.mkdir()
-        paths = draw_films(films, arguments.n_images, arguments.n_distinct)
+        paths = draw_films(films, options.n_images, options.n_distinct)
         bytes_per_image = statistics.mean(path.stat().st_size for path in paths)
-        figures = {"n_images": len(paths), "rounds": arguments.rounds, "jpeg_mb": bytes_per_image / 1e6}
-        figures |= measure(films, Path(scratch), arguments.rounds)
-    common.report(figures, title="packing against CheXzero's recipe", json_path=arguments.json)
+        figures = {"n_images": len(paths), "rounds": options.rounds, "jpeg_mb": bytes_per_image / 1e6}
+        figures |= measure(films, Path(scratch), options.rounds)
+
+    harness.report(figures, title="packing against CheXzero's recipe", json_path=options.json)
     extrapolate(figures["cpu_ms_default"], bytes_per_image)
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import common  # noqa: F401  (puts the repository's root on the path)
+import harness  # noqa: F401  (puts the repository's root on the path)
+
 from make_phantom import main as make_phantom
 from preprocess_train_data import main as preprocess
 from run_train import main as train
@@ -15,7 +16,7 @@ from zero_shot.evaluation.results import Results
 
 
 def prepared(config: DemoConfig) -> Plan:
-    """Return a demo's plan with its archive drawn and packed; what an earlier call left there is used again."""
+    """Return a demo's plan with its archive drawn and packed; an archive from an earlier call is reused."""
     stages = plan(config)
     archive = make_phantom(stages.archive)
     if not (archive.reused and stages.packing.outputs.images.is_file()):
@@ -26,9 +27,9 @@ def prepared(config: DemoConfig) -> Plan:
 def train_and_score(
     config: DemoConfig, stages: Plan, overrides: Mapping[str, Any], *, name: str
 ) -> tuple[Results, Path]:
-    """Train the recipe with some settings replaced, score held-out patients, and return that and where it lies.
+    """Train the recipe with some settings replaced, score held-out patients, and return the results and their folder.
 
-    What is scored is the run's last checkpoint; with `patience` the one that was best on the validation patients.
+    The run's last checkpoint is scored; with `patience`, the one that was best on the validation patients.
     """
     training = replace(stages.training, **overrides, out_dir=config.out_dir / name / "model")
     summary = train(training)

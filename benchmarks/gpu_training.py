@@ -1,9 +1,9 @@
-"""The training step on a GPU: its share of the card's matrix rate, and how long it waits for data. Skips without one.
+"""The training step on a GPU: its share of the card's matrix rate and its wait for data; does nothing without a GPU.
 
-python benchmarks/gpu.py --json
-python benchmarks/gpu.py --model ViT-B-32 --batch_size 512 --accum_freq 2
+python benchmarks/gpu_training.py --json
+python benchmarks/gpu_training.py --model ViT-B-32 --batch_size 512 --accum_freq 2
 
-Films are drawn at random, because what is on them does not matter to a clock, and read from a store through the
+Images are random noise, because their content does not change the time. They are read from a store through the
 trainer's own loader. The matrix rate is measured in the same run, on square bfloat16 products.
 """
 
@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from harness import parser, report
 from torch.utils.flop_counter import FlopCounterMode
+from trainer_step import TrainerStep
 
 from cohort import open_images
 from train import Pairs, TrainConfig, start_model
 from train.distributed import World
-from train.input.batches import PairBatches, batches_from
-from train.optimise import make_optimizer
+from train.input.batches import PairBatches
 from train.step import ContrastiveStep, prepare
 
 SIDE, RESOLUTION = 8192, 224
@@ -46,10 +46,10 @@ def matrix_rate() -> float:
 
 
 def draw_store(path: Path, *, n_images: int) -> None:
-    """Write films of noise in CheXzero's layout, as bytes."""
-    films = np.random.default_rng(0).integers(1, 255, (n_images, RESOLUTION, RESOLUTION), dtype=np.uint8)
+    """Write images of noise in CheXzero's layout, as bytes."""
+    images = np.random.default_rng(0).integers(1, 255, (n_images, RESOLUTION, RESOLUTION), dtype=np.uint8)
     with h5py.File(path, "w") as file:
-        file.create_dataset("cxr", data=films)
+        file.create_dataset("cxr", data=images)
 
 
 def draw_reports(n: int) -> list[str]:
@@ -72,24 +72,19 @@ def operations_per_step(config: TrainConfig, pairs: Pairs) -> float:
 
 
 def measure(config: TrainConfig, pairs: Pairs, *, steps: int) -> dict[str, Any]:
-    """Return the figures of a run of so many steps, after as many that are not counted."""
-    bundle = start_model(config)
-    prepare(bundle, config)
-    bundle.model.train()
-    gradients_of = ContrastiveStep(bundle, config, World())
-    optimizer = make_optimizer(bundle.model, config)
-    batches = batches_from(0, PairBatches(pairs, bundle, config, World()), config)
+    """Return the figures of `steps` steps, after as many that are not counted."""
+    step = TrainerStep(start_model(config), pairs, config)
     torch.cuda.reset_peak_memory_stats()
+
     whole, waited = [], []
     for _ in range(2 * steps):
         start = time.perf_counter()
-        batch = next(batches)
-        waited.append(time.perf_counter() - start)
-        optimizer.zero_grad(set_to_none=True)
-        gradients_of(batch)
-        optimizer.step()
+        step()
         torch.cuda.synchronize()
         whole.append(time.perf_counter() - start)
+        waited.append(step.waited_seconds)
+
+    # the first half warms up: compilation, and the loader's processes
     seconds = statistics.median(whole[steps:])
     rate, reached = matrix_rate(), operations_per_step(config, pairs) / seconds
     return {
@@ -114,28 +109,32 @@ def main() -> None:
     arguments.add_argument("--accum_freq", type=int, default=1)
     arguments.add_argument("--workers", type=int, default=4)
     arguments.add_argument("--steps", type=int, default=20)
-    asked = arguments.parse_args()
+    options = arguments.parse_args()
+
     if not torch.cuda.is_available():
         print("no CUDA device here: nothing was measured")
         return
+
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "cxr.h5"
-        n_images = 4 * asked.batch_size
+        n_images = 4 * options.batch_size
         draw_store(path, n_images=n_images)
+
         config = TrainConfig(
-            model=asked.model,
+            model=options.model,
             pretrained=None,
             objective="reports",
             form="softmax",
             precision="bf16",
             compile=True,
-            batch_size=asked.batch_size,
-            accum_freq=asked.accum_freq,
-            workers=asked.workers,
+            batch_size=options.batch_size,
+            accum_freq=options.accum_freq,
+            workers=options.workers,
         )
+
         pairs = Pairs(images=open_images(path), rows=np.arange(n_images), texts=draw_reports(n_images))
-        figures = measure(config, pairs, steps=asked.steps)
-    report(figures, title="Training on a GPU", json_path=asked.json)
+        figures = measure(config, pairs, steps=options.steps)
+    report(figures, title="Training on a GPU", json_path=options.json)
 
 
 if __name__ == "__main__":

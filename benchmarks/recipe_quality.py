@@ -1,18 +1,20 @@
 """How well the demo's recipe and others learn: held-out zero-shot AUROC, several seeds, equal minutes.
 
-python benchmarks/quality.py --seeds 1 2 3                   # the recipe, labels, CheXzero's recipe, shuffled reports
-python benchmarks/quality.py --seeds 1 2 3 --compare duplicates                  # equal normal reports, two losses
-python benchmarks/quality.py --seeds 100 101 --compare nothing --vary text_start=architecture --vary lr=2e-3,ema=0.99
-python benchmarks/quality.py --seeds 100 101 --compare nothing --vary texts=half_of_patients,epochs=24 --epochs 12 16
-python benchmarks/quality.py --seeds 1 --epochs 90 95                     # passes, where the machine is not quiet
-python benchmarks/quality.py --seeds 1 2 3 --minutes 30 --patience 8      # long runs, scored at their best validation
-python benchmarks/quality.py --seeds 100 --compare nothing --vary augment.shift=0.08,augment.rotation_degrees=10
-python benchmarks/quality.py --merge runs/a.json runs/b.json              # one table of what several calls measured
+python benchmarks/recipe_quality.py --seeds 1 2 3            # the recipe, labels, CheXzero's recipe, shuffled reports
+python benchmarks/recipe_quality.py --seeds 1 2 3 --compare duplicates      # equal normal reports, two losses
+python benchmarks/recipe_quality.py --seeds 1 --epochs 90 95                # passes, where the machine is not quiet
+python benchmarks/recipe_quality.py --seeds 1 2 3 --minutes 30 --patience 8    # long runs, scored at their best step
+python benchmarks/recipe_quality.py --merge runs/a.json runs/b.json         # one table of what several calls measured
 
-A seed stands for an archive of its own, the weights and the order of the films. Choose on some seeds, report others.
-Differences are paired by seed; their interval is Student's over the seeds (none for a single one). Minutes mean what
-they say on a quiet machine only; elsewhere count passes, and give labels as many more as benchmarks/train_step.py says
-that their steps are cheaper. `texts=NAME` trains on other reports, see other_reports.py.
+One setting or several at a time, against the recipe:
+  --seeds 100 101 --compare nothing --vary text_start=architecture --vary lr=2e-3,ema=0.99
+  --seeds 100 101 --compare nothing --vary texts=half_of_patients,epochs=24 --epochs 12 16
+  --seeds 100 --compare nothing --vary augment.shift=0.08,augment.rotation_degrees=10
+
+Each seed draws its own archive, weights and order of images. Choose a setting on some seeds, report on others.
+Differences are paired by seed; their interval is Student's over the seeds (none for a single one). Equal minutes are
+fair on a quiet machine only. Elsewhere count passes, and give labels more of them, by the ratio of step times that
+benchmarks/step_ablation.py prints. `texts=NAME` trains on other reports, see other_reports.py.
 """
 
 import ast
@@ -30,11 +32,11 @@ import pandas as pd
 from harness import parser, report
 from other_reports import with_texts
 from scipy.stats import sem, t
-from simulated import prepared, train_and_score
+from simulated_archive import prepared, train_and_score
 
-from audit import MEAN
 from audit.assemble import mean_auroc
 from cohort import open_images, read_cohort
+from metrics import MEAN
 from train import TrainConfig, supervised_predictions
 from train.presets import chexzero
 from wiring.demo_plan import DemoConfig, Plan
@@ -46,17 +48,17 @@ OF_A_RECIPE = (
     *("objective", "form", "duplicates", "optimizer", "lr", "momentum", "weight_decay", "warmup", "schedule"),
     *("grad_clip", "clamp_scale", "precision", "text_start", "text_rate", "batch_size", "augment", "antialias"),
 )
-"""What CheXzero's recipe says; model, films, reports, minutes and seed are the demo's."""
+"""Settings of CheXzero's recipe; model, images, reports, minutes and seed are the demo's"""
 TEXTS = "texts"
-"""in a run's settings, which are the training's otherwise: the name of a rewriting"""
+"""key of a run's settings that names a rewriting of the reports; all other keys are training options"""
 AUGMENT = "augment."
-"""in a run's settings, before the name of one of the augmentation's"""
+"""prefix of an augmentation option in a run's settings"""
 WHOLE_REPORTS = {"objective": "reports", "form": "softmax"}
 Compare = Literal["recipes", "duplicates", "nothing"]
 
 
 def overrides_of(text: str) -> dict[str, Any]:
-    """Return "lr=2e-3,form=sigmoid" as settings; what is no Python literal is text."""
+    """Return "lr=2e-3,form=sigmoid" as settings; a value that is not a Python literal is text."""
     settings = {}
     for part in text.split(","):
         name, _, value = part.partition("=")
@@ -90,8 +92,9 @@ def measure(
     patience: int | None = None,
 ) -> dict[str, Any]:
     """Return run -> its mean AUROC and that of every finding; `passes` of the runs and of labels replace minutes."""
-    tables, found = {}, {}
     for_pairs, for_labels = ({"max_minutes": None, "epochs": n} for n in passes) if passes else ({}, {})
+
+    tables, found = {}, {}
     for name, settings in runs.items():
         overrides = {"patience": patience, **for_pairs, **settings}
         texts = overrides.pop(TEXTS, None)
@@ -99,11 +102,14 @@ def measure(
         overrides["augment"] = replace(
             stages.training.augment, **{key.removeprefix(AUGMENT): value for key, value in changes.items()}
         )
+
         own_stages = stages if texts is None else with_texts(stages, texts)
         results, _ = train_and_score(config, own_stages, overrides, name=name.replace("/", "_"))
         tables[name] = results.metrics
+
     if with_labels:
         tables[SUPERVISED] = judge_supervised(replace(stages.training, **for_labels), stages.scoring)
+
     for name, table in tables.items():
         areas = table.loc[(table["status"] == "ok") & (table["finding"] != MEAN)].set_index("finding")["auroc"]
         found[name] = {"mean": mean_auroc(table), **areas.round(4).to_dict()}
@@ -143,12 +149,13 @@ def merged(paths: Sequence[Path]) -> tuple[str, dict[str, dict[str, Any]]]:
     """Return the title and seed -> run -> areas of what several calls wrote with --json, in their order.
 
     Raises:
-        ValueError: calls of other patients or length, a run of a seed in two files, or a seed that lacks a run.
+        ValueError: the calls differ in patients or length, two files measured the same run, or a seed lacks a run.
     """
     files = [json.loads(path.read_text()) for path in paths]
     titles = {one["title"] for one in files}
     if len(titles) > 1:
         raise ValueError(f"these files are of different settings, one wanted: {' / '.join(sorted(titles))}")
+
     by_seed: dict[str, dict[str, Any]] = {}
     for path, one in zip(paths, files, strict=True):
         for seed, found in one["figures"]["findings"].items():
@@ -156,6 +163,7 @@ def merged(paths: Sequence[Path]) -> tuple[str, dict[str, dict[str, Any]]]:
             if twice:
                 raise ValueError(f"{path} measured {sorted(twice)} on seed {seed}, as another file did: leave one out")
             by_seed[seed] |= found
+
     names = {name for found in by_seed.values() for name in found}
     lacking = {seed: sorted(names - found.keys()) for seed, found in by_seed.items() if names - found.keys()}
     if lacking:
@@ -193,40 +201,45 @@ def main() -> None:
     arguments.add_argument(
         "--patience",
         type=int,
-        help="of the runs on pairs: end after so many validations without a better one, and score the best",
+        help="for pairs: stop after this many validations without a better one, and score the best",
     )
     arguments.add_argument("--work_dir", type=Path, default=Path("runs/quality"), help="archives are kept here")
-    arguments.add_argument("--merge", type=Path, nargs="+", metavar="JSON", help="train nothing, join earlier figures")
-    asked = arguments.parse_args()
-    length = f"{asked.epochs[0]} passes" if asked.epochs else f"{asked.minutes:g} minutes"
-    title = f"Mean zero-shot AUROC, {asked.n_patients} patients, {length}"
-    if asked.merge:
-        title, by_seed = merged(asked.merge)
+    arguments.add_argument(
+        "--merge", type=Path, nargs="+", metavar="JSON", help="train nothing, join figures of earlier calls"
+    )
+    options = arguments.parse_args()
+
+    length = f"{options.epochs[0]} passes" if options.epochs else f"{options.minutes:g} minutes"
+    title = f"Mean zero-shot AUROC, {options.n_patients} patients, {length}"
+
+    if options.merge:
+        title, by_seed = merged(options.merge)
     else:
-        by_seed = measure_all(asked)
-    report(compare_runs(by_seed), title=title, json_path=asked.json)
+        by_seed = measure_all(options)
+    report(compare_runs(by_seed), title=title, json_path=options.json)
 
 
-def measure_all(asked: Namespace) -> dict[str, dict[str, Any]]:
-    """Return seed -> run -> areas of what was asked for."""
-    runs = {**compared(asked.compare), **{text: overrides_of(text) for text in asked.vary}}
-    runs = {name: settings for name, settings in runs.items() if name not in asked.without}
-    with_labels = asked.compare == "recipes" and SUPERVISED not in asked.without
+def measure_all(options: Namespace) -> dict[str, dict[str, Any]]:
+    """Return seed -> run -> areas of all runs that the command line names."""
+    runs = {**compared(options.compare), **{text: overrides_of(text) for text in options.vary}}
+    runs = {name: settings for name, settings in runs.items() if name not in options.without}
+    with_labels = options.compare == "recipes" and SUPERVISED not in options.without
+
     by_seed = {}
-    for seed in asked.seeds:
+    for seed in options.seeds:
         config = DemoConfig(
-            out_dir=asked.work_dir / f"seed_{seed}",
+            out_dir=options.work_dir / f"seed_{seed}",
             seed=seed,
-            n_patients=asked.n_patients,
-            train_minutes=asked.minutes,
+            n_patients=options.n_patients,
+            train_minutes=options.minutes,
         )
         by_seed[str(seed)] = measure(
             prepared(config),
             config,
             runs,
             with_labels=with_labels,
-            passes=tuple(asked.epochs),
-            patience=asked.patience,
+            passes=tuple(options.epochs),
+            patience=options.patience,
         )
     return by_seed
 

@@ -1,6 +1,6 @@
 """What it costs to draw an archive: the default one once, and a small one with one worker against all.
 
-python benchmarks/phantom.py --json runs/phantom.json
+python benchmarks/drawing_speed.py --json runs/phantom.json
 """
 
 import os
@@ -20,7 +20,7 @@ def main() -> None:
     """Draw the archives and print seconds, films per second and what the workers gain."""
     arguments = parser(__doc__)
     arguments.add_argument("--repeats", type=int, default=3)
-    asked = arguments.parse_args()
+    options = arguments.parse_args()
     whole, cores = PhantomConfig(), os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
@@ -40,7 +40,7 @@ def main() -> None:
                 root, scenario=default(), n_patients=200, seed=0, image_size=whole.image_size, workers=workers
             )
 
-        parts = interleaved_seconds({"one": lambda: draw(1), "all": lambda: draw(cores)}, repeats=asked.repeats)
+        parts = interleaved_seconds({"one": lambda: draw(1), "all": lambda: draw(cores)}, repeats=options.repeats)
     figures: dict[str, Any] = {
         f"seconds for {whole.n_patients:,} patients at {whole.image_size} pixels": seconds,
         "films": archive.n_images,
@@ -48,7 +48,7 @@ def main() -> None:
         "200 patients, one worker: seconds": statistics.median(parts["one"]),
         f"200 patients, {cores} workers: times faster": median_ratio(parts["one"], parts["all"]),
     }
-    report(figures, title="Drawing a simulated archive", json_path=asked.json)
+    report(figures, title="Drawing a simulated archive", json_path=options.json)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The trainer's speed and memory, as ratios within one run: against the reference recipe, and against open_clip's step.
+"""Speed and memory of training, as ratios within one run: against CheXzero's recipe and against open_clip's step.
 
-python benchmarks/train.py --json
-python benchmarks/train.py --parts input           # seconds instead of a quarter of an hour; also: step, loss, memory
+python benchmarks/training_speed.py --json
+python benchmarks/training_speed.py --parts input           # seconds, all take 15 minutes; also: step, loss, memory
 
 The baseline is CheXzero's recipe in our own code: every sample normalised and resized by itself in float32, a tokeniser
 made for every batch, 77 tokens always, float32 arithmetic, SGD. Both sides get the same films and reports of a
@@ -26,25 +26,23 @@ import numpy as np
 import open_clip
 import torch
 from harness import interleaved_seconds, median_ratio, parser, report
-from simulated import prepared
+from simulated_archive import prepared
 from torch.nn.functional import cross_entropy, normalize
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import Compose, InterpolationMode, Normalize, Resize
+from trainer_step import TrainerStep
 
 from cohort import open_images
 from models import Bundle, to_network_input
 from models.network_input import CHEXZERO
 from train import Pairs, TrainConfig, load_pairs, start_model
-from train.distributed import World
-from train.input.batches import PairBatches, batches_from
 from train.optimise import make_optimizer
-from train.step import ContrastiveStep, prepare
 from wiring.demo_plan import DemoConfig
 
 RESOLUTION, CONTEXT = 320, 77
 READING_BATCH, STEP_BATCH = 64, 32
 EFFECTIVE_BATCH = 1024
-SHORT_WORDS = 12  # Of an impression; findings and impression together fill the 77 tokens.
+SHORT_WORDS = 12  # of an impression; findings and impression together fill the 77 tokens
 PARTS = ("input", "step", "loss", "memory")
 
 
@@ -139,6 +137,7 @@ def input_figures(pairs: Pairs, as_floats: Path, *, repeats: int) -> dict[str, f
 
 def reference_step(bundle: Bundle, pairs: Pairs, as_floats: Path) -> Callable[[], float]:
     """Return CheXzero's training step on the model, with its own input path."""
+    # its data set wants a text for every image of the store
     texts = [""] * h5py.File(as_floats)["cxr"].shape[0]
     for row, text in zip(pairs.rows, pairs.texts, strict=True):
         texts[row] = text
@@ -165,19 +164,8 @@ def reference_step(bundle: Bundle, pairs: Pairs, as_floats: Path) -> Callable[[]
 
 def our_step(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> Callable[[], float]:
     """Return our training step, from the store's bytes to the updated weights."""
-    prepare(bundle, config)
-    gradients_of = ContrastiveStep(bundle, config, World())
-    optimizer = make_optimizer(bundle.model, config)
-    batches = batches_from(0, PairBatches(pairs, bundle, config, World()), config)
-    bundle.model.train()
-
-    def step() -> float:
-        optimizer.zero_grad(set_to_none=True)
-        loss = gradients_of(next(batches))
-        optimizer.step()
-        return loss.item()
-
-    return step
+    step = TrainerStep(bundle, pairs, config)
+    return lambda: step().item()
 
 
 def open_clip_step(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> Callable[[], float]:
@@ -248,9 +236,11 @@ def loss_figures(config: TrainConfig, pairs: Pairs, *, steps: int) -> dict[str, 
 def peak_mb(config: TrainConfig, *, batch_size: int, accum_freq: int) -> float:
     """Return the peak memory of this process after two steps, MB."""
     pairs = load_pairs(config)
+    # more pairs than the archive has: the same images again, with texts that all differ
     many = np.resize(np.arange(len(pairs)), batch_size)
     texts = [f"{pairs.texts[i]} case {place}" for place, i in enumerate(many)]
     enlarged = Pairs(images=pairs.images, rows=pairs.rows[many], texts=texts)
+
     settings = replace(config, batch_size=batch_size, accum_freq=accum_freq, optimizer="adamw", precision="bf16")
     step = our_step(start_model(settings), enlarged, settings)
     for _ in range(2):
@@ -284,23 +274,26 @@ def main() -> None:
     arguments.add_argument("--repeats", type=int, default=5, help="turns of every contestant")
     arguments.add_argument("--loss_steps", type=int, default=50)
     arguments.add_argument("--role", help="BATCH/PARTS: print this process's peak memory for it")
-    asked = arguments.parse_args()
-    config, as_floats = archive(asked.work_dir)
-    if asked.role:
-        batch_size, accum_freq = map(int, asked.role.split("/"))
+    options = arguments.parse_args()
+
+    config, as_floats = archive(options.work_dir)
+    if options.role:
+        batch_size, accum_freq = map(int, options.role.split("/"))
         print(peak_mb(config, batch_size=batch_size, accum_freq=accum_freq))
         return
+
     pairs = load_pairs(config)
     measures: dict[str, Callable[[], dict[str, float]]] = {
-        "input": lambda: input_figures(pairs, as_floats, repeats=asked.repeats),
-        "step": lambda: step_figures(config, pairs, as_floats, repeats=asked.repeats),
-        "loss": lambda: loss_figures(config, pairs, steps=asked.loss_steps),
-        "memory": lambda: memory_figures(asked.work_dir),
+        "input": lambda: input_figures(pairs, as_floats, repeats=options.repeats),
+        "step": lambda: step_figures(config, pairs, as_floats, repeats=options.repeats),
+        "loss": lambda: loss_figures(config, pairs, steps=options.loss_steps),
+        "memory": lambda: memory_figures(options.work_dir),
     }
+
     figures: dict[str, float] = {}
-    for part in asked.parts:
+    for part in options.parts:
         figures |= measures[part]()
-    report(figures, title="Training against the reference recipe and open_clip", json_path=asked.json)
+    report(figures, title="Training against the reference recipe and open_clip", json_path=options.json)
 
 
 if __name__ == "__main__":
