@@ -11,5 +11,4 @@ from .simulated_report import write_simulated_report as write_simulated_report
 from .subgroups import disaggregate as disaggregate
 from .subgroups import read_subgroups as read_subgroups
 from .thresholds import Thresholds as Thresholds
-from .thresholds import fit_thresholds as fit_thresholds
 from .under_reporting import report_sensitivity as report_sensitivity

@@ -38,7 +38,7 @@ class Cell:
     rest_draws: Float[np.ndarray, " r"]
     floor: float
     fewest_patients: int
-    """Patients in the denominator on the smaller side of the comparison."""
+    """Patients in the denominator on the smaller side of the comparison"""
     status: str
     reason: str
     testable: bool

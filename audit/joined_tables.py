@@ -19,7 +19,7 @@ class Attribute:
     name: str
     groups: tuple[str, ...]
     codes: Int[np.ndarray, " n"]
-    """The group of each image, an index into `groups`."""
+    """The group of each image, an index into `groups`"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +29,11 @@ class AuditTable:
     findings: tuple[str, ...]
     scores: Float[np.ndarray, "n c"]
     truth: Float[np.ndarray, "n c"]
-    """1 present, 0 absent, NaN not labelled (left out of that finding only)."""
+    """1 present, 0 absent, NaN not labelled (left out of that finding only)"""
     subjects: Shaped[np.ndarray, " n"]
-    """The patient of each image."""
+    """The patient of each image"""
     attributes: tuple[Attribute, ...]
-    """`OVERALL`, whose only group is everybody, then those of the caller."""
+    """`OVERALL`, whose only group is everybody, then those of the caller"""
 
 
 def join_tables(

@@ -20,7 +20,7 @@ class CellReplicates:
 
     group: Float[np.ndarray, "r c g m"]
     rest: Float[np.ndarray, "r c g m"]
-    """The same metric over everybody outside the group."""
+    """The same metric over everybody outside the group"""
 
     def at(self, c: int, g: int, m: int) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, " r"]]:
         """Return one cell's values inside and outside the group."""

@@ -12,7 +12,7 @@ from audit import contrasts
 from audit.cells import Cell, cells_of_group
 from audit.joined_tables import AuditTable, join_tables
 from audit.replicates import METRICS, measure
-from audit.thresholds import Thresholds, fit_thresholds
+from audit.thresholds import Thresholds
 from metrics.evidence import MEAN, MIN_N, MIN_PATIENTS, EvidenceRule
 
 COLUMNS = (
@@ -115,7 +115,11 @@ def read_subgroups(path: Path | str) -> pd.DataFrame:
 
 def _resolve(thresholds: Thresholds | Mapping[str, float] | None, table: AuditTable) -> Thresholds:
     if thresholds is None:
-        return fit_thresholds(table.scores, table.truth, findings=table.findings, fitted_on="test")
+        youden = metrics.ThresholdPolicy(rule="youden")
+        fitted = metrics.fit_thresholds(
+            table.truth, table.scores, findings=table.findings, policy=youden, fitted_on="test"
+        )
+        return Thresholds.of(fitted)
     if not isinstance(thresholds, Thresholds):
         thresholds = Thresholds(by_finding=thresholds, policy="declared", fitted_on="other-rows")
     missing = [finding for finding in table.findings if finding not in thresholds.by_finding]
