@@ -15,9 +15,9 @@ from metrics.rates import Confusion, confusion, decide
 from metrics.resampling import image_weights
 
 COMPETITION = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
-"""The labels of the CheXpert competition, which a column `Mean` averages."""
+"""The labels of the CheXpert competition, which a column `Mean` averages"""
 MIN_REPLICATES = 40
-"""Below this the reference's rule takes element -1, the largest, as the lower end."""
+"""Below this the reference's rule takes element -1, the largest, as the lower end"""
 
 
 def evaluate(

@@ -19,14 +19,14 @@ import numpy as np
 from jaxtyping import Real, Shaped
 
 MIN_N = 30
-"""Images that a figure needs on each side of its comparison."""
+"""Images that a figure needs on each side of its comparison"""
 MIN_PATIENTS = 10
-"""Patients that it needs there."""
+"""Patients that it needs there"""
 
 MEAN = "mean"
-"""Name of the row that averages over findings."""
+"""Name of the row that averages over findings"""
 NOT_IN_MEAN = frozenset({"No Finding"})
-"""Absence of the others: its positives are the healthy, so averaging it with them would cancel what it shows."""
+"""Absence of the others: its positives are the healthy, so averaging it with them would cancel what it shows"""
 
 Status = Literal["ok", "small", "sparse", "undefined", "suppressed"]
 Side = Literal["positive", "negative"]
@@ -36,12 +36,12 @@ DENOMINATORS: Mapping[str, tuple[Side, ...]] = {
     "tpr": ("positive",),
     "fpr": ("negative",),
 }
-"""Metric -> the class or classes that it is computed from."""
+"""Metric -> the class or classes that it is computed from"""
 
 WANTED = "{found} {what} (wanted {wanted})"
-"""A reason in the tables over everybody, which list all that is too small."""
+"""A reason in the tables over everybody, which list all that is too small"""
 FEWER = "{found} {what}, fewer than {wanted}"
-"""A reason in the tables of groups, which give the first."""
+"""A reason in the tables of groups, which give the first"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float, Int, Real, Shaped
 
-from metrics.auroc import CHUNK, checked
+from metrics.auroc import CHUNK, by_finding, checked
 from metrics.rates import confusion
 from metrics.resampling import ReplicateWeights, image_weights, unit_weights
 
@@ -67,13 +67,8 @@ def auprc_replicates(
 def auprc_matrix(
     labels: Real[np.ndarray, "n c"], scores: Real[np.ndarray, "n c"], weights: ReplicateWeights
 ) -> Float[np.ndarray, "r c"]:
-    """Return the average precision of every finding in every replicate, all from one draw of patients.
-
-    A NaN label leaves that image out for that finding only.
-    """
-    known = ~np.isnan(labels)
-    columns = [auprc_replicates(labels[rows, c], scores[rows, c], weights.rows(rows)) for c, rows in enumerate(known.T)]
-    return np.stack(columns, axis=1)
+    """Return the average precision of each finding in each replicate, from one draw of patients; see `by_finding`."""
+    return by_finding(auprc_replicates, labels, scores, weights)
 
 
 def prevalence_replicates(y: Shaped[np.ndarray, "n"], weights: ReplicateWeights) -> Float[np.ndarray, "r"]:
@@ -118,10 +113,14 @@ def adjusted_auprc(
 def adjusted_auprc_matrix(
     labels: Real[np.ndarray, "n c"], scores: Real[np.ndarray, "n c"], weights: ReplicateWeights
 ) -> Float[np.ndarray, "r c"]:
-    """Return `adjusted_auprc` of every finding in every replicate, each with the prevalence of its replicate."""
-    known = ~np.isnan(labels)
-    shares = [prevalence_replicates(labels[rows, c], weights.rows(rows)) for c, rows in enumerate(known.T)]
-    return adjusted_auprc(auprc_matrix(labels, scores, weights), np.stack(shares, axis=1))
+    """Return `adjusted_auprc` of each finding in each replicate, each with the prevalence of its replicate."""
+    return by_finding(_adjusted_replicates, labels, scores, weights)
+
+
+def _adjusted_replicates(
+    y: Shaped[np.ndarray, "n"], s: Real[np.ndarray, "n"], weights: ReplicateWeights
+) -> Float[np.ndarray, "r"]:
+    return adjusted_auprc(auprc_replicates(y, s, weights), prevalence_replicates(y, weights))
 
 
 def partial_auroc(y: Shaped[np.ndarray, "n"], s: Real[np.ndarray, "n"], max_fpr: float) -> float:

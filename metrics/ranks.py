@@ -36,9 +36,9 @@ class Ranks(NamedTuple):
     """Ranks of n pairs of image and text in one direction, by two rules of what a hit is."""
 
     same_text: Int[np.ndarray, "n"]
-    """Anything with the same text is a hit; copies of a text are one candidate."""
+    """Anything with the same text is a hit; copies of a text are one candidate"""
     own_pair: Int[np.ndarray, "n"]
-    """Only the query's own partner is a hit, the diagonal: every copy is a candidate that ties with it."""
+    """Only the query's own partner is a hit, the diagonal: every copy is a candidate that ties with it"""
 
 
 def image_to_text_ranks(

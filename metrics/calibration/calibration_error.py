@@ -72,10 +72,10 @@ class BinTotals:
     """Weighted totals in the bins [e_b, e_b+1) of a fixed set of edges (the last one closed), by replicate."""
 
     n: Float[np.ndarray, "r b"]
-    """Total weight: the number of images, in the estimate."""
+    """Total weight: the number of images, in the estimate"""
     positives: Float[np.ndarray, "r b"]
     scores: Float[np.ndarray, "r b"]
-    """Sum of the scores."""
+    """Sum of the scores"""
 
     @property
     def share(self) -> Float[np.ndarray, "r b"]:
@@ -160,13 +160,13 @@ class CalibrationError(NamedTuple):
     """The debiased calibration error and its interval."""
 
     squared: float
-    """Debiased squared error; negative where the bins agree better than chance."""
+    """Debiased squared error; negative where the bins agree better than chance"""
     root: float
-    """√max(0, squared), in units of probability."""
+    """√max(0, squared), in units of probability"""
     root_low: float
     root_high: float
     reason: str
-    """Why there is no interval; "" when there is one."""
+    """Why there is no interval; "" when there is one"""
 
 
 def debiased_error(estimate: BinTotals, replicates: BinTotals, *, level: float = 0.95) -> CalibrationError:

@@ -16,15 +16,15 @@ class CalibrationLine:
     """How labels follow the logit of the probabilities, in every replicate; NaN where there is no fit."""
 
     in_the_large: Float[np.ndarray, "r"]
-    """a in logit P(y = 1) = a + logit s: 0 when the mean is right, positive when scores are too low."""
+    """a in logit P(y = 1) = a + logit s: 0 when the mean is right, positive when scores are too low"""
     intercept: Float[np.ndarray, "r"]
-    """a in logit P(y = 1) = a + b logit s; read together with the slope."""
+    """a in logit P(y = 1) = a + b logit s; read together with the slope"""
     slope: Float[np.ndarray, "r"]
-    """b: 1 when calibrated, below 1 when scores are too extreme, above 1 when they are too timid."""
+    """b: 1 when calibrated, below 1 when scores are too extreme, above 1 when they are too timid"""
     clipped: int
-    """Scores of 0 or 1 whose logit is only as large as `logistic.CLIP` makes it: the slope depends on that choice."""
+    """Scores of 0 or 1 whose logit is only as large as `logistic.CLIP` makes it: the slope depends on that choice"""
     reason: str
-    """Why all images together have no slope, e.g. "no positives"; "" when they have one."""
+    """Why all images together have no slope, e.g. "no positives"; "" when they have one"""
 
 
 def calibration_line(

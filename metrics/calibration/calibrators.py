@@ -24,11 +24,11 @@ class Calibrator(ABC):
     """What all families have: where the fit comes from, or why there is none."""
 
     n: int
-    """Images it was fitted on."""
+    """Images it was fitted on"""
     patients: int
-    """Patients it was fitted on."""
+    """Patients it was fitted on"""
     reason: str = ""
-    """Why there is no fit, e.g. "no positives"; "" when there is one."""
+    """Why there is no fit, e.g. "no positives"; "" when there is one"""
 
     def apply(self, margins: Real[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
         """Return the calibrated probabilities.
@@ -59,7 +59,7 @@ class Temperature(Calibrator):
     """p = sigmoid(margin / T): one parameter, a margin of zero stays at one half."""
 
     temperature: float
-    """T > 0, in units of the margin."""
+    """T > 0, in units of the margin"""
 
     def _probabilities(self, margins: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
         return np.asarray(expit(margins / self.temperature))
@@ -71,7 +71,7 @@ class Platt(Calibrator):
 
     intercept: float
     slope: float
-    """b > 0, per unit of the margin."""
+    """b > 0, per unit of the margin"""
 
     def _probabilities(self, margins: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
         return np.asarray(expit(self.intercept + self.slope * margins))
@@ -82,9 +82,9 @@ class Isotonic(Calibrator):
     """A rising step function, linear between its knots and constant outside them; it reaches 0 and 1."""
 
     margins: tuple[float, ...]
-    """Knots, rising."""
+    """Knots, rising"""
     probabilities: tuple[float, ...]
-    """Values at the knots."""
+    """Values at the knots"""
 
     def _probabilities(self, margins: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
         return np.asarray(np.interp(margins, self.margins, self.probabilities))

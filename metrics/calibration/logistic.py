@@ -8,7 +8,7 @@ from metrics.auroc import one_class_reason
 
 CLIP = 2.0**-25
 """Least distance of a probability from 0 and 1 before its logit is taken; what lies between a float32 1 and its
-predecessor rounds to that distance, so a stored 1 says no more than this."""
+predecessor rounds to that distance, so a stored 1 says no more than this"""
 MAX_STEPS = 100
 HALVINGS = 60
 

@@ -40,13 +40,13 @@ class ReliabilityTable:
     low_edge: Float[np.ndarray, "b"]
     high_edge: Float[np.ndarray, "b"]
     n: Int[np.ndarray, "b"]
-    """Images."""
+    """Images"""
     n_effective: Float[np.ndarray, "b"]
-    """Independent images that the interval rests on: n without `weights`."""
+    """Independent images that the interval rests on: n without `weights`"""
     mean_score: Float[np.ndarray, "b"]
     mean_label: Float[np.ndarray, "b"]
     low: Float[np.ndarray, "b"]
-    """Wilson interval of the mean label."""
+    """Wilson interval of the mean label"""
     high: Float[np.ndarray, "b"]
 
 
@@ -98,13 +98,13 @@ class BrierParts(NamedTuple):
     """The terms of brier = reliability - resolution + uncertainty + within_bins; NaN without rows."""
 
     reliability: float
-    """Σ_b (n_b / n) (ȳ_b - p̄_b)²: miscalibration, less is better."""
+    """Σ_b (n_b / n) (ȳ_b - p̄_b)²: miscalibration, less is better"""
     resolution: float
-    """Σ_b (n_b / n) (ȳ_b - ȳ)²: how far the bins are from the prevalence, more is better."""
+    """Σ_b (n_b / n) (ȳ_b - ȳ)²: how far the bins are from the prevalence, more is better"""
     uncertainty: float
-    """ȳ (1 - ȳ): of the sample, whatever the scores."""
+    """ȳ (1 - ȳ): of the sample, whatever the scores"""
     within_bins: float
-    """What scores that differ within a bin add or spare; 0 for scores that are constant in every bin."""
+    """What scores that differ within a bin add or spare; 0 for scores that are constant in every bin"""
 
 
 def brier_parts(y: Shaped[np.ndarray, "n"], s: Real[np.ndarray, "n"], edges: Float[np.ndarray, "e"]) -> BrierParts:
