@@ -5,11 +5,10 @@ from itertools import islice
 
 import torch
 
-from models import Bundle
+from models import Bundle, pick_device
 from train.clock import Clock
 from train.distributed import join_world
 from train.fit_pairs import Run, start_learner
-from train.hardware import pick_device
 from train.input.batches import PairBatches, batches_from
 from train.input.pairs import Pairs
 from train.saving.recorder import memory_gib

@@ -12,11 +12,10 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 from tqdm import tqdm
 
-from models import Bundle
+from models import Bundle, pick_device
 from models.depths import layer_depths
 from train.clock import Clock
 from train.distributed import World, join_world
-from train.hardware import pick_device
 from train.input.batches import PairBatches, batches_from
 from train.input.pairs import Pairs
 from train.optimise import Step, make_optimizer, make_scaler, optimise

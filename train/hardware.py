@@ -1,4 +1,4 @@
-"""Where and how the numbers are computed: device, precision, attention kernel, memory layout."""
+"""How the numbers are computed: precision, attention kernel, memory layout."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -14,13 +14,6 @@ SHORT = 100
 """tokens below which plain attention is faster than the fused kernel on a CPU"""
 FEW_CHANNELS = 16
 """channels below which batch norm is slow with the channels last: they do not fill a vector"""
-
-
-def pick_device(name: str) -> torch.device:
-    """Return the device of that name; "auto" is CUDA where there is one, else the CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 def autocast(config: TrainConfig, device: torch.device, *, width: int | None = None) -> AbstractContextManager[None]:

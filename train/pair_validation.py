@@ -3,21 +3,19 @@
 from dataclasses import replace
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import normalize
 
-from cohort.report_sentences import index_sentences
+from cohort.report_sentences import index_texts
 from metrics.ranks import retrieval_figures
-from models import Bundle, encode_images, encode_many_texts, tokenize
+from models import Bundle, encode_many_images, encode_reports
 from train.input.pairs import Pairs
 from train.saving.recorder import Evaluate
 from train.step import validation_loss
 from train.train_config import TrainConfig
 
 AT_ONCE = 64
-"""images, or texts, in one forward pass"""
+"""images in one forward pass"""
 
 
 def pair_validation(pairs: Pairs, config: TrainConfig) -> Evaluate:
@@ -65,14 +63,8 @@ def _first(pairs: Pairs, n: int) -> Pairs:
 
 def _image_features(bundle: Bundle, pairs: Pairs) -> Float[Tensor, "n d"]:
     parts = np.array_split(pairs.rows, -(-len(pairs) // AT_ONCE))
-    return torch.cat([encode_images(bundle, torch.from_numpy(pairs.images.read(rows))).cpu() for rows in parts])
+    return encode_many_images(bundle, (pairs.images.read(rows) for rows in parts))
 
 
 def _report_features(bundle: Bundle, reports: list[str], config: TrainConfig) -> Float[Tensor, "m d"]:
-    if config.objective == "reports":
-        texts, members = reports, [[index] for index in range(len(reports))]
-    else:
-        texts, members = index_sentences(reports)
-    tokens = tokenize(texts, bundle.tokenizer, context_length=bundle.context_length)
-    features = encode_many_texts(bundle, tokens)
-    return normalize(torch.stack([features[own].mean(dim=0) for own in members]), dim=-1)
+    return encode_reports(bundle, *index_texts(reports, by_sentence=config.objective != "reports"))

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from models import Bundle, image_features, text_features
+from models import Bundle, image_features, pick_device, text_features
 from models.network_input import Preprocessing, normalise, resize
 from train.distributed import World, gather, share_of
-from train.hardware import arrange_memory, attention, autocast, image_tokens, pick_device
+from train.hardware import arrange_memory, attention, autocast, image_tokens
 from train.input.augment import Changes, augment, draw_changes
 from train.input.batches import Batch, PairBatches
 from train.input.order import AUGMENTATION, seed_of

@@ -15,15 +15,16 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
 from cohort import open_images
-from models import Bundle, to_network_input
+from cohort.image_reader import ImageReader, as_reader
+from models import Bundle, pick_device, to_network_input
 from models.depths import layer_depths
 from models.network_input import Preprocessing
 from train.clock import Clock
 from train.distributed import World
-from train.hardware import arrange_memory, attention, autocast, image_tokens, pick_device
+from train.hardware import arrange_memory, attention, autocast, image_tokens
 from train.input.augment import draw_changes
 from train.input.order import AUGMENTATION, EpochOrder, seed_of
-from train.input.pairs import ArrayImages, ImageSource, load_pairs
+from train.input.pairs import load_pairs
 from train.optimise import make_optimizer, make_scaler, optimise
 from train.start import start_model
 from train.step import training_input
@@ -77,7 +78,7 @@ def label_targets(
 
 def fit_supervised(
     bundle: Bundle,
-    images: ImageSource | UInt8[np.ndarray, "m h w"],
+    images: ImageReader | UInt8[np.ndarray, "m h w"],
     labels: Float[np.ndarray, "n c"],
     config: TrainConfig,
     *,
@@ -99,7 +100,7 @@ def fit_supervised(
     Raises:
         ValueError: rows and labels of different length, a strange label, or a batch larger than the data.
     """
-    source = ArrayImages(images) if isinstance(images, np.ndarray) else images
+    source = as_reader(images)
     rows = np.arange(len(source)) if rows is None else rows
     if len(rows) != len(labels):
         raise ValueError(
@@ -134,7 +135,7 @@ class SupervisedStep:
     def __init__(
         self,
         classifier: Classifier,
-        images: ImageSource,
+        images: ImageReader,
         rows: Int[np.ndarray, "n"],
         labels: tuple[Float[np.ndarray, "n c"], Bool[np.ndarray, "n c"]],
         config: TrainConfig,
@@ -164,13 +165,13 @@ class SupervisedStep:
 
 def predict_supervised(
     classifier: Classifier,
-    images: ImageSource | UInt8[np.ndarray, "m h w"],
+    images: ImageReader | UInt8[np.ndarray, "m h w"],
     *,
     rows: Int[np.ndarray, "n"] | None = None,
     batch_size: int = 256,
 ) -> Float[np.ndarray, "n c"]:
     """Return the probability of each finding, float32, in the order of `rows` (None: all images)."""
-    source = ArrayImages(images) if isinstance(images, np.ndarray) else images
+    source = as_reader(images)
     rows = np.arange(len(source)) if rows is None else rows
     device = next(classifier.network.parameters()).device
     scores = []

@@ -6,19 +6,17 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import normalize
 
 import metrics
 import models
 from cohort import Flow, ImageStore, align
-from cohort.report_sentences import distinct_sentences, index_sentences
+from cohort.report_sentences import distinct_sentences, index_texts
 from metrics.evidence import EvidenceRule
 from metrics.ranks import DEPTHS, image_to_text_ranks, rank_figures, recall_replicates, text_to_image_ranks
 from metrics.resampling import interval_if_drawn
-from models.tokens import pad_id
+from models.tokens import too_long
 from zero_shot.features import image_features
 from zero_shot.images import Images
 
@@ -148,15 +146,9 @@ def report_features(
 
     Unlike prompts, reports may be too long: the model reads their beginning, as in training.
     """
-    pieces, members = (
-        index_sentences(texts) if read_as == "sentences" else (list(texts), [[k] for k in range(len(texts))])
-    )
-    wider = models.tokenize(pieces, bundle.tokenizer, context_length=bundle.context_length + 1)
-    is_cut = (wider[:, -1] != pad_id(bundle.tokenizer)).numpy()
-    tokens = models.tokenize(pieces, bundle.tokenizer, context_length=bundle.context_length)
-    encoded = models.encode_many_texts(bundle, tokens)
-    features = torch.stack([encoded[own].mean(dim=0) for own in members])
-    return normalize(features, dim=-1), sum(bool(is_cut[own].any()) for own in members)
+    pieces, rows = index_texts(texts, by_sentence=read_as == "sentences")
+    is_cut = too_long(pieces, bundle.tokenizer, context_length=bundle.context_length).numpy()
+    return models.encode_reports(bundle, pieces, rows), sum(bool(is_cut[own].any()) for own in rows)
 
 
 def retrieval_table(

@@ -11,9 +11,10 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import models
+from cohort.image_reader import ArrayImages
 from train.distributed import World, share_of
 from train.input.batches import PairBatches, batches_from
-from train.input.pairs import ArrayImages, Pairs
+from train.input.pairs import Pairs
 from train.step import ContrastiveStep, prepare
 from train.train_config import Augmentation, TrainConfig
 

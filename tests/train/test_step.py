@@ -9,11 +9,12 @@ import torch
 from open_clip.loss import SigLipLoss
 
 import models
+from cohort.image_reader import ArrayImages
 from train.distributed import World
 from train.input.augment import draw_changes
 from train.input.batches import PairBatches, batches_from
 from train.input.order import AUGMENTATION, DROPOUT, seed_of
-from train.input.pairs import ArrayImages, Pairs
+from train.input.pairs import Pairs
 from train.step import ContrastiveStep, notes_of, prepare, training_input, validation_loss
 from train.train_config import Augmentation, TrainConfig
 

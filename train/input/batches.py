@@ -10,10 +10,9 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from models import Bundle
+from models import Bundle, pick_device
 from models.tokens import pad_id, trim_padding
 from train.distributed import World
-from train.hardware import pick_device
 from train.input.order import SAMPLING, EpochOrder, seed_of
 from train.input.pairs import Pairs
 from train.input.texts import make_text_table, unroll

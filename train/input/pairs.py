@@ -3,50 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 
 from cohort import FINDINGS, FRONTAL_VIEWS, ImageStore, align, open_images, read_cohort, read_texts
+from cohort.image_reader import ImageReader
 from cohort.report_sentences import distinct_sentences
 from train.train_config import TrainConfig
 
 LFS_POINTER = "version https://git-lfs"
 
 
-@runtime_checkable
-class ImageSource(Protocol):
-    """Anything that hands out square grey images by row, such as `cohort.ImageStore`."""
-
-    def __len__(self) -> int: ...
-
-    def read(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n h w"]:
-        """Return the images of `rows`, grey levels 0..255."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class ArrayImages:
-    """Images in memory as an `ImageSource`."""
-
-    array: UInt8[np.ndarray, "n h w"]
-
-    def __len__(self) -> int:
-        return len(self.array)
-
-    def read(self, rows: Int[np.ndarray, "m"]) -> UInt8[np.ndarray, "m h w"]:
-        """Return the images of `rows`."""
-        chosen: np.ndarray = self.array[rows]
-        return chosen
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
     """Images and their texts, ready to train on. Position i is pair i."""
 
-    images: ImageSource
+    images: ImageReader
     """where pixels are read from"""
     rows: Int[np.ndarray, "n"]
     """row of each pair's image in `images`"""

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib import import_module
-from importlib.metadata import version
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from cohort.training_record import TRAINED_ON
 from common.atomic import write_json, write_text
+from common.versions import package_versions
 from models.checkpoint import BEST, CHECKPOINTS, LATEST, checkpoint_named_by
 from train.saving.state import STATE_NAME
 from train.train_config import TrainConfig
@@ -199,7 +199,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "command": sys.argv,
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": package_versions(PACKAGES),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }

@@ -7,9 +7,10 @@ import pandas as pd
 from jaxtyping import UInt64
 
 from cohort.exposure import image_hashes
+from cohort.image_reader import ImageReader
 from cohort.training_record import TRAINED_ON, read_trained_on, write_trained_on
 from models.checkpoint import find_beside
-from train.input.pairs import ImageSource, Pairs
+from train.input.pairs import Pairs
 from train.train_config import TrainConfig
 
 AT_ONCE = 256
@@ -50,6 +51,6 @@ def write_seen(folder: Path, pairs: Pairs, config: TrainConfig, *, selected: pd.
     write_trained_on(folder / TRAINED_ON, images, hashes, unrecorded=unrecorded)
 
 
-def _hashes(images: ImageSource, rows: np.ndarray) -> UInt64[np.ndarray, "n 8"]:
+def _hashes(images: ImageReader, rows: np.ndarray) -> UInt64[np.ndarray, "n 8"]:
     parts = np.array_split(rows, max(1, -(-len(rows) // AT_ONCE)))
     return np.concatenate([image_hashes(images.read(part)) for part in parts])

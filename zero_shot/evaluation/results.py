@@ -16,6 +16,7 @@ from cohort.exposure import TrainingExposure
 from common.atomic import write_json, write_whole
 from metrics.precision_recall import adjusted_auprc_matrix, auprc_matrix
 from metrics.threshold_policy import thresholds_to_json
+from models import pick_device
 from zero_shot.auroc_table import metrics_table
 from zero_shot.embeddings import Cache
 from zero_shot.ensemble import Member, in_order, score_ensemble
@@ -23,7 +24,6 @@ from zero_shot.evaluation.decision_rule import LabelledScores
 from zero_shot.evaluation.decisions import DecisionTables, decide_scores
 from zero_shot.evaluation.seen_in_training import stamp
 from zero_shot.evaluation.spec import spec_of_run
-from zero_shot.features import pick_device
 from zero_shot.images import Images
 from zero_shot.prompts import PromptSet, load_prompts
 from zero_shot.protocols import ProtocolPlan, apply_protocol, beside_text

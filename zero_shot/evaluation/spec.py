@@ -4,12 +4,12 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
 import pandas as pd
 
 from cohort import ImageStore
+from common.versions import package_versions
 from zero_shot.auroc_table import VERSIONS
 from zero_shot.ensemble import Averaged, Member
 from zero_shot.images import Images
@@ -151,7 +151,7 @@ def build_spec(
         "provenance": {
             "checkpoints": [{"path": m.path, "name": m.name} for m in members],
             "python": platform.python_version(),
-            "versions": {package: version(package) for package in PACKAGES},
+            "versions": package_versions(PACKAGES),
         },
     }
 

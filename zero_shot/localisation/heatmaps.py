@@ -136,10 +136,9 @@ def main(config: HeatmapConfig) -> pd.DataFrame | None:
         if config.boxes_filepath is not None and config.sizes_filepath is not None:
             known = read_boxes(config.boxes_filepath), read_sizes(config.sizes_filepath)
         import models  # noqa: PLC0415  (torch, which a refusal does not need)
-        from zero_shot.features import pick_device  # noqa: PLC0415
 
         bundle = models.load(config.checkpoint)
-        bundle.model.to(pick_device(config.device))
+        bundle.model.to(models.pick_device(config.device))
         job = _HeatmapJob(config, bundle, prompts, store.resolution, known)
         if named is not None:
             draw(job, named)

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 import models
+from cohort.image_reader import ArrayImages
 from train.distributed import World
 from train.input.batches import Batch, PairBatches, batches_from
-from train.input.pairs import ArrayImages, Pairs
+from train.input.pairs import Pairs
 from train.train_config import Augmentation, TrainConfig
 
 N = 23

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from cohort import COLUMNS, FINDINGS, write_cohort
-from train.input.pairs import ArrayImages, Pairs, load_pairs
+from cohort.image_reader import ArrayImages
+from train.input.pairs import Pairs, load_pairs
 from train.train_config import TrainConfig
 
 IDS = ["i0", "i1", "i2", "i3", "i4"]

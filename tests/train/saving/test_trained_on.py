@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from cohort.exposure import image_hashes
+from cohort.image_reader import ArrayImages
 from cohort.training_record import TRAINED_ON, read_trained_on
-from train.input.pairs import ArrayImages, Pairs
+from train.input.pairs import Pairs
 from train.saving.trained_on import write_seen
 from train.train_config import TrainConfig
 
