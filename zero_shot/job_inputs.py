@@ -9,7 +9,6 @@ import pandas as pd
 import models
 from cohort import open_images, read_cohort
 from common.atomic import write_whole
-from zero_shot.features import pick_device
 from zero_shot.images import Images
 from zero_shot.select import select_images
 
@@ -30,7 +29,7 @@ def frontal_images(cxr_filepath: Path, cohort_filepath: Path, *, split: str) -> 
 def load_on(checkpoint: str, device: str) -> models.Bundle:
     """Return a checkpoint's model on a device."""
     bundle = models.load(checkpoint)
-    bundle.model.to(pick_device(device))
+    bundle.model.to(models.pick_device(device))
     return bundle
 
 
