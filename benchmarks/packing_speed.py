@@ -38,7 +38,7 @@ def draw_films(folder: Path, n_images: int, n_distinct: int) -> list[Path]:
     from PIL import Image
 
     from phantom.body import Body
-    from phantom.drawing.film import draw_film
+    from phantom.film import draw_film
 
     contents = []
     for seed in range(min(n_distinct, n_images)):

@@ -34,9 +34,6 @@ DEVICE_KINDS = (
 )
 """The support devices that can be drawn."""
 
-MIDLINE_FINDINGS = frozenset({"Cardiomegaly", "Edema", "Enlarged Cardiomediastinum"})
-"""Findings of the heart, the mediastinum or both lungs: side and zone are ignored."""
-
 View = Literal["PA", "AP", "LATERAL"]
 Side = Literal["left", "right", "both", ""]
 Zone = Literal["upper", "mid", "lower", ""]

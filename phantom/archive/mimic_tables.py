@@ -11,6 +11,7 @@ import pandas as pd
 
 from common.atomic import write_whole
 from phantom.body import FINDINGS, Box
+from phantom.findings.registry import AIRSPACE
 from phantom.patients.population import Image, Patient, Study
 from phantom.patients.scenario import Scenario
 from phantom.reports.radiology_report import Report
@@ -29,8 +30,6 @@ METADATA_COLUMNS = (
     "ViewCodeSequence_CodeMeaning",
     "PatientOrientationCodeSequence_CodeMeaning",
 )
-AIRSPACE = frozenset({"Consolidation", "Pneumonia", "Lung Opacity"})
-"""Findings that are an opacity of the lung: a film with any of them shows "Lung Opacity"."""
 
 _VIEW_MEANINGS = {"PA": "postero-anterior", "AP": "antero-posterior", "LATERAL": "lateral"}
 

@@ -17,7 +17,7 @@ from common.atomic import write_json, write_text
 from phantom.archive import mimic_tables as tables
 from phantom.archive.hospital_tables import hospital_tables
 from phantom.body import Body, Box, Exposure, Lesion, View
-from phantom.drawing.film import Film, draw_film
+from phantom.film import Film, draw_film
 from phantom.patients.population import Patient, simulate
 from phantom.patients.scenario import Scenario
 from phantom.reports.radiology_report import Report, write_report

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from phantom.body import Body, Exposure, View
 from phantom.drawing.canvas import ellipse, mirrored, moved, part_rng, points, smooth
+from phantom.drawing.deformation import Deformation
 
 Outline = Float[np.ndarray, "n 2"]
 
@@ -23,20 +24,6 @@ _HEIGHTS = (17.5, 18.5, 19.5, 21.0, 23.0, 24.0, 24.6)
 _RIB_DROPS = (0.45, 0.5, 0.6, 0.72, 0.88, 1.0, 1.0)
 _WALL_Y = (-0.02, 0.0, 0.03, 0.1, 0.2, 0.35, 0.55, 0.8, 1.0, 1.3)
 _WALL_X = (0.2, 0.32, 0.44, 0.6, 0.73, 0.85, 0.935, 0.985, 1.0, 0.985)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deformation:
-    """What the lesions change of the anatomy itself."""
-
-    heart: float = 0.0
-    """Added to the cardiothoracic ratio."""
-    mediastinum: float = 0.0
-    """Added width of the upper mediastinum, chest units on each side."""
-    lift_left: float = 0.0
-    """Rise of the left dome, chest units."""
-    lift_right: float = 0.0
-    """Rise of the right dome, chest units."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,9 @@ from phantom.drawing.anatomy import (
     mediastinum_outline,
 )
 from phantom.drawing.canvas import Canvas, Patch, mirrored, mottle, moved, part_rng, points, smooth, soften
+from phantom.drawing.deformation import RibBreak, RibKey
 from phantom.drawing.scene import Scene
-from phantom.drawing.skeleton import RibBreak, RibKey, arm_line, draw_bones, shoulder_joint
+from phantom.drawing.skeleton import arm_line, draw_bones, shoulder_joint
 from phantom.drawing.vessels import draw_vessels
 
 _SIDES = (-1.0, 1.0)
@@ -36,6 +37,7 @@ def frontal_scene(chest: Chest, canvas: Canvas, *, breaks: Mapping[RibKey, RibBr
         bone=draw_bones(chest, canvas, breaks=breaks),
         vessels=draw_vessels(chest, canvas, engorged=engorged),
         extra=canvas.blank(),
+        breaks=breaks,
     )
     _hila(scene)
     _airways(scene)

@@ -1,5 +1,6 @@
 """The maps that anatomy and lesions paint into, and the attenuation they add up to."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import cv2
@@ -9,6 +10,7 @@ from jaxtyping import Float32
 from phantom.body import Box, Lesion
 from phantom.drawing.anatomy import Chest, heart_outline
 from phantom.drawing.canvas import Canvas, Patch, part_rng
+from phantom.drawing.deformation import RibBreak, RibKey
 
 SOFT_PER_CM = 0.19
 """Linear attenuation of soft tissue at the beam's mean energy (about 65 keV), per centimetre."""
@@ -34,6 +36,8 @@ class Scene:
     vessels: Float32[np.ndarray, "h w"]
     extra: Float32[np.ndarray, "h w"]
     """What lesions, devices and skin add (or, below zero, take away)."""
+    breaks: Mapping[RibKey, RibBreak] = field(default_factory=dict)
+    """Broken ribs."""
     boxes: dict[str, Box] = field(default_factory=dict)
 
     def opacify(self, patch: Patch, share: float) -> None:

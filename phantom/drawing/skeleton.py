@@ -1,7 +1,6 @@
 """Bones of a frontal film: ribs, spine, clavicles, shoulder blades, upper arms."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -9,6 +8,7 @@ from jaxtyping import Float, Float32, UInt8
 
 from phantom.drawing.anatomy import Chest, Outline
 from phantom.drawing.canvas import Canvas, ellipse, mirrored, part_rng, points, ribbon, smooth
+from phantom.drawing.deformation import RibBreak, RibKey
 
 BONE_FULL_SCALE = 4.0
 """What 255 of a bone layer stands for: chest units of soft tissue that attenuate as much."""
@@ -20,22 +20,6 @@ _HEAD = 0.09
 
 _TURN = 1.55
 """Angle at which ribs turn from the back to the front, radians."""
-
-
-@dataclass(frozen=True, slots=True)
-class RibBreak:
-    """A fracture: where along the rib, and how far the ends have moved."""
-
-    angle: float
-    """Angle around the chest from the spine (0) to the breastbone (pi), radians."""
-    step: float
-    """Offset of the far end, chest units."""
-    gap: float
-    """Half the angle that is missing between the ends, radians."""
-
-
-RibKey = tuple[float, int]
-"""Side (+1 is the patient's left) and number of a rib, 1 to 12."""
 
 
 def rib_points(

@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from common.atomic import write_json
 from phantom.archive.physionet_layout import Draw
-from phantom.drawing.film import draw_film
+from phantom.film import draw_film
 from phantom.miniatures.cast import Cast
 from phantom.miniatures.write_chexpert import write_chexpert, write_chexpert_plus, write_chexpert_test
 from phantom.miniatures.write_mimic import write_mimic_dicom

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from phantom.body import FINDINGS
+from phantom.findings.registry import PHANTOM_FINDINGS, PREVALENCE
 from phantom.patients.people import INSURANCES, RACES, Person, conditions
 
 REFERENCE_AGE_YEARS = 60.0
@@ -15,36 +16,11 @@ REFERENCE_AGE_YEARS = 60.0
 ABNORMALITIES = tuple(finding for finding in FINDINGS if finding not in {"No Finding", "Support Devices"})
 """What a radiologist can miss: everything but tubes and lines, and normality itself."""
 
-PREVALENCE: Mapping[str, float] = MappingProxyType(
-    {
-        "Atelectasis": 0.17,
-        "Cardiomegaly": 0.19,
-        "Consolidation": 0.10,
-        "Edema": 0.13,
-        "Enlarged Cardiomediastinum": 0.09,
-        "Fracture": 0.09,
-        "Lung Lesion": 0.10,
-        "Lung Opacity": 0.09,
-        "Pleural Effusion": 0.19,
-        "Pleural Other": 0.09,
-        "Pneumonia": 0.11,
-        "Pneumothorax": 0.09,
-        "Support Devices": 0.25,
-    }
-)
-"""Share of studies that show a finding. Rare findings of real archives are commoner here, so that 1,200 patients do."""
-
 _AGE_SLOPES: Mapping[str, float] = MappingProxyType(
     {
-        "Atelectasis": 0.10,
-        "Cardiomegaly": 0.25,
-        "Edema": 0.20,
-        "Enlarged Cardiomediastinum": 0.15,
-        "Fracture": 0.10,
-        "Lung Lesion": 0.15,
-        "Pleural Effusion": 0.20,
-        "Pleural Other": 0.15,
-        "Support Devices": 0.10,
+        name: PHANTOM_FINDINGS[name].prevalence_age_slope
+        for name in PREVALENCE
+        if PHANTOM_FINDINGS[name].prevalence_age_slope
     }
 )
 _RACE_SHARES: Mapping[str, float] = MappingProxyType(

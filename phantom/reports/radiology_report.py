@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from phantom.body import FINDINGS
+from phantom.findings.devices import DEVICES
+from phantom.findings.registry import PHANTOM_FINDINGS
 from phantom.patients.population import Patient, Study
 from phantom.patients.scenario import Scenario
 from phantom.reports.phrases import NEGATIVE, POSITIVE, UNCERTAIN
@@ -16,31 +18,16 @@ WIDTH = 79
 """Longest line, its leading blank included."""
 
 _TITLE = " " * 33 + "FINAL REPORT"
-_COMPLAINTS: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "Pneumonia": (("fever and cough", "pneumonia"), ("productive cough", "infiltrate"), ("leukocytosis", "pneumonia")),
-    "Edema": (("dyspnea", "volume overload"), ("CHF exacerbation", "pulmonary edema"), ("hypoxia", "acute process")),
-    "Fracture": (("fall", "fracture"), ("motor vehicle collision", "acute injury"), ("chest wall pain", "fracture")),
-    "Pneumothorax": (("acute chest pain", "pneumothorax"), ("pleuritic chest pain", "acute process")),
-    "Lung Lesion": (("weight loss", "mass"), ("smoking history and cough", "nodule"), ("hemoptysis", "mass")),
-    "": (
-        ("chest pain", "acute process"),
-        ("shortness of breath", "acute cardiopulmonary process"),
-        ("cough", "pneumonia"),
-        ("syncope", "acute process"),
-        ("planned surgery", "cardiopulmonary disease"),
-        ("altered mental status", "infection"),
-        ("tachycardia", "acute process"),
-    ),
-}
-_BEDSIDE: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "endotracheal tube": (("respiratory failure", "interval change"), ("intubation", "tube position")),
-    "nasogastric tube": (("feeding tube placement", "tube position"),),
-    "central line": (("central line placement", "line position, pneumothorax"), ("sepsis", "pneumonia")),
-    "picc line": (("new PICC", "line position"),),
-    "chest tube": (("chest tube", "interval change, pneumothorax"),),
-    "pacemaker": (("pacemaker placement", "lead position"),),
-    "sternal wires": (("recent cardiac surgery", "interval change"),),
-}
+_COMMON_COMPLAINTS = (
+    ("chest pain", "acute process"),
+    ("shortness of breath", "acute cardiopulmonary process"),
+    ("cough", "pneumonia"),
+    ("syncope", "acute process"),
+    ("planned surgery", "cardiopulmonary disease"),
+    ("altered mental status", "infection"),
+    ("tachycardia", "acute process"),
+)
+"""Reasons for a film, with the question asked; findings and devices add their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,10 +153,10 @@ def _indication(reading: Reading, rng: np.random.Generator) -> str:
     child = person.age_years < 18
     noun = {"F": "girl" if child else "woman", "M": "boy" if child else "man"}[person.sex]
     who = f"___ year old {noun}" if rng.random() < 0.6 else f"___{person.sex}"
-    options = list(_COMPLAINTS[""])
+    options = list(_COMMON_COMPLAINTS)
     if not child:
-        options += [pair for finding in reading.seen for pair in _COMPLAINTS.get(finding, ())]
-        options += [pair for device in reading.devices for pair in _BEDSIDE[device.kind]]
+        options += [pair for finding in reading.seen for pair in PHANTOM_FINDINGS[finding].complaints]
+        options += [pair for device in reading.devices for pair in DEVICES[device.kind].complaints]
     complaint, question = options[rng.integers(len(options))]
     return f"{who} with {complaint} // {'eval for' if rng.random() < 0.5 else 'assess'} {question}"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from phantom.drawing.film import Film
+from phantom.film import Film
 from phantom.miniatures.cast import Cast
 from phantom.miniatures.writers import write_miniature
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from phantom.drawing.film import Film
+from phantom.film import Film
 from phantom.miniatures.writers import MINIATURES, write_miniature
 from preprocess.archives import READERS, read_archive
 from preprocess.preprocess_config import PreprocessConfig

@@ -17,7 +17,7 @@ from PIL import Image
 from pydicom import dcmread
 
 import make_phantom
-from phantom.drawing.film import Film
+from phantom.film import Film
 from phantom.miniatures.writers import MINIATURES, write_miniature
 from phantom.phantom_config import MiniatureConfig
 from preprocess.preprocess_config import PreprocessConfig

@@ -6,15 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from phantom.body import MIDLINE_FINDINGS
-from phantom.drawing.anatomy import Chest, Deformation, chest_of, heart_outline
+from phantom.drawing.anatomy import Chest, chest_of, heart_outline
 from phantom.drawing.canvas import Canvas
-from phantom.drawing.film import DEVICE_KINDS, FINDINGS, Body, Exposure, Film, Lesion, draw_film
-from phantom.drawing.findings import deformation_by
+from phantom.drawing.deformation import Deformation
 from phantom.drawing.frontal import frontal_scene
+from phantom.film import DEVICE_KINDS, FINDINGS, Body, Exposure, Film, Lesion, deformation_by, draw_film
+from phantom.findings.registry import PHANTOM_FINDINGS
 
 POSITIVE = [finding for finding in FINDINGS if finding != "No Finding"]
-ONE_SIDED = [finding for finding in POSITIVE if finding not in MIDLINE_FINDINGS | {"Support Devices"}]
+ONE_SIDED = [finding for finding in POSITIVE if PHANTOM_FINDINGS[finding].places is not None]
 ADULT = Body(age_years=50.0, sex="M", cardiothoracic_ratio=0.47, seed=11)
 
 

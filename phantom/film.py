@@ -9,13 +9,13 @@ from jaxtyping import UInt8
 from phantom.body import DEVICE_KINDS, FINDINGS, VIEWS, Body, Box, Exposure, Lesion, View
 from phantom.drawing.anatomy import Chest, chest_of
 from phantom.drawing.canvas import Canvas
+from phantom.drawing.deformation import Deformation, combined
 from phantom.drawing.film_exposure import burn_in, develop
-from phantom.drawing.findings import breaks_by, deformation_by, engorgement_by, paint
 from phantom.drawing.frontal import frontal_scene
 from phantom.drawing.lateral import lateral_scene
-from phantom.drawing.lateral_findings import paint_lateral
 from phantom.drawing.mishaps import add_mishaps
 from phantom.drawing.scene import Scene
+from phantom.findings.registry import PHANTOM_FINDINGS
 
 __all__ = ["DEVICE_KINDS", "FINDINGS", "VIEWS", "Body", "Exposure", "Film", "Lesion", "View", "draw_film"]
 
@@ -71,9 +71,10 @@ def draw_film(
         raise ValueError(f"image_size must be at least {_SMALLEST} pixels, found {image_size}")
     exposure = exposure or Exposure()
     set_up, chance, quanta, writing = rng.spawn(4)
-    chest = chest_of(body, view=view, exposure=exposure, deformation=deformation_by(lesions, body))
+    deformation = deformation_by(lesions, body)
+    chest = chest_of(body, view=view, exposure=exposure, deformation=deformation)
     canvas = _canvas(chest, view=view, exposure=exposure, image_size=image_size, rng=set_up)
-    scene = _scene(body, lesions, chest=chest, canvas=canvas, view=view)
+    scene = _scene(lesions, deformation, chest=chest, canvas=canvas, view=view)
     add_mishaps(scene, view=view, rng=chance)
     image = develop(
         scene.attenuation(),
@@ -87,15 +88,22 @@ def draw_film(
     return Film(image=image, boxes={} if view == "LATERAL" else scene.boxes)
 
 
-def _scene(body: Body, lesions: Sequence[Lesion], *, chest: Chest, canvas: Canvas, view: View) -> Scene:
-    engorged = engorgement_by(lesions)
+def deformation_by(lesions: Sequence[Lesion], body: Body) -> Deformation:
+    """Return how the lesions together change the anatomy of `body`."""
+    return combined(PHANTOM_FINDINGS[lesion.finding].deform(lesion, body.seed) for lesion in lesions)
+
+
+def _scene(lesions: Sequence[Lesion], deformation: Deformation, *, chest: Chest, canvas: Canvas, view: View) -> Scene:
+    """Return the chest of one patient with all lesions painted in."""
     if view == "LATERAL":
-        scene = lateral_scene(chest, canvas, engorged=engorged)
-        paint_lateral(scene, lesions)
+        scene = lateral_scene(chest, canvas, engorged=deformation.engorgement)
+        for lesion in lesions:
+            PHANTOM_FINDINGS[lesion.finding].draw_lateral(scene, lesion)
         return scene
-    breaks = breaks_by(lesions, body)
-    scene = frontal_scene(chest, canvas, breaks=breaks, engorged=engorged)
-    paint(scene, lesions, breaks=breaks)
+
+    scene = frontal_scene(chest, canvas, breaks=deformation.breaks, engorged=deformation.engorgement)
+    for lesion in sorted(lesions, key=lambda one: PHANTOM_FINDINGS[one.finding].drawn_last):
+        PHANTOM_FINDINGS[lesion.finding].draw_frontal(scene, lesion)
     return scene
 
 

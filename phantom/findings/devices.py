@@ -1,46 +1,39 @@
-"""Support devices on a frontal film: tubes, lines, leads and wires."""
+"""Tubes, lines and implants: how each is drawn from the front and from the side, and what brings it to radiology."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from phantom.body import DEVICE_KINDS, Lesion
 from phantom.drawing.anatomy import Chest, Outline
-from phantom.drawing.canvas import Canvas, mirrored, moved, points, ribbon, smooth
+from phantom.drawing.canvas import Canvas, ellipse, mirrored, moved, points, ribbon, smooth
 from phantom.drawing.frontal import trachea_line
-from phantom.drawing.scene import LEFT, RIGHT, Scene, lesion_rng
+from phantom.drawing.lateral import depth_factor, lateral_trachea
 from phantom.drawing.skeleton import clavicle_line
 
 Layer = UInt8[np.ndarray, "h w"]
-_DEVICE_FULL_SCALE = 6.5
-"""What 255 of the device layer stands for at full visibility, chest units of soft tissue."""
-_MARGIN = 0.5
+FrontalDrawer = Callable[[Chest, Canvas, Layer, float, np.random.Generator], Outline]
+LateralDrawer = Callable[[Chest, Canvas, Layer], None]
+
+_LATERAL_WIDTH = 0.3
 
 
-def kind_of(lesion: Lesion, seed: int) -> str:
-    """Return the kind of a device, chosen by the patient where the lesion leaves it open."""
-    return lesion.kind or str(lesion_rng(seed, lesion, "kind").choice(DEVICE_KINDS))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One kind of support device."""
 
-
-def draw_device(scene: Scene, lesion: Lesion) -> None:
-    """Draw one device; severity is how well it shows."""
-    chest = scene.chest
-    rng = lesion_rng(chest.seed, lesion)
-    sign = _side(lesion, rng)
-    layer = scene.canvas.layer()
-    course = _DRAWERS[kind_of(lesion, chest.seed)](chest, scene.canvas, layer, sign, rng)
-    soft = cv2.GaussianBlur(layer, (0, 0), 0.5).astype(np.float32)
-    weight = (0.45 + 0.65 * lesion.severity) * _DEVICE_FULL_SCALE / 255
-    cv2.scaleAdd(soft, weight, scene.extra, dst=scene.extra)
-    scene.mark(lesion.finding, scene.canvas.box(course, margin=_MARGIN))
-
-
-def _side(lesion: Lesion, rng: np.random.Generator) -> float:
-    drawn = LEFT if rng.random() < 0.5 else RIGHT
-    return {"left": LEFT, "right": RIGHT}.get(lesion.side, drawn)
+    draw_frontal: FrontalDrawer
+    """Draws into a layer on the given side and returns its course"""
+    draw_lateral: LateralDrawer
+    """Draws into a layer of a lateral film"""
+    right_share: float | None = None
+    """Share of patients who have it on the right; None for a device in the midline, or beside what it drains"""
+    tag: str
+    """Its condition in the column `when` of the phrases"""
+    complaints: tuple[tuple[str, str], ...]
+    """Reasons for the film, each with the question asked"""
 
 
 def _tube(canvas: Canvas, layer: Layer, line: Outline, *, bore: float, value: float) -> None:
@@ -158,15 +151,105 @@ def _sternal_wires(chest: Chest, canvas: Canvas, layer: Layer, _: float, rng: np
     return np.vstack(loops)
 
 
-_Drawer = Callable[[Chest, Canvas, Layer, float, np.random.Generator], Outline]
-_DRAWERS: Mapping[str, _Drawer] = MappingProxyType(
+def _side_line(course: Callable[[Chest], Outline]) -> LateralDrawer:
+    """Return what draws a line along `course` on a lateral film."""
+
+    def draw(chest: Chest, canvas: Canvas, layer: Layer) -> None:
+        canvas.stroke(layer, [smooth(course(chest))], width=_LATERAL_WIDTH, value=0.5)
+
+    return draw
+
+
+def _endotracheal_course(chest: Chest) -> Outline:
+    windpipe = lateral_trachea(chest)
+    return windpipe[: int(0.8 * len(windpipe)) : 4]
+
+
+def _nasogastric_course(chest: Chest) -> Outline:
+    h = chest.full_height
+    return points((-1.0, -9.0), (1.6, 0.2 * h), (2.2, 0.6 * h), (0.5, h), (-3.0, h + 4.0))
+
+
+def _central_course(chest: Chest) -> Outline:
+    h = chest.full_height
+    return points((-3.0, -8.0), (-3.2, 0.1 * h), (-3.0, 0.3 * h), (-3.0, 0.48 * h))
+
+
+def _picc_course(chest: Chest) -> Outline:
+    h = chest.full_height
+    return points((3.0, -2.0), (-2.0, 0.06 * h), (-3.0, 0.3 * h), (-3.0, 0.46 * h))
+
+
+def _chest_tube_course(chest: Chest) -> Outline:
+    h = chest.full_height
+    return points((2.0, 0.8 * h), (3.0, 0.6 * h), (5.0, 0.3 * h), (4.0, 0.12 * h))
+
+
+def _lead_course(chest: Chest) -> Outline:
+    h = chest.full_height
+    return points((-8.8, 0.14 * h), (-4.0, 0.1 * h), (-3.0, 0.4 * h), (-3.0, 0.7 * h), (-6.0, 0.9 * h))
+
+
+def _lateral_pacemaker(chest: Chest, canvas: Canvas, layer: Layer) -> None:
+    """The can is seen on edge, below the skin of the front."""
+    canvas.fill(layer, ellipse((-8.8, 0.2 * chest.full_height), (0.9, 2.1)), 0.8)
+    _side_line(_lead_course)(chest, canvas, layer)
+
+
+def _lateral_wires(chest: Chest, canvas: Canvas, layer: Layer) -> None:
+    """The loops follow the breastbone, which runs forwards as it goes down."""
+    front, h = -10.2 * depth_factor(chest), chest.full_height
+    loops = [ellipse((front * (0.86 + 0.03 * i), (0.2 + 0.1 * i) * h), (0.5, 0.4)) for i in range(5)]
+    canvas.stroke(layer, loops, width=0.14, value=0.7, closed=True)
+
+
+DEVICES: Mapping[str, Device] = MappingProxyType(
     {
-        "endotracheal tube": _endotracheal,
-        "nasogastric tube": _nasogastric,
-        "central line": _central,
-        "picc line": _picc,
-        "chest tube": _chest_tube,
-        "pacemaker": _pacemaker,
-        "sternal wires": _sternal_wires,
+        "endotracheal tube": Device(
+            draw_frontal=_endotracheal,
+            draw_lateral=_side_line(_endotracheal_course),
+            tag="endotracheal",
+            complaints=(("respiratory failure", "interval change"), ("intubation", "tube position")),
+        ),
+        "nasogastric tube": Device(
+            draw_frontal=_nasogastric,
+            draw_lateral=_side_line(_nasogastric_course),
+            tag="nasogastric",
+            complaints=(("feeding tube placement", "tube position"),),
+        ),
+        "central line": Device(
+            draw_frontal=_central,
+            draw_lateral=_side_line(_central_course),
+            right_share=0.75,
+            tag="central",
+            complaints=(("central line placement", "line position, pneumothorax"), ("sepsis", "pneumonia")),
+        ),
+        "picc line": Device(
+            draw_frontal=_picc,
+            draw_lateral=_side_line(_picc_course),
+            right_share=0.65,
+            tag="picc",
+            complaints=(("new PICC", "line position"),),
+        ),
+        "chest tube": Device(
+            draw_frontal=_chest_tube,
+            draw_lateral=_side_line(_chest_tube_course),
+            tag="chest-tube",
+            complaints=(("chest tube", "interval change, pneumothorax"),),
+        ),
+        "pacemaker": Device(
+            draw_frontal=_pacemaker,
+            draw_lateral=_lateral_pacemaker,
+            right_share=0.1,
+            tag="pacemaker",
+            complaints=(("pacemaker placement", "lead position"),),
+        ),
+        "sternal wires": Device(
+            draw_frontal=_sternal_wires,
+            draw_lateral=_lateral_wires,
+            tag="wires",
+            complaints=(("recent cardiac surgery", "interval change"),),
+        ),
     }
 )
+"""Kind -> device, in the order of `phantom.body.DEVICE_KINDS`"""
