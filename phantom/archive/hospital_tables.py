@@ -45,7 +45,7 @@ RACE_STRINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "NHPI": ("NATIVE HAWAIIAN OR OTHER PACIFIC ISLANDER",),
     }
 )
-"""Group -> the raw strings of MIMIC-IV 2 and 3, the commonest first."""
+"""Group -> the raw strings of MIMIC-IV 2 and 3, the commonest first"""
 
 UNKNOWN_RACE_STRINGS = ("UNKNOWN", "UNABLE TO OBTAIN", "PATIENT DECLINED TO ANSWER")
 
@@ -99,9 +99,9 @@ class HospitalTables:
     """The two tables of `mimiciv/*/hosp` that chest X-ray work reads."""
 
     patients: pd.DataFrame
-    """subject_id, gender, anchor_age, anchor_year, anchor_year_group, dod."""
+    """subject_id, gender, anchor_age, anchor_year, anchor_year_group, dod"""
     admissions: pd.DataFrame
-    """ADMISSION_COLUMNS."""
+    """ADMISSION_COLUMNS"""
 
 
 def hospital_tables(patients: Sequence[Patient], *, scenario: Scenario, seed: int) -> HospitalTables:
@@ -115,12 +115,14 @@ def hospital_tables(patients: Sequence[Patient], *, scenario: Scenario, seed: in
     rng = np.random.default_rng([seed, 2])
     # Twelve ids are more than a patient's stays; unused ones are simply not given out.
     hadm_ids = (20_000_000 + rng.choice(10_000_000, len(patients) * 12, replace=False)).reshape(len(patients), 12)
+
     people: list[dict[str, object]] = []
     admissions: list[dict[str, object]] = []
     for i, patient in enumerate(patients):
         rng = np.random.default_rng([seed, 3, i])
         if rng.random() < scenario.share_not_in_hospital_tables:
             continue
+
         stays = [] if rng.random() < scenario.share_without_admission else _stays(patient, rng)
         rows = [_admission(patient, stay, scenario, rng) for stay in stays]
         rows = _with_races(rows, patient.person.race, scenario, rng)
@@ -128,6 +130,7 @@ def hospital_tables(patients: Sequence[Patient], *, scenario: Scenario, seed: in
         rows.sort(key=lambda row: row.admittime)
         admissions += [asdict(replace(row, hadm_id=int(hadm_ids[i, k]))) for k, row in enumerate(rows)]
         people.append(_patient_row(patient, death, rng))
+
     return HospitalTables(
         patients=pd.DataFrame(people, columns=["subject_id", "gender", *_ANCHORS, "dod"]),
         admissions=_as_written(pd.DataFrame(admissions, columns=list(ADMISSION_COLUMNS))),
@@ -180,7 +183,9 @@ def _admission(
     origins = ("EMERGENCY ROOM",) if emergency else ("PHYSICIAN REFERRAL", "TRANSFER FROM HOSPITAL")
     targets = ("HOME", "HOME HEALTH CARE", "SKILLED NURSING FACILITY", "REHAB")
     child = patient.anchor_age < 18
+
     return Admission(
+        # The number and the race are filled in once all stays are known.
         subject_id=patient.subject_id,
         hadm_id=0,
         admittime=start,

@@ -23,7 +23,7 @@ from phantom.patients.scenario import Scenario
 from phantom.reports.radiology_report import Report, write_report
 
 VERSION = 1
-"""Goes up whenever the same parameters give other files."""
+"""Goes up whenever the same parameters give other files"""
 
 IMAGES = "mimic-cxr-jpg/2.1.0"
 REPORTS = "mimic-cxr/2.1.0"
@@ -34,7 +34,7 @@ _JPEG_QUALITY = 95
 _CHUNK = 8
 
 Draw = Callable[..., Film]
-"""`draw_film`, or a stand-in with its signature that can be pickled by name."""
+"""`draw_film`, or a stand-in with its signature that can be pickled by name"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +42,15 @@ class Archive:
     """What was written."""
 
     root: Path
-    """Folder of the archive."""
+    """Folder of the archive"""
     n_patients: int
-    """Patients."""
+    """Patients"""
     n_studies: int
-    """Studies, one report each."""
+    """Studies, one report each"""
     n_images: int
-    """Films."""
+    """Films"""
     reused: bool
-    """Whether the same archive was there already, so that nothing was written."""
+    """Whether the same archive was there already, so that nothing was written"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +104,7 @@ def write_archive(
         raise ValueError(f"image_size is the longest side in pixels: wanted 32 to 4096, found {image_size}")
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be 1 or more, or left out for one per CPU core; found {workers}")
+
     root = Path(out_dir)
     parameters = _parameters(scenario, n_patients, seed, image_size)
     patients = simulate(scenario, n_patients=n_patients, seed=seed)
@@ -119,9 +120,12 @@ def write_archive(
 
     write_json(root / _SCENARIO_FILE, {"complete": False, **parameters})
     _write_records(root, patients, scenario=scenario, seed=seed)
+
+    # Only drawing takes time, so only it is spread over processes.
     jobs = _jobs(root, patients, scenario=scenario, seed=seed, image_size=image_size, draw=draw)
     drawn = list(tqdm(_draw_all(jobs, workers or os.cpu_count() or 1), total=len(jobs), desc="drawing", unit="film"))
     _write_image_tables(root, patients, drawn, scenario=scenario, seed=seed)
+
     counts = {"n_studies": archive.n_studies, "n_images": archive.n_images}
     write_json(root / _SCENARIO_FILE, {"complete": True, **parameters, **counts})
     return archive
@@ -147,6 +151,7 @@ def _is_complete(root: Path, parameters: dict[str, Any]) -> bool:
         raise ValueError(f"out_dir must be a folder, but {root} is a file")
     if not root.is_dir() or not any(root.iterdir()):
         return False
+
     path = root / _SCENARIO_FILE
     if not path.is_file():
         raise ValueError(f"{root} is not empty and holds no phantom (no {_SCENARIO_FILE}): choose another out_dir")
@@ -154,6 +159,7 @@ def _is_complete(root: Path, parameters: dict[str, Any]) -> bool:
         found = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is no JSON ({error}): remove {root} or choose another out_dir") from error
+
     for name, wanted in json.loads(json.dumps(parameters)).items():
         if found.get(name) != wanted:
             both = f" {found.get(name)!r}, not {wanted!r}" if name != "scenario" else " another one"
@@ -167,14 +173,17 @@ def _write_records(root: Path, patients: Sequence[Patient], *, scenario: Scenari
     tables.write_report_files(root / REPORTS, patients, written)
     tables.write_csv_gz(root / REPORTS / "cxr-record-list.csv.gz", tables.records(patients))
     tables.write_csv_gz(root / REPORTS / "cxr-study-list.csv.gz", tables.studies(patients))
+
     prefix = root / IMAGES / "mimic-cxr-2.0.0"
     chexpert = tables.report_labels(patients, [report.chexpert for report in written])
     negbio = tables.report_labels(patients, [report.negbio for report in written])
     tables.write_csv_gz(prefix.with_name(f"{prefix.name}-chexpert.csv.gz"), chexpert)
     tables.write_csv_gz(prefix.with_name(f"{prefix.name}-negbio.csv.gz"), negbio)
     tables.write_csv_gz(prefix.with_name(f"{prefix.name}-split.csv.gz"), tables.splits(patients))
+
     names = [tables.image_path(patient, study, image) for patient, study, image in tables.every_image(patients)]
     write_text(root / IMAGES / "IMAGE_FILENAMES", "\n".join(names) + "\n")
+
     hospital = hospital_tables(patients, scenario=scenario, seed=seed)
     tables.write_csv_gz(root / HOSPITAL / "patients.csv.gz", hospital.patients)
     tables.write_csv_gz(root / HOSPITAL / "admissions.csv.gz", hospital.admissions)

@@ -13,13 +13,13 @@ from phantom.drawing.canvas import Canvas, Patch, part_rng
 from phantom.drawing.deformation import RibBreak, RibKey
 
 SOFT_PER_CM = 0.19
-"""Linear attenuation of soft tissue at the beam's mean energy (about 65 keV), per centimetre."""
+"""Linear attenuation of soft tissue at the beam's mean energy (about 65 keV), per centimetre"""
 
 HARDENING = 0.04
-"""Thick parts attenuate less for each centimetre, as the soft photons are gone: p becomes p / (1 + HARDENING p)."""
+"""Thick parts attenuate less for each centimetre, as the soft photons are gone: p becomes p / (1 + HARDENING p)"""
 
 AIR_SHARE = 0.76
-"""Part of the lung's volume that is air: the lung attenuates as the remaining quarter."""
+"""Part of the lung's volume that is air: the lung attenuates as the remaining quarter"""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,15 +29,15 @@ class Scene:
     canvas: Canvas
     chest: Chest
     body: Float32[np.ndarray, "h w"]
-    """Whole body with the lungs counted as solid."""
+    """Whole body with the lungs counted as solid"""
     lung: Float32[np.ndarray, "h w"]
-    """Aerated lung along the ray."""
+    """Aerated lung along the ray"""
     bone: Float32[np.ndarray, "h w"]
     vessels: Float32[np.ndarray, "h w"]
     extra: Float32[np.ndarray, "h w"]
-    """What lesions, devices and skin add (or, below zero, take away)."""
+    """What lesions, devices and skin add (or, below zero, take away)"""
     breaks: Mapping[RibKey, RibBreak] = field(default_factory=dict)
-    """Broken ribs."""
+    """Broken ribs"""
     boxes: dict[str, Box] = field(default_factory=dict)
 
     def opacify(self, patch: Patch, share: float) -> None:
@@ -67,7 +67,7 @@ class Scene:
 RIGHT, LEFT = -1.0, 1.0
 
 ZONE_HEIGHTS = {"upper": (0.16, 0.34), "mid": (0.42, 0.6), "lower": (0.68, 0.86)}
-"""Reach of the lung's zones, as fractions of the way from the apex to the dome."""
+"""Reach of the lung's zones, as fractions of the way from the apex to the dome"""
 
 
 def lesion_rng(seed: int, lesion: Lesion, part: str = "") -> np.random.Generator:

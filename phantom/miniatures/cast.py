@@ -20,16 +20,16 @@ class Shot:
     """One film with everything around it."""
 
     number: int
-    """From 1, over the whole archive."""
+    """From 1, over the whole archive"""
     patient: Patient
     patient_number: int
-    """From 1."""
+    """From 1"""
     study: Study
     study_number: int
-    """From 1, within the patient."""
+    """From 1, within the patient"""
     image: Image
     image_number: int
-    """From 1, within the study."""
+    """From 1, within the study"""
 
     @property
     def age_years(self) -> int:
@@ -50,9 +50,9 @@ class Cast:
     scenario: Scenario
     seed: int
     image_size: int
-    """Longest side of the films, pixels."""
+    """Longest side of the films, pixels"""
     draw: Draw
-    """`phantom.draw_film`, or a stand-in with its signature."""
+    """`phantom.draw_film`, or a stand-in with its signature"""
 
     def shots(self, *, keep: Callable[[Image], bool] = lambda _: True) -> Iterator[Shot]:
         """Yield the films that `keep` accepts, by patient, study and time, numbered among themselves."""

@@ -29,7 +29,7 @@ FINDINGS = (
     "Fracture",
     "Support Devices",
 )
-"""The archive's own order."""
+"""The archive's own order"""
 
 COLUMNS = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *FINDINGS)
 DEMO_COLUMNS = ("PATIENT", "GENDER", "AGE_AT_CXR", "PRIMARY_RACE", "ETHNICITY")
@@ -58,7 +58,7 @@ RACES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "NHPI": ("Native Hawaiian or Other Pacific Islander", "Pacific Islander, non-Hispanic"),
     }
 )
-"""The simulated person's group -> words of PRIMARY_RACE."""
+"""The simulated person's group -> words of PRIMARY_RACE"""
 
 UNKNOWN_RACES = ("Unknown", "Race and Ethnicity Unknown", "Patient Refused", "")
 _ETHNICITIES = ("Non-Hispanic/Non-Latino", "Not Hispanic", "Hispanic/Latino", "Hispanic", "Unknown", "Patient Refused")
@@ -76,6 +76,7 @@ def write_chexpert(root: Path, cast: Cast) -> None:
     shots = list(cast.shots())
     rows = {name: [_row(shot, cast, labeller=name) for shot in shots] for name in ("chexpert", "negbio")}
     valid = [shot.patient_number == 1 for shot in shots]
+
     for name, labeller, wanted in (
         ("train.csv", "chexpert", False),
         ("valid.csv", "chexpert", True),
@@ -83,8 +84,11 @@ def write_chexpert(root: Path, cast: Cast) -> None:
     ):
         chosen = [row for row, is_valid in zip(rows[labeller], valid, strict=True) if is_valid == wanted]
         write_csv(folder / name, pd.DataFrame(chosen, columns=list(COLUMNS)))
+
     for shot in shots:
         write_jpeg(folder / f"{_stem(shot)}.jpg", cast.picture(shot))
+
+    # The spreadsheet has one row per patient.
     first_shots = [shot for shot in shots if shot.study_number == shot.image_number == 1]
     write_xlsx(root / "CHEXPERT DEMO.xlsx", [DEMO_COLUMNS, *(_demographics(shot, cast) for shot in first_shots)])
 
@@ -98,6 +102,7 @@ def write_chexpert_plus(root: Path, cast: Cast) -> None:
         _, gender, _, race, ethnicity = _demographics(shot, cast)
         frontal, position = _view(shot)
         written = _sections(text)
+
         rows.append(
             {
                 "path_to_image": f"{_stem(shot)}.jpg",
@@ -119,7 +124,10 @@ def write_chexpert_plus(root: Path, cast: Cast) -> None:
                 "split": _split(shot),
             }
         )
+
+        # The images were published as PNG, the table still names .jpg.
         write_png(root / "PNG" / f"{_stem(shot)}.png", cast.picture(shot))
+
     write_csv(root / "df_chexpert_plus_240401.csv", pd.DataFrame(rows))
     for name in ("report", "findings", "impression"):
         lines = [json.dumps(_json_labels(shot, cast)) for shot in shots]

@@ -23,10 +23,12 @@ def write_mimic_dicom(root: Path, cast: Cast) -> None:
         }
         inverted = shot.number % 4 == 0
         write_dicom(root / REPORTS / place, cast.picture(shot), uid=shot.number, inverted=inverted, fields=fields)
+
     first_shots = [shot for shot in shots if shot.image_number == 1]
     tables.write_report_files(root / REPORTS, patients, [cast.report(shot) for shot in first_shots])
     tables.write_csv_gz(root / REPORTS / "cxr-record-list.csv.gz", tables.records(patients))
     tables.write_csv_gz(root / REPORTS / "cxr-study-list.csv.gz", tables.studies(patients))
+
     hospital = hospital_tables(patients, scenario=cast.scenario, seed=cast.seed)
     tables.write_csv_gz(root / HOSPITAL / "patients.csv.gz", hospital.patients)
     tables.write_csv_gz(root / HOSPITAL / "admissions.csv.gz", hospital.admissions)

@@ -23,7 +23,7 @@ ENTRY_COLUMNS = (
     "OriginalImagePixelSpacing[x",
     "y]",
 )
-"""The brackets are split over columns in the archive too."""
+"""The brackets are split over columns in the archive too"""
 
 _NAMES = {
     "Atelectasis": "Atelectasis",
@@ -39,20 +39,23 @@ _NAMES = {
 _RSNA_CLASSES = ("Lung Opacity", "No Lung Opacity / Not Normal", "Normal")
 _SUSPICIOUS = frozenset({"Consolidation", "Lung Opacity", "Pneumonia"})
 _RLE = "387620 23 996 33 986 43 977 51 968 58 962 65 956 70 952 74 949 76 946 79"
-"""Runs counted from the end of the one before, in a film of 1024 x 1024."""
+"""Runs counted from the end of the one before, in a film of 1024 x 1024"""
 
 
 def write_nih(root: Path, cast: Cast) -> None:
     """Write both editions of the table, the official lists, and PNG files of which every fifth is RGBA."""
     shots = cast.frontal_shots()
     rows = [_entry(shot, cast) for shot in shots]
+
     table = pd.DataFrame(rows, columns=list(ENTRY_COLUMNS))
     write_csv(root / "Data_Entry_2017_v2020.csv", table)
     write_text(root / "Data_Entry_2017.csv", _first_edition(table))
+
     test = [str(row[0]) for row, shot in zip(rows, shots, strict=True) if _is_test(shot)]
     others = [str(row[0]) for row, shot in zip(rows, shots, strict=True) if not _is_test(shot)]
     write_text(root / "test_list.txt", "\n".join(test))
     write_text(root / "train_val_list.txt", "\n".join(others))
+
     for shot in shots:
         folder = root / f"images_{1 + shot.number % 2:03d}" / "images"
         write_png(folder / nih_name(shot), cast.picture(shot), kind="rgba" if shot.number % 5 == 0 else "grey")
@@ -68,10 +71,12 @@ def write_rsna(root: Path, cast: Cast) -> None:
         n_boxes = (1 + shot.number % 2) if label == _RSNA_CLASSES[0] else 0
         boxes += [(name, "264.0", "152.0", "213.0", "379.0", 1)] * n_boxes or [(name, "", "", "", "", 0)]
         classes += [(name, label)] * max(n_boxes, 1)
+
         origin = _entry(shot, cast)
         mapping.append({"subset_img_id": name, "img_id": origin[0], "orig_labels": str(origin[1]).split("|")})
         file = root / "stage_2_train_images" / f"{name}.dcm"
         write_dicom(file, cast.picture(shot), uid=shot.number, fields=_header(shot, patient_id=name))
+
     columns = ["patientId", "x", "y", "width", "height", "Target"]
     write_csv(root / "stage_2_train_labels.csv", pd.DataFrame(boxes, columns=columns))
     write_csv(root / "stage_2_detailed_class_info.csv", pd.DataFrame(classes, columns=["patientId", "class"]))

@@ -39,7 +39,7 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "No Finding": "normal",
     }
 )
-"""CheXpert's name -> MeSH/major."""
+"""CheXpert's name -> MeSH/major"""
 
 _HEADING = re.compile(r"\n ([A-Z ]+):")
 _LABELS = ("COMPARISON", "INDICATION", "FINDINGS", "IMPRESSION")
@@ -55,6 +55,7 @@ def write_openi(root: Path, cast: Cast) -> None:
     studies: dict[int, list[Shot]] = {}
     for shot in cast.shots():
         studies.setdefault(shot.study.study_id, []).append(shot)
+
     files, headers, projections = {}, [], []
     for uid, shots in enumerate(studies.values(), start=1):
         without_image = uid == len(studies)
@@ -66,6 +67,7 @@ def write_openi(root: Path, cast: Cast) -> None:
             headers.append((name, *_header(shot), "MONOCHROME2", 12, *picture.shape))
             projection = "Lateral" if shot.image.view == "LATERAL" else "Frontal"
             projections.append((uid, f"{name.split('_', 1)[1]}.dcm.png", projection))
+
     write_tgz(root / "NLMCXR_reports.tgz", files)
     write_csv(root / "nlmcxr_dicom_metadata.csv.gz", pd.DataFrame(headers, columns=list(HEADER_COLUMNS)))
     write_csv(root / "indiana_projections.csv", pd.DataFrame(projections, columns=["uid", "filename", "projection"]))
@@ -94,6 +96,8 @@ def _xml(uid: int, shots: Sequence[Shot], cast: Cast, *, first: Shot) -> str:
     found = {heading.strip(): " ".join(body.split()) for heading, body in zip(parts[1::2], parts[2::2], strict=True)}
     portable = any(shot.image.view == "AP" for shot in shots)
     texts = {label: escape(found.get(label, "").replace("___", "XXXX")) for label in _LABELS}
+
+    # Anonymised words are "XXXX" here, "___" in MIMIC.
     abstract = "\n".join(
         f'            <AbstractText Label="{label}">{text}</AbstractText>' for label, text in texts.items()
     )
@@ -103,6 +107,7 @@ def _xml(uid: int, shots: Sequence[Shot], cast: Cast, *, first: Shot) -> str:
         f"      <caption>{_CAPTIONS[not portable]}</caption>\n   </parentImage>"
         for number, shot in enumerate(shots, start=1)
     )
+
     return f"""<?xml version="1.0" encoding="utf-8"?>
 <eCitation>
    <meta type="rr"/>

@@ -48,7 +48,7 @@ COLUMNS = (
     "labelCUIS",
     "LocalizationsCUIS",
 )
-"""The first has no name: it is the row number of the authors' own table."""
+"""The first has no name: it is the row number of the authors' own table"""
 
 TERMS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -68,7 +68,7 @@ TERMS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "No Finding": ("normal", "sin hallazg patolog"),
     }
 )
-"""CheXpert's name -> PadChest's term, and a stemmed Spanish phrase for the report."""
+"""CheXpert's name -> PadChest's term, and a stemmed Spanish phrase for the report"""
 
 _PROJECTIONS = {"PA": "PA", "AP": "AP_horizontal", "LATERAL": "L"}
 _POSITIONS = {"PA": "POSTEROANTERIOR", "AP": "ANTEROPOSTERIOR", "LATERAL": "LATERAL"}
@@ -91,8 +91,10 @@ def _row(shot: Shot, cast: Cast) -> dict[str, object]:
     study = f"2168403{shot.study.study_id}"
     year = 2009 + shot.number % 9
     terms = [TERMS[finding][0] for finding in TERMS if finding in shot.findings]
+    # The oddities of the list: missing, or with an empty term in it; everywhere else each term begins with a blank.
     labels = {3: "", 4: str(["", *terms])}.get(shot.number % 9, str([f" {term}" for term in terms]))
     height, width = cast.picture(shot).shape
+
     known: dict[str, object] = {
         "": shot.number - 1,
         "ImageID": f"{study}_{shot.number:02d}-{shot.image_number:03d}-084.png",
@@ -124,4 +126,6 @@ def _row(shot: Shot, cast: Cast) -> dict[str, object]:
         "labelCUIS": "[]",
         "LocalizationsCUIS": "[]",
     }
+
+    # Columns that the phantom knows nothing about stay blank.
     return {column: known.get(column, "") for column in COLUMNS}

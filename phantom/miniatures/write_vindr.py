@@ -85,10 +85,12 @@ def write_vindr_cxr(root: Path, cast: Cast) -> None:
     rows = [row for shot in train for row in _readings(shot, cast)]
     columns = ["image_id", "rad_id", *CXR_LABELS]
     write_csv(root / "annotations" / "image_labels_train.csv", pd.DataFrame(rows, columns=columns))
+
     consensus = [(image_id(shot), *_marks(_shown(shot, _CXR_NAMES, "No finding"), CXR_LABELS)) for shot in test]
     # The test table spells one column differently.
     columns = ["image_id", *("Other disease" if name == "Other diseases" else name for name in CXR_LABELS)]
     write_csv(root / "annotations" / "image_labels_test.csv", pd.DataFrame(consensus, columns=columns))
+
     for shot in shots:
         age = f"{shot.age_years:03d}Y" if shot.number % 3 == 0 else ""
         folder = "train" if shot in train else "test"

@@ -27,7 +27,7 @@ from phantom.patients.population import simulate
 from phantom.patients.scenario_presets import default
 
 MARK = "scenario.json"
-"""Readers tell by it that an archive is simulated."""
+"""Readers recognise a simulated archive by this file"""
 
 Writer = Callable[[Path, Cast], None]
 
@@ -46,7 +46,7 @@ MINIATURES: Mapping[str, Writer] = MappingProxyType(
         "siim": write_siim,
     }
 )
-"""By the name that `--dataset_type` has for the archive."""
+"""Name of the archive as in `--dataset_type` -> what writes its miniature"""
 
 
 def write_miniature(
@@ -69,15 +69,17 @@ def write_miniature(
         draw: Draws one film; a quicker stand-in will do where pictures do not matter.
 
     Raises:
-        ValueError: No such archive, too few patients, or a folder that is not empty.
+        ValueError: If there is no such archive, fewer than 2 patients, or something in the folder.
     """
     root = Path(out_dir)
     if archive not in MINIATURES:
-        raise ValueError(f"miniature: wanted one of {', '.join(MINIATURES)}, found {archive!r}.")
+        raise ValueError(f"--archive must be one of {', '.join(MINIATURES)}, found {archive!r}")
     if n_patients < 2:
-        raise ValueError(f"miniature: wanted 2 or more patients, so that a split has sides; found {n_patients}.")
+        raise ValueError(f"--n_patients must be 2 or more, so that both sides of a split have one; found {n_patients}")
     if root.exists() and any(root.iterdir()):
-        raise ValueError(f"miniature: {root} is not empty. Choose another folder.")
+        raise ValueError(f"--out_dir {root} is not empty: choose another folder")
+
+    # VinDr-PCXR is an archive of children.
     scenario = default()
     if archive == "vindr-pcxr":
         scenario = replace(scenario, share_children=1.0)
@@ -88,6 +90,7 @@ def write_miniature(
         image_size=image_size,
         draw=draw,
     )
+
     MINIATURES[archive](root, cast)
     write_json(root / MARK, {"complete": True, "miniature": archive, "n_patients": n_patients, "seed": seed})
     return cast

@@ -48,9 +48,9 @@ class Visit:
     """The state of a patient on the day of a study."""
 
     lesions: tuple[Lesion, ...]
-    """Everything that the films show; several devices are several lesions."""
+    """Everything that the films show; several devices are several lesions"""
     acuity: float
-    """How ill the patient is, in standard deviations from the mean study."""
+    """How ill the patient is, in standard deviations from the mean study"""
 
     @property
     def findings(self) -> frozenset[str]:
@@ -66,6 +66,7 @@ def simulate_visits(people: Sequence[Person], *, scenario: Scenario, rng: np.ran
     severities = _severities(liabilities, people, scenario)
     acuities = factors[:, list(_FACTORS).index("acuity")]
 
+    # Devices come last: what is worn depends on what the patient has.
     visits: list[Visit] = []
     for i, person in enumerate(people):
         before = visits[-1].lesions if visits else ()

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from functools import cache
 
 RACES = ("White", "Black", "Hispanic", "Asian", "Other", "Multiple", "AIAN", "NHPI")
-"""Groups that the raw strings of MIMIC-IV belong to (unknown is a missing answer, not a group of people)."""
+"""Groups that the raw strings of MIMIC-IV belong to (unknown is a missing answer, not a group of people)"""
 
 INSURANCES = ("Medicare", "Medicaid", "Private", "Other", "No charge")
-"""Values of MIMIC-IV's `insurance`."""
+"""Values of MIMIC-IV's `insurance`"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,13 +15,13 @@ class Person:
     """What a disparity can depend on."""
 
     age_years: float
-    """Age at the study."""
+    """Age at the study"""
     sex: str
-    """F or M."""
+    """F or M"""
     race: str
-    """One of RACES."""
+    """One of RACES"""
     insurance: str
-    """One of INSURANCES."""
+    """One of INSURANCES"""
 
     def belongs_to(self, group: str) -> bool:
         """Say whether the person is in `group`: "race=Black", or "race=Black,sex=F" for an intersection."""

@@ -22,7 +22,7 @@ from phantom.body import FINDINGS, Lesion
 from phantom.findings.registry import PHANTOM_FINDINGS
 
 POSITIVE, NEGATIVE, UNCERTAIN = 1.0, 0.0, -1.0
-"""What a labeller writes down: MIMIC's codes."""
+"""What a labeller writes down: MIMIC's codes"""
 
 _VALUES = {
     "stock": NEGATIVE,
@@ -40,17 +40,17 @@ class Phrase:
     """One way of saying something."""
 
     role: str
-    """One of ROLES."""
+    """One of ROLES"""
     findings: tuple[str, ...]
-    """What it is about, in the order of its numbered gaps."""
+    """What it is about, in the order of its numbered gaps"""
     when: frozenset[str]
-    """Tags that must hold for the lesions."""
+    """Tags that must hold for the lesions"""
     claims: Mapping[str, float]
-    """Finding -> what a labeller reads: 1, 0 or -1."""
+    """Finding -> what a labeller reads: 1, 0 or -1"""
     weight: float
-    """Relative frequency."""
+    """Relative frequency"""
     text: str
-    """A template of `str.format`."""
+    """A template of `str.format`"""
 
     @property
     def extras(self) -> frozenset[str]:

@@ -15,7 +15,7 @@ from phantom.reports.phrases import NEGATIVE, POSITIVE, UNCERTAIN
 from phantom.reports.statements import Reading, Statement, findings, impression, read_claims
 
 WIDTH = 79
-"""Longest line, its leading blank included."""
+"""Longest line, its leading blank included"""
 
 _TITLE = " " * 33 + "FINAL REPORT"
 _COMMON_COMPLAINTS = (
@@ -27,7 +27,7 @@ _COMMON_COMPLAINTS = (
     ("altered mental status", "infection"),
     ("tachycardia", "acute process"),
 )
-"""Reasons for a film, with the question asked; findings and devices add their own."""
+"""Reasons for a film, with the question asked; findings and devices add their own"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +35,11 @@ class Report:
     """One report and its labels."""
 
     text: str
-    """The file, ending with a newline."""
+    """The file, ending with a newline"""
     chexpert: Mapping[str, float]
-    """Finding -> 1, 0 or -1; findings that the report does not mention are missing."""
+    """Finding -> 1, 0 or -1; findings that the report does not mention are missing"""
     negbio: Mapping[str, float]
-    """The same by another labeller, who differs here and there."""
+    """The same by another labeller, who differs here and there"""
 
 
 def write_report(
@@ -59,9 +59,12 @@ def write_report(
         impression), as the labellers of MIMIC-CXR-JPG were run.
     """
     reading = Reading(study=study, prior=prior, seed=patient.seed)
+
+    # Both parts are worded whatever the layout, so that all layouts draw the same random numbers.
     layout = _layout(scenario, rng)
     described = findings(reading, rng=rng)
     concluded = impression(reading, share_stock_normal=scenario.share_stock_normal, rng=rng)
+
     lines = _addendum(rng) if rng.random() < scenario.share_addendum else []
     lines += [_TITLE, *_heading(reading, rng)]
     if layout == "paragraph":
@@ -71,6 +74,7 @@ def write_report(
     if layout in {"both", "impression"}:
         lines += _impression_section(concluded, rng)
         lines += _follow_up(reading, rng)
+
     chexpert = labels(concluded if layout in {"both", "impression"} else described)
     return Report(text="\n".join(lines[:-1]) + "\n", chexpert=chexpert, negbio=_second_labeller(chexpert, rng))
 

@@ -56,9 +56,9 @@ class Statement:
     """One sentence or two, and what a labeller reads in it."""
 
     text: str
-    """Ends with a full stop."""
+    """Ends with a full stop"""
     claims: Mapping[str, float]
-    """Finding -> 1, 0 or -1."""
+    """Finding -> 1, 0 or -1"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +66,11 @@ class Reading:
     """What the radiologist has before them."""
 
     study: Study
-    """The study, its lesions and what will be left out."""
+    """The study, its lesions and what will be left out"""
     prior: Study | None
-    """The patient's study before this one."""
+    """The patient's study before this one"""
     seed: int
-    """The patient's seed."""
+    """The patient's seed"""
 
     @property
     def seen(self) -> dict[str, Lesion]:
@@ -147,6 +147,7 @@ def _named(reading: Reading, rng: np.random.Generator) -> list[Statement]:
                 said.append(reading.say(choose(shared, rng), *lesions))
                 left = {finding: lesion for finding, lesion in left.items() if finding not in pair}
                 break
+
     for finding, lesion in left.items():
         statement = _single(reading, "positive", finding, lesion, rng)
         said.append(_compared(statement, reading.change(lesion), rng))
