@@ -1,4 +1,4 @@
-"""What a film is drawn from: who is imaged, what is wrong with them, and how the exposure was made."""
+"""What a film is drawn from: a body, its lesions, and the exposure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ class Body:
     """One patient's frame. Two films of equal bodies show the same ribs, vessels and heart."""
 
     age_years: float
-    """Age at the film: sets size, proportions and, in old age, the aorta and the spine"""
+    """Age at the time of the film: sets size and proportions, and in old age aorta and spine"""
     sex: Literal["F", "M"]
     """Sex: breast shadows from about 12 years, size and shape of the thorax"""
     build: float = 0.0
@@ -98,7 +98,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lesion:
-    """One thing wrong with the patient, as a radiologist would localise it.
+    """One abnormality, as a radiologist would localise it.
 
     Its exact place and shape follow from the body's seed, so a lesion stays where it is from film to film.
     """

@@ -1,4 +1,4 @@
-"""One film of one patient: anatomy and lesions become attenuation, attenuation becomes grey levels."""
+"""Draws one film of one patient: anatomy and lesions give attenuation, attenuation gives grey levels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -51,14 +51,14 @@ def draw_film(
     """Draw one film.
 
     The patient (`body.seed`) fixes anatomy and the place of every lesion; `rng` draws what changes from film to film:
-    format, collimation, marker, skin folds, electrodes, noise. The same arguments give the same bytes, and `rng` is
-    asked for the same numbers whatever the lesions are, so a film with and without a lesion can be subtracted.
+    format, collimation, marker, skin folds, electrodes, noise. The same arguments give the same bytes. Lesions do not
+    change which random numbers are drawn, so that a film with and without a lesion can be subtracted.
 
     Args:
         body: The patient.
-        lesions: What is wrong with them; none makes a normal film. Two of one finding are allowed.
+        lesions: Abnormalities; none gives a normal film. Two of one finding are allowed.
         view: "PA", "AP" (portable) or "LATERAL".
-        exposure: How the film was made; None is a good one.
+        exposure: How the film was taken; None for a good exposure.
         image_size: Longest side in pixels; the other is 0.83 of it.
         rng: The film's generator.
 

@@ -1,4 +1,4 @@
-"""The sheet that is drawn on: from chest units to pixels, and outlines to thickness."""
+"""The canvas that films are drawn on: converts chest units to pixels, and outlines to thickness."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

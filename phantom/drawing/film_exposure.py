@@ -1,4 +1,4 @@
-"""From attenuation to grey levels: photons, scatter, noise, and the curve of the display."""
+"""Converts attenuation to grey levels: photons, scatter, noise, and the display curve."""
 
 import cv2
 import numpy as np

@@ -177,7 +177,7 @@ def _airways(scene: Scene) -> None:
     canvas.stroke(layer, [right, left], width=1.15, value=0.7)
 
     gas = cv2.GaussianBlur(layer, (0, 0), 0.2 * canvas.pixels_per_unit)
-    cv2.scaleAdd(gas.astype(np.float32), -2.1 / 255, scene.extra, dst=scene.extra)
+    scene.add_layer(gas, -2.1)
 
 
 def _breasts(scene: Scene) -> None:

@@ -259,8 +259,8 @@ def _airway(scene: Scene) -> None:
     layer, h = scene.canvas.layer(), scene.chest.full_height
     scene.canvas.stroke(layer, [lateral_trachea(scene.chest)], width=1.6)
     scene.canvas.fill(layer, ellipse((1.0, 0.38 * h), (0.8, 0.8)), 0.9)
-    gas = cv2.GaussianBlur(layer, (0, 0), 0.2 * scene.canvas.pixels_per_unit).astype(np.float32)
-    cv2.scaleAdd(gas, -1.9 / 255, scene.extra, dst=scene.extra)
+    gas = cv2.GaussianBlur(layer, (0, 0), 0.2 * scene.canvas.pixels_per_unit)
+    scene.add_layer(gas, -1.9)
 
 
 def lateral_trachea(chest: Chest) -> Outline:

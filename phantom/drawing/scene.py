@@ -1,11 +1,11 @@
-"""The maps that anatomy and lesions paint into, and the attenuation they add up to."""
+"""The maps that anatomy and lesions are painted into, and the attenuation that they add up to."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 from phantom.body import Box, Lesion
 from phantom.drawing.anatomy import Chest, heart_outline
@@ -44,6 +44,10 @@ class Scene:
         """Replace a share of the air under a patch by fluid: lung becomes denser, never denser than tissue."""
         part = patch.view(self.lung)
         np.multiply(part, 1.0 - np.clip(patch.values * np.float32(share), 0.0, 0.95), out=part)
+
+    def add_layer(self, layer: UInt8[np.ndarray, "h w"], full_scale: float) -> None:
+        """Add an 8-bit layer to `extra`; 255 stands for `full_scale` chest units, below zero for gas."""
+        cv2.scaleAdd(layer.astype(np.float32), full_scale / 255, self.extra, dst=self.extra)
 
     def mark(self, finding: str, box: Box | None) -> None:
         """Note where a focal finding lies; a second lesion of the same finding widens the box."""

@@ -1,4 +1,4 @@
-"""What a disparity can depend on, and how groups of people are written."""
+"""A person's age, sex, race and insurance, and conditions such as "race=Black,sex=F" that select groups."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +12,7 @@ INSURANCES = ("Medicare", "Medicaid", "Private", "Other", "No charge")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """What a disparity can depend on."""
+    """The attributes that a disparity can depend on."""
 
     age_years: float
     """Age at the study"""
@@ -30,10 +30,10 @@ class Person:
 
 @cache
 def conditions(group: str) -> tuple[tuple[str, str], ...]:
-    """Return the attributes that `group` asks for and their values.
+    """Return the conditions of `group` as (attribute, value).
 
     Raises:
-        ValueError: an attribute or a value is unknown.
+        ValueError: If an attribute or a value is unknown.
     """
     found = []
     known = {"race": RACES, "sex": ("F", "M"), "insurance": INSURANCES}

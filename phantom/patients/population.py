@@ -31,18 +31,18 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
-    """One visit: films, what they show, and what the radiologist will say of it."""
+    """One visit to radiology: its films, what they show, and what the report omits or hedges."""
 
     study_id: int
     """Eight digits, the first a 5"""
     time: datetime
-    """When, in the patient's shifted calendar"""
+    """Date and time in the patient's shifted calendar"""
     person: Person
     """The patient at that age"""
     visit: Visit
     """What the films show"""
     omitted: frozenset[str]
-    """Visible findings that the report leaves out"""
+    """Visible findings that the report omits"""
     hedged: frozenset[str]
     """Reported findings that are worded as a possibility"""
     images: tuple[Image, ...]
@@ -98,12 +98,12 @@ def simulate(scenario: Scenario, *, n_patients: int, seed: int) -> tuple[Patient
     """Return `n_patients` patients in order of subject_id.
 
     Args:
-        scenario: the planted numbers.
-        n_patients: how many, 1 or more.
-        seed: the same seed gives the same patients.
+        scenario: The planted numbers.
+        n_patients: Number of patients, 1 or more.
+        seed: Seed of the random numbers, 0 or more.
 
     Raises:
-        ValueError: `n_patients` or `seed` out of range.
+        ValueError: If `n_patients` or `seed` is out of range.
     """
     if not 1 <= n_patients <= 1_000_000:
         raise ValueError(f"n_patients must lie between 1 and 1000000, found {n_patients}")
@@ -135,7 +135,7 @@ def _choose(shares: Mapping[str, float], rng: np.random.Generator) -> str:
 def _patient(
     subject_id: int, split: str, study_ids: Sequence[int], scenario: Scenario, rng: np.random.Generator
 ) -> Patient:
-    # Who they are. The order of the draws fixes the archive of a seed.
+    # Age, sex, race, insurance. The order of the random draws must not change: a seed stands for one archive.
     anchor_age = _age(scenario, rng)
     anchor_year = int(rng.integers(2110, 2200))
     sex = "F" if rng.random() < scenario.share_female else "M"
@@ -143,7 +143,7 @@ def _patient(
     band = "under 18" if anchor_age < 18 else "18 to 64" if anchor_age < 65 else "65 and over"
     insurance = _choose(scenario.insurance_shares[band], rng)
 
-    # When they come, and what they have.
+    # The times of the studies, and the findings at each.
     n_studies = 1 + int(rng.choice(len(scenario.visit_shares), p=scenario.visit_shares))
     times = _study_times(anchor_year, n_studies, rng)
     people = [
