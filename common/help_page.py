@@ -146,7 +146,7 @@ def _value(hint: Any, default: Any) -> str:
         # None is worth a word only where it changes something.
         return "|".join(_value(kind, default) for kind in inner if kind is not type(None) or default is not None)
     if origin is tuple:
-        return f"{_value(inner[0], None)} [...]"
+        return f"{_value(inner[0], None)} [...]" if inner[-1] is ... else " ".join(_value(kind, None) for kind in inner)
     if inner:
         return "NAME VALUE [...]" if inner[1] is str else "COLUMN NAME VALUE [...]"
     return WORDS[hint]
