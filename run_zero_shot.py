@@ -13,8 +13,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from common.programs import Job, start
+from zero_shot import retrieve_job
 from zero_shot.evaluation import compare_job
 from zero_shot.localisation import heatmaps
+from zero_shot.probing import probe_job
+from zero_shot.wording import wording_job
 from zero_shot.zero_shot_config import HEADINGS, ZeroShotConfig
 
 if TYPE_CHECKING:
@@ -51,7 +54,13 @@ def main(config: ZeroShotConfig) -> Results:
 
 def cli() -> int:
     """Run from the command line; 2 for a request that cannot be understood, 1 for a job that failed."""
-    others: dict[str, Job[Any]] = {"compare": compare_job.JOB, "heatmaps": heatmaps.JOB}
+    others: dict[str, Job[Any]] = {
+        "compare": compare_job.JOB,
+        "heatmaps": heatmaps.JOB,
+        "probe": probe_job.JOB,
+        "wording": wording_job.JOB,
+        "retrieve": retrieve_job.JOB,
+    }
     return start(Job(about=__doc__ or "", config=ZeroShotConfig, run=main, headings=HEADINGS), others=others)
 
 

@@ -33,7 +33,7 @@ from train.hardware import arrange_memory
 from train.input.order import EpochOrder
 from train.optimise import make_optimizer
 from train.presets import phantom
-from train.supervised import Classifier, Examples, SupervisedStep, label_targets
+from train.supervised import Classifier, LabelBatch, SupervisedStep, label_targets
 from wiring.demo_plan import DemoConfig
 
 
@@ -95,7 +95,7 @@ def supervised_step_of(pairs: Pairs) -> Callable[[], float]:
     def step() -> float:
         optimizer.zero_grad(set_to_none=True)
         number = next(steps)
-        loss = gradients_of(Examples(step=number, positions=order.items(number)))
+        loss = gradients_of(LabelBatch(step=number, positions=order.items(number)))
         optimizer.step()
         return loss.item()
 

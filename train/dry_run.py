@@ -68,7 +68,7 @@ def dry_run(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> DryRun:
 
         weights = [(one.numel(), one.requires_grad) for one in bundle.model.parameters()]
         return DryRun(
-            shapes={name: tuple(getattr(first, name).shape) for name in ("films", "tokens", "targets")},
+            shapes={name: tuple(getattr(first, name).shape) for name in ("images", "tokens", "targets")},
             parameters=sum(n for n, _ in weights),
             trainable=sum(n for n, is_trainable in weights if is_trainable),
             loss=losses[0],

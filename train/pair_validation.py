@@ -1,4 +1,4 @@
-"""What held-out pairs say of a model: its loss, and whether image and report find each other."""
+"""Validation on held-out pairs: the loss, and retrieval in both directions."""
 
 from dataclasses import replace
 
@@ -21,8 +21,8 @@ AT_ONCE = 64
 def pair_validation(pairs: Pairs, config: TrainConfig) -> Evaluate:
     """Return the function from a model to `validation_loss` and the retrieval figures of held-out pairs.
 
-    At most `config.eval_images` are taken, the first ones. Names are "image_to_text/recall_at_1" and so on, see
-    `metrics.retrieval_figures`; equal reports are one candidate.
+    It uses the first `config.eval_images` pairs. Names are "image_to_text/recall_at_1" and so on, see
+    `metrics.retrieval_figures`; identical reports are one candidate.
     """
     pairs = _first(pairs, config.eval_images)
 
@@ -35,12 +35,15 @@ def pair_validation(pairs: Pairs, config: TrainConfig) -> Evaluate:
 def retrieval(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> dict[str, float]:
     """Return the retrieval figures of pairs in both directions.
 
-    A report is one text, or, for a model that is trained on sentences, the mean of its sentences' features.
+    The feature of a report is that of its text, or, for a model trained on sentences, the mean over its sentences.
     """
     reports, column = np.unique(np.array(pairs.texts, dtype=object), return_inverse=True)
     relevant: Bool[np.ndarray, "n m"] = column[:, None] == np.arange(len(reports))
+
+    # (n, d) @ (d, m) -> (n, m)
     images = _image_features(bundle, pairs)
     similarity = (images @ _report_features(bundle, reports.tolist(), config).T).numpy()
+
     directions = {"image_to_text": (similarity, relevant), "text_to_image": (similarity.T, relevant.T)}
     return {
         f"{direction}/{name}": value

@@ -317,7 +317,7 @@ def test_bad_tables_are_refused_with_the_first_offender(damage, message):
         ({"metric_names": ["ppv"]}, "metric_names: wanted some of"),
         ({"n_replicates": 10}, "at least 40"),
         ({"thresholds": {"other": 0.5}}, r"found none for \['f'\]"),
-        ({"findings": []}, "no finding to audit"),
+        ({"findings": []}, "findings: wanted at least one column to audit"),
     ],
 )
 def test_bad_options_are_refused(options, message):

@@ -35,6 +35,8 @@ class Settings:
     """Rule"""
     names: tuple[str, ...] = ("x y", "z")
     """Names"""
+    pair: tuple[str, int] = ("a", 1)
+    """Pair"""
     words: Mapping[str, str] = field(default_factory=dict)
     """Words"""
     inner: Inner = Inner()
@@ -65,6 +67,7 @@ def test_values_and_defaults_are_said_as_a_person_would():
         "--workers": ("INT|auto", "Processes (default: auto)", "numbers"),
         "--rule": ("{a,b}", "Rule (default: a)", "numbers"),
         "--names": ("TEXT [...]", "Names (default: 'x y' z)", "numbers"),
+        "--pair": ("TEXT INT", "Pair (default: a 1)", "numbers"),
         "--words": ("NAME VALUE [...]", "Words", "numbers"),
         "--inner.turn": ("FLOAT", "Largest turn (default: 0.5)", "numbers"),
         "--quiet": ("", "Say nothing", "numbers"),

@@ -110,7 +110,7 @@ def test_a_dry_run_says_what_the_run_needs_and_writes_nothing(tmp_path, monkeypa
     monkeypatch.setattr(sys, "argv", ["run_train.py", *map(str, arguments)])
     assert run_train.cli() == 0
     shown = capsys.readouterr().out
-    assert "films: 10 x 32 x 32" in shown
+    assert "images: 10 x 32 x 32" in shown
     assert "targets: 10 x 10" in shown
     assert re.search(r"loss: \d+\.\d{4}\nmemory: \d\.\d\d GiB\na step takes \d+\.\d\d s, .*; 6 steps: 0\.0 h", shown)
     bundle = models.build("toy", seed=0)

@@ -7,7 +7,6 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-from zero_shot.evaluation.validation import DecisionTables, decide
 
 from audit import disaggregate
 from cohort.exposure import TrainingExposure
@@ -15,7 +14,8 @@ from cohort.flow import Flow
 from wiring.evaluation_report import evaluation_page, write_evaluation_report
 from zero_shot.auroc_table import metrics_table
 from zero_shot.ensemble import Member
-from zero_shot.evaluation.decisions import LabelledScores
+from zero_shot.evaluation.decision_rule import LabelledScores
+from zero_shot.evaluation.decisions import DecisionTables, decide_scores
 from zero_shot.evaluation.results import FURTHER, Results
 from zero_shot.evaluation.spec import build_spec
 from zero_shot.prompts import PromptPair, PromptSet
@@ -120,27 +120,29 @@ def specification():
 
 @pytest.fixture(scope="module")
 def results():
-    judged, on = labelled(120, 1), labelled(100, 2)
-    cohort = judged.truth[["image_id"]].assign(
-        subject_id=judged.subject_ids, study_id=judged.subject_ids, sex=["F", "M", "M", "F"] * 60
+    scored, validation = labelled(120, 1), labelled(100, 2)
+    cohort = scored.truth[["image_id"]].assign(
+        subject_id=scored.subject_ids, study_id=scored.subject_ids, sex=["F", "M", "M", "F"] * 60
     )
     flow = Flow()
     flow.start(cohort, "in the <table>")
     table = metrics_table(
-        judged.predictions,
-        judged.truth,
-        judged.subject_ids,
+        scored.predictions,
+        scored.truth,
+        scored.subject_ids,
         findings=FINDINGS,
         n_replicates=60,
         further=FURTHER,
     )
-    stamped = judged.truth[["image_id"]].assign(stamp="exposed", reason="the image is in training")
+    stamped = scored.truth[["image_id"]].assign(stamp="exposed", reason="the image is in training")
     return Results(
-        predictions=judged.predictions,
-        truth=judged.truth,
+        predictions=scored.predictions,
+        truth=scored.truth,
         cohort=cohort,
         metrics=table,
-        decided=decide(CONFIG, judged, on, findings=FINDINGS, studies=cohort["study_id"].tolist(), why_not=""),
+        decided=decide_scores(
+            CONFIG, scored, validation, findings=FINDINGS, studies=cohort["study_id"].tolist(), why_not=""
+        ),
         spec=specification(),
         flow=flow,
         exposure=TrainingExposure(stamp="exposed", images=stamped),
@@ -167,7 +169,7 @@ def page(results, subgroups, tmp_path_factory):
     return Tables(path.read_text(encoding="utf-8"))
 
 
-def told(row, name, low, high, form=".3f"):
+def as_shown(row, name, low, high, form=".3f"):
     """Return a figure and its interval as the page prints them, computed from a table."""
     if pd.isna(row[name]):
         return "\N{EN DASH}"
@@ -178,8 +180,8 @@ def told(row, name, low, high, form=".3f"):
 def test_every_score_on_the_page_is_that_of_the_table(results, page):
     for row in results.metrics.to_dict("records"):
         shown = page.row("scores", row["finding"])
-        assert shown[1] == told(row, "auroc", "low", "high")
-        assert shown[2] == told(row, "auprc", "auprc_low", "auprc_high")
+        assert shown[1] == as_shown(row, "auroc", "low", "high")
+        assert shown[2] == as_shown(row, "auprc", "auprc_low", "auprc_high")
         counts = ["" if pd.isna(row[name]) else f"{row[name]:,}" for name in ("n", "n_pos", "n_neg", "patients")]
         assert shown[3:7] == counts
         assert row["finding"] == "mean" or shown[8] == row["reason"]
@@ -192,20 +194,16 @@ def test_groups_decisions_and_calibration_are_those_of_the_tables(results, subgr
     assert len(means) == 6
     for row in means.to_dict("records"):
         shown = page.row("groups", row["group"], row["metric"].upper())
-        assert shown[2] == told(row, "value", "low", "high")
+        assert shown[2] == as_shown(row, "value", "low", "high")
     for row in results.decided.decisions.to_dict("records"):
         shown = page.row("decisions", row["finding"])
-        assert (
-            shown[1] == told(row, "threshold", "reason", "reason")
-            if pd.isna(row["threshold"])
-            else (f"{row['threshold']:.3f}")
-        )
+        assert shown[1] == f"{row['threshold']:.3f}"
         for place, rate in enumerate(("sensitivity", "specificity", "ppv", "npv", "f1", "mcc"), start=2):
-            assert shown[place] == told(row, rate, f"{rate}_low", f"{rate}_high")
+            assert shown[place] == as_shown(row, rate, f"{rate}_low", f"{rate}_high")
     for row in results.decided.calibration.to_dict("records"):
         stage = {"before": "as scored", "after": "calibrated"}[row["stage"]]
         shown = page.row("calibration", row["finding"], stage)
-        assert shown[2] == told(row, "brier", "brier_low", "brier_high")
+        assert shown[2] == as_shown(row, "brier", "brier_low", "brier_high")
 
 
 def test_what_the_scores_depend_on_is_said_in_words(page):
@@ -281,9 +279,9 @@ def test_published_figures_stand_beside_the_measured_with_their_caveats(results,
     assert len(shown) == len(beside)
     for row, cells in zip(beside.to_dict("records"), shown, strict=True):
         assert cells[0] == row["of"]
-        assert cells[2] == told(row, "measured", "low", "high")
-        assert cells[3] == told(row, "published", "published_low", "published_high")
+        assert cells[2] == as_shown(row, "measured", "low", "high")
+        assert cells[3] == as_shown(row, "published", "published_low", "published_high")
         assert row["caveat"] in cells[6]
-    assert re.search(
-        r"Protocol: mean of 14 too few not evaluable: not scored: .*Published, not re-run: 0\.\d{3} \(", page.text
-    )
+    first = evaluation_page(followed, subgroups).headlines[0]
+    assert (first.label, first.value) == ("Protocol: mean of 14", "too few")
+    assert re.search(r"not scored: .*Published, not re-run: 0\.\d{3} \(", first.note)
