@@ -8,7 +8,7 @@ import pandas as pd
 from audit.figures import curve_figure, forest_figure, reliability_figure, score_figure
 from audit.page import ReportPage, attributes_of, is_missing, render, slug
 from audit.under_reporting import POOLED
-from common.atomic import write_json, write_text, write_whole
+from common.atomic import write_csv, write_json, write_text
 
 FINDINGS_ABREAST = 6
 """Reliability plots in one figure of the page."""
@@ -25,8 +25,7 @@ def write_report(out_dir: Path, report: ReportPage) -> Path:
     tables |= {name: table for name, table in optional.items() if table is not None}
 
     for name, table in tables.items():
-        with write_whole(out_dir / "tables" / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False, lineterminator="\n")
+        write_csv(out_dir / "tables" / f"{name}.csv", table)
     for name, svg in figures.items():
         write_text(out_dir / "figures" / f"{name}.svg", svg.replace("<svg ", '<svg style="background: white" ', 1))
     write_json(out_dir / "audit.json", {name: _records(table) for name, table in tables.items()})

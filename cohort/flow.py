@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from common.atomic import write_whole
+from common.atomic import write_csv
 
 Kind = Literal["start", "left out", "noted"]
 
@@ -106,8 +106,7 @@ class Flow:
 
     def write(self, path: Path | str) -> None:
         """Write the table as CSV, whole or not at all."""
-        with write_whole(path) as temporary:
-            self.to_frame().to_csv(temporary, index=False, lineterminator="\n")
+        write_csv(path, self.to_frame())
 
     def __str__(self) -> str:
         lines: list[tuple[str, ...]] = [("", "", "rows", "images", "studies", "patients")]

@@ -36,6 +36,12 @@ def write_text(path: Path | str, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_csv(path: Path | str, table: Any) -> None:
+    """Write a pandas table as CSV without its index, whole or not at all."""
+    with write_whole(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+
+
 def write_json(path: Path | str, value: Any) -> None:
     """Write `value` as indented JSON. NaN and infinities are refused: an undefined number is `None` with a reason."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from common.atomic import write_whole
+from common.atomic import write_csv
 
 
 def write_paths(rows: pd.DataFrame, path: Path, *, with_ids: bool = True) -> None:
@@ -16,7 +16,7 @@ def write_paths(rows: pd.DataFrame, path: Path, *, with_ids: bool = True) -> Non
         with_ids: False leaves `image_id` out.
     """
     table = rows[["path", "image_id"]].rename(columns={"path": "Path"})
-    write_table(table if with_ids else table[["Path"]], path)
+    write_csv(path, table if with_ids else table[["Path"]])
 
 
 def write_impressions(rows: pd.DataFrame, path: Path, *, with_ids: bool = True) -> None:
@@ -33,10 +33,4 @@ def write_impressions(rows: pd.DataFrame, path: Path, *, with_ids: bool = True) 
     Source: rajpurkarlab/CheXzero@5c341db, data_process.py, write_report_csv.
     """
     table = rows[["filename", "text", "image_id", "study_id", "section_used"]].rename(columns={"text": "impression"})
-    write_table(table if with_ids else table[["filename", "impression"]], path)
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV, whole or not at all."""
-    with write_whole(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+    write_csv(path, table if with_ids else table[["filename", "impression"]])

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from cohort import FRONTAL_VIEWS, Flow, write_cohort
-from common.atomic import write_whole
+from common.atomic import write_csv, write_whole
 from preprocess.archives import read_archive
 from preprocess.contact_sheet import write_contact_sheet
-from preprocess.output_tables import write_impressions, write_paths, write_table
+from preprocess.output_tables import write_impressions, write_paths
 from preprocess.packing.block import ImageToPack, JobFailedError, PackSpec
 from preprocess.packing.engines import Engine, available_workers, in_processes, in_this_process, on_cluster
 from preprocess.packing.pack import NewStore, pack_images
@@ -163,7 +163,7 @@ def _write(selection: Selection, studies: Mapping[str, StudyText], config: Prepr
         _refuse_faults(selection, config)
         if config.has_texts:
             write_impressions(selection.kept, stack.enter_context(write_whole(paths.texts)), with_ids=with_ids)
-            write_table(text_statistics(studies.values()), stack.enter_context(write_whole(paths.text_statistics)))
+            write_csv(stack.enter_context(write_whole(paths.text_statistics)), text_statistics(studies.values()))
         write_paths(selection.kept, stack.enter_context(write_whole(paths.paths)), with_ids=with_ids)
         write_cohort(selection.cohort(), stack.enter_context(write_whole(paths.cohort)))
         selection.flow.write(stack.enter_context(write_whole(paths.flow)))

@@ -8,7 +8,7 @@ import pandas as pd
 
 import models
 from cohort import open_images, read_cohort
-from common.atomic import write_whole
+from common.atomic import write_csv
 from zero_shot.images import Images
 from zero_shot.select import select_images
 
@@ -36,8 +36,7 @@ def load_on(checkpoint: str, device: str) -> models.Bundle:
 def write_tables(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
     """Write every table as NAME.csv into a folder, each whole or not at all."""
     for name, table in tables.items():
-        with write_whole(folder / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False, lineterminator="\n")
+        write_csv(folder / f"{name}.csv", table)
 
 
 def as_text(table: pd.DataFrame) -> str:

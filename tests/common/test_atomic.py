@@ -2,9 +2,10 @@
 
 import json
 
+import pandas as pd
 import pytest
 
-from common.atomic import write_json, write_text, write_whole
+from common.atomic import write_csv, write_json, write_text, write_whole
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path):
@@ -37,3 +38,8 @@ def test_json_refuses_not_a_number_and_keeps_the_old_file(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(path, {"value": float("nan")})
     assert json.loads(path.read_text()) == {"value": None}
+
+
+def test_a_table_is_written_without_its_index_and_with_newlines_alone(tmp_path):
+    write_csv(tmp_path / "table.csv", pd.DataFrame({"n": [1, 2]}, index=[7, 8]))
+    assert (tmp_path / "table.csv").read_bytes() == b"n\n1\n2\n"

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from cohort import Flow, ImageStore, open_images, read_cohort
 from cohort.exposure import TrainingExposure
-from common.atomic import write_json, write_whole
+from common.atomic import write_csv, write_json
 from metrics.precision_recall import adjusted_auprc_matrix, auprc_matrix
 from metrics.threshold_policy import thresholds_to_json
 from models import pick_device
@@ -217,8 +217,7 @@ def write(results: Results, subgroups: pd.DataFrame, folder: Path) -> None:
     if results.beside is not None:
         tables["published"] = results.beside
     for name, table in tables.items():
-        with write_whole(folder / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False, lineterminator="\n")
+        write_csv(folder / f"{name}.csv", table)
     results.flow.write(folder / "flow.csv")
 
     # the fitted rule

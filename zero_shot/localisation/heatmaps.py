@@ -192,7 +192,7 @@ def judge(job: _HeatmapJob, images: Images, subject_ids: list[str]) -> pd.DataFr
     """Write `pointing.csv`, print it, and return it."""
     import numpy as np  # noqa: PLC0415
 
-    from common.atomic import write_whole  # noqa: PLC0415
+    from common.atomic import write_csv  # noqa: PLC0415
     from zero_shot.localisation.pointing import pointing_game  # noqa: PLC0415
 
     config = job.config
@@ -209,8 +209,7 @@ def judge(job: _HeatmapJob, images: Images, subject_ids: list[str]) -> pd.DataFr
         tolerance=config.tolerance,
         n_replicates=config.n_replicates,
     )
-    with write_whole(config.out_dir / "pointing.csv") as temporary:
-        table.to_csv(temporary, index=False)
+    write_csv(config.out_dir / "pointing.csv", table)
     print(table.drop(columns="reason").to_string(index=False, float_format="{:.3f}".format, na_rep=""))
     return table
 

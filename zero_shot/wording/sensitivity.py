@@ -19,7 +19,7 @@ from torch import Tensor
 
 import metrics
 import models
-from common.atomic import write_whole
+from common.atomic import write_csv
 from metrics.evidence import MEAN, NOT_IN_MEAN
 from zero_shot.auroc_table import metrics_table
 from zero_shot.features import Phrases, logit_scale, phrase_features
@@ -86,8 +86,7 @@ class Sensitivity:
         """Write prompts.csv, prompt_sensitivity.csv and rank_flips.csv into `folder`."""
         tables = {"prompts": self.prompts, "prompt_sensitivity": self.summary, "rank_flips": self.flips}
         for name, table in tables.items():
-            with write_whole(folder / f"{name}.csv") as temporary:
-                table.to_csv(temporary, index=False, lineterminator="\n")
+            write_csv(folder / f"{name}.csv", table)
 
 
 def all_prompts(families: Sequence[PromptFamily], findings: Sequence[str]) -> dict[str, tuple[Prompt, ...]]:
