@@ -166,7 +166,7 @@ def test_members_say_what_they_are(checkpoint, other_checkpoint):
 
 
 def test_no_path_and_the_same_path_twice_are_refused(store, checkpoint):
-    with pytest.raises(ValueError, match="give at least one"):
+    with pytest.raises(ValueError, match="checkpoints: wanted at least one, found none"):
         ensemble_models([], store, LABELS, PAIR)
     with pytest.raises(ValueError, match="listed twice"):
         ensemble_models([checkpoint, str(checkpoint)], store, LABELS, PAIR)
