@@ -1,9 +1,9 @@
-"""Makes a simulated chest X-ray archive in the layout of MIMIC-CXR, with planted and known disparities.
+"""Make a simulated chest X-ray archive in the layout of MIMIC-CXR, with planted and known disparities.
 
-    python make_phantom.py --out_dir data/phantom --n_patients 1200 --seed 0 --scenario default --image_size 512
-    python make_phantom.py miniature --archive padchest --out_dir data/padchest-miniature      # other archives, tiny
+1,200 patients have about 3,000 films. scenario.json says what was planted, truth.csv what each film shows.
 
-1,200 patients are about 3,000 films. What was planted stands in scenario.json, what the films show in truth.csv.
+python make_phantom.py --out_dir data/phantom --n_patients 1200 --seed 0 --scenario default --image_size 512
+python make_phantom.py miniature --archive padchest --out_dir data/padchest-miniature
 """
 
 import sys
@@ -11,13 +11,16 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import tyro
-
-from common.programs import exit_code
-from phantom.phantom_config import MiniatureConfig, PhantomConfig
+from common.programs import Job, start
+from phantom.phantom_config import HEADINGS, MINIATURE_HEADINGS, MiniatureConfig, PhantomConfig
 
 if TYPE_CHECKING:
     from phantom import Archive
+
+MINIATURE = """A tiny copy of another public archive: its files, columns and words, with simulated people.
+
+python make_phantom.py miniature --archive padchest --out_dir data/padchest-miniature
+"""
 
 
 def main(config: PhantomConfig) -> "Archive":
@@ -41,19 +44,21 @@ def main(config: PhantomConfig) -> "Archive":
     return archive
 
 
-def _miniature(arguments: list[str]) -> None:
+def miniature(config: MiniatureConfig) -> None:
+    """Write a miniature and say how to read it."""
     from phantom.miniatures.writers import write_miniature  # noqa: PLC0415
 
-    config = tyro.cli(MiniatureConfig, args=arguments, use_underscores=True)
     write_miniature(**asdict(config))
     print(f"wrote {config.out_dir} ({config.archive}, {config.n_patients} patients)\nnext: {config.next_command}")
 
 
 def cli() -> int:
     """Run from the command line; 2 for a request that cannot be used, 1 for a job that failed."""
-    if sys.argv[1:2] == ["miniature"]:
-        return exit_code(lambda: _miniature(sys.argv[2:]))
-    return exit_code(lambda: main(tyro.cli(PhantomConfig, description=__doc__, use_underscores=True)))
+    job = Job(about=__doc__ or "", config=PhantomConfig, run=main, headings=HEADINGS)
+    return start(
+        job,
+        others={"miniature": Job(about=MINIATURE, config=MiniatureConfig, run=miniature, headings=MINIATURE_HEADINGS)},
+    )
 
 
 if __name__ == "__main__":

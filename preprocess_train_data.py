@@ -1,22 +1,31 @@
-"""An archive of chest X-rays -> data/cxr.h5, data/mimic_impressions.csv, data/cohort.csv and what was left out.
+"""Preprocess an archive of chest X-rays: images to data/cxr.h5, texts to data/mimic_impressions.csv, data/cohort.csv.
 
-python preprocess_train_data.py                               # the archive below data/, real or simulated
+flow.csv says what was excluded and why.
+
+python preprocess_train_data.py                               # the archive in data/, real or simulated
 python preprocess_train_data.py --chest_x_ray_path /mimic-cxr-jpg/files --radiology_reports_path /mimic-cxr/files
 python preprocess_train_data.py --dataset_type csv --csv_path mine.csv --chest_x_ray_path /my/images
-python preprocess_train_data.py verify --cxr_filepath data/cxr.h5                      # read every row again
-python preprocess_train_data.py export --out /transfer/cxr.h5 --compression zstd      # a smaller copy
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from common.programs import exit_code
-from preprocess.preprocess_config import PreprocessConfig
+from common.programs import Job, start
+from preprocess.preprocess_config import HEADINGS, ExportConfig, PreprocessConfig, VerifyConfig
 
 if TYPE_CHECKING:
     from preprocess.pipeline import Summary
+
+VERIFY = """Read every row of an image store again and compare its checksum with the journal.
+
+python preprocess_train_data.py verify --cxr_filepath data/cxr.h5
+"""
+EXPORT = """Write a smaller copy of an image store for transport, or unpack such a copy.
+
+python preprocess_train_data.py export --out /transfer/cxr.h5 --compression zstd
+"""
 
 
 def main(config: PreprocessConfig) -> Summary:
@@ -32,41 +41,33 @@ def main(config: PreprocessConfig) -> Summary:
     return summary
 
 
-def _verify(arguments: list[str]) -> None:
-    import tyro  # noqa: PLC0415
+def verify(config: VerifyConfig) -> None:
+    """Verify a store, and fail if a row is damaged."""
+    from preprocess.packing import verify as store  # noqa: PLC0415
 
-    from preprocess.packing.verify import VerifyConfig, in_words, verify  # noqa: PLC0415
-
-    config = tyro.cli(VerifyConfig, args=arguments, use_underscores=True)
-    verdict = verify(config)
+    verdict = store.verify(config)
     if verdict.damaged:
-        raise RuntimeError(f"{config.cxr_filepath}: {in_words(verdict)}")
-    print(f"{config.cxr_filepath}: {in_words(verdict)}")
+        raise RuntimeError(f"{config.cxr_filepath}: {store.in_words(verdict)}")
+    print(f"{config.cxr_filepath}: {store.in_words(verdict)}")
 
 
-def _export(arguments: list[str]) -> None:
-    import tyro  # noqa: PLC0415
+def export(config: ExportConfig) -> None:
+    """Write a copy of a store and say how large it is."""
+    from preprocess.packing.export import export as write_copy  # noqa: PLC0415
 
-    from preprocess.packing.export import ExportConfig, export  # noqa: PLC0415
-
-    config = tyro.cli(ExportConfig, args=arguments, use_underscores=True)
-    done = export(config)
+    done = write_copy(config)
     if done.compression != config.compression:
-        print(f"{config.compression} needs the package hdf5plugin, which is not here: {done.compression} was taken")
+        print(f"{config.compression} needs the package hdf5plugin, which is not installed: used {done.compression}")
     print(f"{done.n_rows:,} rows in {done.out}, {done.compression}, {done.n_bytes / 1e6:,.1f} MB")
-
-
-def _preprocess(arguments: list[str]) -> None:
-    import tyro  # noqa: PLC0415  (worker processes import this file)
-
-    about = f"{__doc__.partition(chr(10))[0]} Other jobs: verify -h, export -h."
-    main(tyro.cli(PreprocessConfig, args=arguments, description=about, use_underscores=True))
 
 
 def cli() -> int:
     """Run from the command line; 2 for a request that cannot be understood, 1 for a job that failed."""
-    job, arguments = {"verify": _verify, "export": _export}.get(sys.argv[1] if sys.argv[1:] else ""), sys.argv[2:]
-    return exit_code(lambda: job(arguments) if job else _preprocess(sys.argv[1:]))
+    others: dict[str, Job[Any]] = {
+        "verify": Job(about=VERIFY, config=VerifyConfig, run=verify),
+        "export": Job(about=EXPORT, config=ExportConfig, run=export),
+    }
+    return start(Job(about=__doc__ or "", config=PreprocessConfig, run=main, headings=HEADINGS), others=others)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The whole job on simulated films: archive, preprocess, train, score by prompts, report. Minutes on a laptop, no data.
+"""The whole pipeline on simulated films: archive, preprocess, train, score by prompts, report. Minutes on a laptop.
 
 python run_demo.py --out_dir runs/demo
 python run_demo.py --out_dir runs/underdiagnosis --scenario underdiagnosis --control
@@ -8,8 +8,8 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from common.programs import exit_code
-from wiring.demo_plan import DemoConfig, plan, scoring_of
+from common.programs import Job, start
+from wiring.demo_plan import HEADINGS, DemoConfig, plan, scoring_of
 
 
 def main(config: DemoConfig) -> dict[str, Any]:
@@ -20,9 +20,11 @@ def main(config: DemoConfig) -> dict[str, Any]:
     from run_train import main as train  # noqa: PLC0415
     from run_zero_shot import main as score  # noqa: PLC0415
     from train import supervised_predictions  # noqa: PLC0415
+    from wiring.evaluation_report import evaluation_page  # noqa: PLC0415
 
     archive, packing, training, scoring = plan(config)
     root, runs, shuffled = config.out_dir, {"reports": training.folder}, None
+
     with audit.metered() as meter:
         with meter.stage("phantom"):
             make_phantom(archive)
@@ -30,7 +32,7 @@ def main(config: DemoConfig) -> dict[str, Any]:
             packed = preprocess(packing)
         with meter.stage("train"):
             if train(training).was_interrupted:
-                raise InterruptedError("training was told to end before its time: the demo ends with it")
+                raise InterruptedError("training was interrupted, so the demo stops")
         with meter.stage("zero_shot"):
             results = score(scoring)
         with meter.stage("supervised"):
@@ -46,6 +48,7 @@ def main(config: DemoConfig) -> dict[str, Any]:
             runs["shuffled reports"] = control.folder
         with meter.stage("report"):
             run = audit.SimulatedRun(
+                evaluation=evaluation_page(results, audit.read_subgroups(scoring.folder / "subgroups.csv")),
                 archive=archive.out_dir,
                 cohort_filepath=training.cohort_filepath,
                 txt_filepath=training.txt_filepath,
@@ -55,13 +58,10 @@ def main(config: DemoConfig) -> dict[str, Any]:
                     cohort=results.cohort,
                     prompts=results.prompts,
                 ),
-                scores=results.metrics,
-                subgroups=audit.read_subgroups(scoring.folder / "subgroups.csv"),
                 ceiling=ceiling,
                 shuffled=shuffled,
-                flows={"Packed": packed.flow.to_frame(), "Scored": results.flow.to_frame()},
+                packed=packed.flow.to_frame(),
                 runs=runs,
-                specification=results.spec,
                 seed=config.seed,
                 n_replicates=config.n_replicates,
             )
@@ -71,9 +71,7 @@ def main(config: DemoConfig) -> dict[str, Any]:
 
 def cli() -> int:
     """Run from the command line; 2 for a request that cannot be understood, 1 for a job that failed."""
-    import tyro  # noqa: PLC0415
-
-    return exit_code(lambda: main(tyro.cli(DemoConfig, description=__doc__, use_underscores=True)))
+    return start(Job(about=__doc__ or "", config=DemoConfig, run=main, headings=HEADINGS))
 
 
 if __name__ == "__main__":

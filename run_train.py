@@ -3,9 +3,6 @@
 python run_train.py --cxr_filepath data/cxr.h5 --txt_filepath data/mimic_impressions.csv
 python run_train.py --preset phantom --model_name phantom
 torchrun --nproc_per_node 4 run_train.py --preset mimic_vit_b16 --resume
-
---print_config shows every option with its value and ends. --dry_run takes two steps, says what the run would need of
-memory and time, and writes nothing.
 """
 
 from __future__ import annotations
@@ -40,14 +37,14 @@ def main(config: TrainConfig) -> RunSummary:
     return summary
 
 
-def try_out(config: TrainConfig) -> DryRun:
+def dry_run(config: TrainConfig) -> DryRun:
     """Take the first two steps of the run, print what they needed, and return it."""
     from train import load_pairs, start_model  # noqa: PLC0415
-    from train.dry_run import rehearse  # noqa: PLC0415
+    from train.dry_run import dry_run as two_steps  # noqa: PLC0415
 
     pairs = load_pairs(config)
     say(pairs.describe())
-    found = rehearse(start_model(config), pairs, config)
+    found = two_steps(start_model(config), pairs, config)
     say(found)
     return found
 
@@ -66,14 +63,17 @@ def say(what: object) -> None:
 def cli() -> int:
     """Run from the command line; 2 for input that is missing or cannot be used, 1 for a job that failed.
 
-    A run that a signal ended is 0: it is saved and can go on.
+    A run that a signal stopped is 0: it is saved and can be continued.
     """
-    from train.command_line import choose_task, read_command_line  # noqa: PLC0415
+    return exit_code(_run)
 
-    task, arguments = choose_task(sys.argv[1:])
-    config = read_command_line(arguments, about=__doc__ or "")
-    jobs: dict[str, Callable[[TrainConfig], object]] = {"train": main, "dry_run": try_out, "print_config": print_config}
-    return exit_code(lambda: jobs[task](config))
+
+def _run() -> None:
+    from train.command_line import read_command_line  # noqa: PLC0415
+
+    task, config = read_command_line(sys.argv[1:], about=__doc__ or "")
+    jobs: dict[str, Callable[[TrainConfig], object]] = {"train": main, "dry_run": dry_run, "print_config": print_config}
+    jobs[task](config)
 
 
 if __name__ == "__main__":

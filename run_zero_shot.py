@@ -1,18 +1,24 @@
-"""Score X-rays by prompts and judge the scores: predictions, truth, metrics, subgroups and flow (CSV), spec.json.
+"""Score X-rays by prompts and evaluate the scores, overall and by subgroup.
+
+Writes predictions, truth, metrics, subgroups and flow as CSV, spec.json and report.html.
 
 python run_zero_shot.py --checkpoints runs/phantom --truth_filepath data/phantom/truth.csv --name phantom
 python run_zero_shot.py --checkpoints a.pt --protocol nih14 --cxr_filepath nih/cxr.h5 --cohort_filepath nih/cohort.csv
 python run_zero_shot.py --checkpoints a.pt b.pt --prompts chexzero --scoring chexzero --groups sex "age:0,18,65,+"
-python -m zero_shot.evaluation.compare predictions/a predictions/b --experiment models
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from common.programs import exit_code
-from zero_shot.zero_shot_config import ZeroShotConfig
+from common.programs import Job, start
+from zero_shot import retrieve_job
+from zero_shot.evaluation import compare_job
+from zero_shot.localisation import heatmaps
+from zero_shot.probing import probe_job
+from zero_shot.wording import wording_job
+from zero_shot.zero_shot_config import HEADINGS, ZeroShotConfig
 
 if TYPE_CHECKING:
     from zero_shot.evaluation.results import Results
@@ -48,9 +54,14 @@ def main(config: ZeroShotConfig) -> Results:
 
 def cli() -> int:
     """Run from the command line; 2 for a request that cannot be understood, 1 for a job that failed."""
-    import tyro  # noqa: PLC0415
-
-    return exit_code(lambda: main(tyro.cli(ZeroShotConfig, description=__doc__, use_underscores=True)))
+    others: dict[str, Job[Any]] = {
+        "compare": compare_job.JOB,
+        "heatmaps": heatmaps.JOB,
+        "probe": probe_job.JOB,
+        "wording": wording_job.JOB,
+        "retrieve": retrieve_job.JOB,
+    }
+    return start(Job(about=__doc__ or "", config=ZeroShotConfig, run=main, headings=HEADINGS), others=others)
 
 
 if __name__ == "__main__":

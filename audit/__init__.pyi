@@ -1,8 +1,8 @@
 from .assemble import ScoredImages as ScoredImages
 from .assemble import headlines as headlines
-from .cells import MEAN as MEAN
 from .cost import metered as metered
 from .figures import reliability_figure as reliability_figure
+from .page import ReportPage as ReportPage
 from .report import write_page as write_page
 from .report import write_report as write_report
 from .simulated_report import SimulatedRun as SimulatedRun
@@ -11,5 +11,4 @@ from .simulated_report import write_simulated_report as write_simulated_report
 from .subgroups import disaggregate as disaggregate
 from .subgroups import read_subgroups as read_subgroups
 from .thresholds import Thresholds as Thresholds
-from .thresholds import fit_thresholds as fit_thresholds
 from .under_reporting import report_sensitivity as report_sensitivity

@@ -1,4 +1,7 @@
-"""One cell of an audit: its evidence, whether that is enough, its value, and the mean over findings."""
+"""One cell of an audit: the evidence for it, whether that is enough, its value, and the mean over findings.
+
+A cell is one finding (or the mean) x attribute x group x metric. The rule for enough evidence is `metrics.evidence`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,122 +13,52 @@ import metrics
 from audit import contrasts
 from audit.joined_tables import OVERALL, Attribute, AuditTable
 from audit.replicates import METRICS, CellReplicates
-
-MEAN = "mean"
-# Absence of the others: its positives are the healthy, so averaging it with them would cancel what it shows.
-NOT_IN_MEAN = frozenset({"No Finding"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """How much evidence one cell holds. Images are rows; patients are the sampling unit."""
-
-    n: int
-    n_pos: int
-    n_neg: int
-    patients: int
-    patients_pos: int
-    patients_neg: int
+from metrics.evidence import MEAN, NOT_IN_MEAN, EvidenceCounts, EvidenceRule, count_evidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What there is of one finding in a group, in everybody else, and in all."""
+    """How much there is of one finding in a group, outside the group, and overall."""
 
-    inside: Counts
-    outside: Counts
-    overall: Counts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvidenceRule:
-    """How much evidence a cell needs. It applies to the metric's denominator.
-
-    The denominator of TPR is the positives, of FPR the negatives, and AUROC needs enough of both.
-    """
-
-    min_n: int
-    """Images in the denominator below which a cell is `small`."""
-    min_patients: int
-    """Patients in the denominator below which a cell is `small`, and in all below which it is `suppressed`."""
-
-    def judge(self, counts: Counts, metric: str) -> tuple[str, str]:
-        """Return (status, reason) of one cell from its counts.
-
-        suppressed           too few patients: the value is withheld
-        undefined:<reason>   the denominator is empty: the value is NaN
-        small                too little in the denominator: the value is shown, but not tested
-        ok                   otherwise, with an empty reason
-        """
-        if counts.patients < self.min_patients:
-            return "suppressed", f"{counts.patients} patients, fewer than {self.min_patients}"
-        positives = ("positive", counts.n_pos, counts.patients_pos)
-        negatives = ("negative", counts.n_neg, counts.patients_neg)
-        sides = {"auroc": [positives, negatives], "tpr": [positives], "fpr": [negatives]}[metric]
-        for kind, images, _ in sides:
-            if images == 0:
-                return f"undefined:no {kind}s", f"no {kind} image among {counts.n}"
-        for kind, images, patients in sides:
-            if images < self.min_n:
-                return "small", f"{images} {kind} images, fewer than {self.min_n}"
-            if patients < self.min_patients:
-                return "small", f"{patients} patients with a {kind} image, fewer than {self.min_patients}"
-        return "ok", ""
-
-    def allows_in_mean(self, evidence: Evidence, metric: str) -> bool:
-        """Return whether a finding may enter a group's mean: enough of it overall, and enough patients on both sides.
-
-        The mean pools evidence over findings, so that `min_n` images are asked of the pool and not of each of them.
-        """
-        sides = replace(self, min_n=0)
-        statuses = {
-            self.judge(evidence.overall, metric)[0],
-            sides.judge(evidence.inside, metric)[0],
-            sides.judge(evidence.outside, metric)[0],
-        }
-        return statuses == {"ok"}
+    inside: EvidenceCounts
+    outside: EvidenceCounts
+    overall: EvidenceCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One row of the result with its r replicates, before families are tested."""
+    """One row of the audit table with its r replicates, before families are tested."""
 
     finding: str
     attribute: str
     group: str
     metric: str
-    counts: Counts
+    counts: EvidenceCounts
     n_findings: int
+    """Findings that the value averages; 1 for a single finding"""
     value: float
+    """In the group; NaN if undefined or suppressed"""
     rest: float
+    """Outside the group"""
     draws: Float[np.ndarray, " r"]
+    """Replicates of `value`"""
     rest_draws: Float[np.ndarray, " r"]
+    """Replicates of `rest`, from the same draws of patients"""
     floor: float
+    """Smallest standard error that the difference can have, see `contrasts.simultaneous`"""
     fewest_patients: int
-    """Patients in the denominator on the smaller side of the comparison."""
+    """Patients in the denominator on the smaller side of the comparison"""
     status: str
     reason: str
     testable: bool
+    """Whether the difference belongs to a family that is tested"""
     in_mean: bool
+    """Whether the finding enters the group's mean"""
 
 
-def count_cell(table: AuditTable, finding: int, members: Bool[np.ndarray, " n"]) -> Counts:
-    """Count images and patients, by class, among the labelled images of `members`."""
-    labels = table.truth[:, finding]
-    positive, negative = members & (labels == 1), members & (labels == 0)
-    return Counts(
-        n=int((positive | negative).sum()),
-        n_pos=int(positive.sum()),
-        n_neg=int(negative.sum()),
-        patients=_count_patients(table, positive | negative),
-        patients_pos=_count_patients(table, positive),
-        patients_neg=_count_patients(table, negative),
-    )
-
-
-def _count_patients(table: AuditTable, images: Bool[np.ndarray, " n"]) -> int:
-    """Return how many different patients the images belong to."""
-    return len(np.unique(table.subjects[images]))
+def count_cell(table: AuditTable, finding: int, members: Bool[np.ndarray, " n"]) -> EvidenceCounts:
+    """Count the labelled images of `members`, and their patients."""
+    return count_evidence(table.truth[members, finding], table.subjects[members])
 
 
 def cells_of_group(
@@ -141,15 +74,18 @@ def cells_of_group(
     """Return the cells of one group, metric by metric: each finding, then their mean."""
     members = attribute.codes == g
     everybody = np.ones_like(members)
+
+    # The counts do not depend on the metric.
     evidence = [
         Evidence(
             inside=count_cell(table, c, members),
-            # Beside everybody there is nobody: the overall group is compared with itself, and never tested.
+            # Nobody is outside the overall group: it is compared with itself, and never tested.
             outside=count_cell(table, c, everybody if attribute.name == OVERALL else ~members),
             overall=count_cell(table, c, everybody),
         )
         for c in range(len(table.findings))
     ]
+
     cells = []
     for metric in metric_names:
         m = METRICS.index(metric)
@@ -181,84 +117,97 @@ def _single(
 ) -> Cell:
     """Return the cell of one finding; `estimate` and `draws` are pairs of the group's values and the rest's."""
     c, g, m = at
+    metric = METRICS[m]
     value, rest = float(estimate[0][0]), float(estimate[1][0])
-    status, reason = _judge(rule, evidence.inside, METRICS[m], value)
-    rest_status, rest_reason = rule.judge(evidence.outside, METRICS[m])
-    nothing = np.full_like(draws[0], np.nan)
-    # With two groups the rest is the other group; and a difference gives away the value it was taken from.
-    hidden_rest = "suppressed" in {status, rest_status}
-    value, rest = (np.nan if status == "suppressed" else value), (np.nan if hidden_rest else rest)
-    own_draws, rest_draws = nothing if status == "suppressed" else draws[0], nothing if hidden_rest else draws[1]
+
+    # 1. Is there enough evidence, in the group and outside it?
+    status, reason = _judge(rule, evidence.inside, metric, value)
+    rest_status, rest_reason = rule.judge(evidence.outside, metric)
     if status == "ok" and rest_status != "ok":
         reason = f"no test, because outside the group: {rest_reason}"
+
+    # 2. Withhold what could tell about single patients. The rest goes with a suppressed group: with two groups it is
+    #    the other one, and a difference gives away the value that it was taken from.
+    hidden = status == "suppressed"
+    hidden_rest = "suppressed" in {status, rest_status}
+    nothing = np.full_like(draws[0], np.nan)
+    value, own_draws = (np.nan, nothing) if hidden else (value, draws[0])
+    rest, rest_draws = (np.nan, nothing) if hidden_rest else (rest, draws[1])
+
+    # 3. Say so if too many resamples leave the value without an interval.
     if not np.isnan(value):
         reason = "; ".join(filter(None, [reason, metrics.percentile_interval(own_draws).reason]))
+
     return Cell(
         finding=table.findings[c],
         attribute=attribute.name,
         group=attribute.groups[g],
-        metric=METRICS[m],
+        metric=metric,
         counts=evidence.inside,
         n_findings=1,
         value=value,
         rest=rest,
         draws=own_draws,
         rest_draws=rest_draws,
-        floor=float(np.hypot(_floor(METRICS[m], value, evidence.inside), _floor(METRICS[m], rest, evidence.outside))),
-        fewest_patients=min(
-            _in_denominator(evidence.inside, METRICS[m]), _in_denominator(evidence.outside, METRICS[m])
-        ),
+        # The errors of two independent sides add up as squares.
+        floor=float(np.hypot(_floor(metric, value, evidence.inside), _floor(metric, rest, evidence.outside))),
+        fewest_patients=min(side.patients_behind(metric) for side in (evidence.inside, evidence.outside)),
         status=status,
         reason=reason,
         testable=status == rest_status == "ok" and attribute.name != OVERALL,
         in_mean=(
-            table.findings[c] not in NOT_IN_MEAN and not np.isnan(value) and rule.allows_in_mean(evidence, METRICS[m])
+            table.findings[c] not in NOT_IN_MEAN and not np.isnan(value) and _enough_for_mean(rule, evidence, metric)
         ),
     )
 
 
-def _judge(rule: EvidenceRule, counts: Counts, metric: str, value: float) -> tuple[str, str]:
+def _judge(rule: EvidenceRule, counts: EvidenceCounts, metric: str, value: float) -> tuple[str, str]:
+    """Return (status, reason) by the rule, or that there was no threshold to compute a rate with."""
     status, reason = rule.judge(counts, metric)
     if np.isnan(value) and status in {"ok", "small"}:
         return "undefined:no threshold", "the threshold was fitted on rows of one class"
     return status, reason
 
 
-def _in_denominator(counts: Counts, metric: str) -> int:
-    """Return the patients that a metric rests on; an AUROC rests on the rarer class."""
-    return {
-        "auroc": min(counts.patients_pos, counts.patients_neg),
-        "tpr": counts.patients_pos,
-        "fpr": counts.patients_neg,
-    }[metric]
+def _enough_for_mean(rule: EvidenceRule, evidence: Evidence, metric: str) -> bool:
+    """Return whether a finding may enter a group's mean: enough of it overall, and enough patients on both sides.
+
+    The mean pools evidence over findings, so `min_n` images are wanted of the pool and not of each finding.
+    """
+    sides = replace(rule, min_n=0)
+    judged = (
+        rule.judge(evidence.overall, metric),
+        sides.judge(evidence.inside, metric),
+        sides.judge(evidence.outside, metric),
+    )
+    return all(status == "ok" for status, _ in judged)
 
 
-def _fewest(metric: str, *sides: Counts) -> int:
-    return min(_in_denominator(counts, metric) for counts in sides)
-
-
-def _floor(metric: str, value: float, counts: Counts) -> float:
-    """Return the least standard error that the cell's patients allow; see `contrasts.simultaneous`."""
+def _floor(metric: str, value: float, counts: EvidenceCounts) -> float:
+    """Return the smallest standard error that this number of patients allows; see `contrasts.simultaneous`."""
     if np.isnan(value):
         return float("nan")
     if metric == "auroc":
         return contrasts.auroc_floor(value, counts.patients_pos, counts.patients_neg)
-    return contrasts.rate_floor(value, _in_denominator(counts, metric))
+    return contrasts.rate_floor(value, counts.patients_behind(metric))
 
 
 def _mean(table: AuditTable, attribute: Attribute, g: int, cells: Sequence[Cell], rule: EvidenceRule) -> Cell:
-    """Average the findings of which there is enough in the group and outside it.
+    """Average the findings of which there is enough, both in the group and outside it.
 
-    Where there is none, the row counts what there was in all of them.
+    If there is no such finding, the counts of the row are those of all findings.
     """
     candidates = [cell for cell in cells if cell.finding not in NOT_IN_MEAN]
     used = [cell for cell in candidates if cell.in_mean]
     counts = _pooled_counts(table, attribute.codes == g, used or candidates)
     outside = _pooled_counts(table, attribute.codes != g, used or candidates)
+
     status, reason = rule.judge(counts, cells[0].metric)
     if not used and status != "suppressed":
         status, reason = "undefined:no finding", "too few patients per finding"
-    undefined = np.full_like(cells[0].draws, np.nan)
+
+    # Averaged within each replicate, so that the interval reflects how findings vary together.
+    undefined = np.full_like(cells[0].draws, np.nan)  # (r,)
     return Cell(
         finding=MEAN,
         attribute=attribute.name,
@@ -270,9 +219,9 @@ def _mean(table: AuditTable, attribute: Attribute, g: int, cells: Sequence[Cell]
         rest=float(np.mean([cell.rest for cell in used])) if used else np.nan,
         draws=np.mean([cell.draws for cell in used], axis=0) if used else undefined,
         rest_draws=np.mean([cell.rest_draws for cell in used], axis=0) if used else undefined,
-        # As if findings were independent, which is the least that the error of their mean can be.
+        # As if findings were independent: the smallest error that their mean can have.
         floor=float(np.sqrt(np.sum([cell.floor**2 for cell in used])) / max(len(used), 1)),
-        fewest_patients=_fewest(cells[0].metric, counts, outside),
+        fewest_patients=min(side.patients_behind(cells[0].metric) for side in (counts, outside)),
         status=status,
         reason=reason,
         testable=status == "ok" and attribute.name != OVERALL,
@@ -280,10 +229,10 @@ def _mean(table: AuditTable, attribute: Attribute, g: int, cells: Sequence[Cell]
     )
 
 
-def _pooled_counts(table: AuditTable, members: Bool[np.ndarray, " n"], cells: Sequence[Cell]) -> Counts:
-    """Count image-finding pairs over several findings; a patient can have both kinds."""
-    labels = table.truth[:, [table.findings.index(cell.finding) for cell in cells]]
-    return Counts(
+def _pooled_counts(table: AuditTable, members: Bool[np.ndarray, " n"], cells: Sequence[Cell]) -> EvidenceCounts:
+    """Count image-finding pairs over several findings, and their patients; a patient can have both classes."""
+    labels = table.truth[:, [table.findings.index(cell.finding) for cell in cells]]  # (n findings)
+    return EvidenceCounts(
         n=int(members.sum()),
         n_pos=int((labels[members] == 1).sum()),
         n_neg=int((labels[members] == 0).sum()),
@@ -291,3 +240,8 @@ def _pooled_counts(table: AuditTable, members: Bool[np.ndarray, " n"], cells: Se
         patients_pos=_count_patients(table, members & (labels == 1).any(axis=1)),
         patients_neg=_count_patients(table, members & (labels == 0).any(axis=1)),
     )
+
+
+def _count_patients(table: AuditTable, images: Bool[np.ndarray, " n"]) -> int:
+    """Return how many different patients the images belong to."""
+    return len(np.unique(table.subjects[images]))

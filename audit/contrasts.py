@@ -1,4 +1,4 @@
-"""Differences between a group and everybody else, with intervals that hold for a whole family of them at once."""
+"""Differences between a group and everybody else: max-T intervals that are valid for a whole family at once."""
 
 import math
 
@@ -18,21 +18,22 @@ def simultaneous(
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """Return max-T intervals `d ± c t SE`: all k of them cover together with probability 1 - alpha.
 
-    The standard errors SE and the quantile c are those of `metrics.max_t`; two things are added for small groups:
+    The standard errors SE and the quantile c are those of `metrics.max_t`. Two corrections are added for small groups:
 
         SE_k >= floor_k
-        t_k  = 1 + (1.96² + 1) / (4 (patients_k - 1)), how much wider Student's quantile is than the normal one
+        t_k  = 1 + (1.96² + 1) / (4 (patients_k - 1)), the ratio of Student's quantile to the normal one
 
-    The floor matters where a cell sits at 0 or 1: every resample then repeats it, the bootstrap's standard error is
-    zero, and the difference would look certain. `rate_floor` and `auroc_floor` give it. `t` matters where the smaller
-    side of a comparison holds a few dozen patients: the standard error is then itself an estimate, and too small.
+    The floor matters if a cell is exactly 0 or 1. Every resample then repeats this value, the bootstrap's standard
+    error is zero, and the difference would look certain. `rate_floor` and `auroc_floor` give the floor. `t` matters if
+    the smaller side of a comparison has a few dozen patients: the standard error is then itself uncertain, and too
+    small.
 
     Args:
         difference: the estimates d.
         replicates: their bootstrap replicates d*.
-        floor: least standard error of each.
-        patients: patients behind the smaller side of each.
-        alpha: chance that any of the k intervals misses.
+        floor: smallest standard error of each.
+        patients: patients on the smaller side of each.
+        alpha: probability that at least one of the k intervals misses.
 
     Source: Abramowitz & Stegun 26.7.5 (Student's quantile, first term).
     """
@@ -53,7 +54,7 @@ def rate_floor(rate: float, n: int) -> float:
 def auroc_floor(auroc: float, n_pos: int, n_neg: int) -> float:
     """Return Hanley and McNeil's standard error of an AUROC A, after moving A a little towards 1/2.
 
-        A   <- (A k + 1) / (k + 2)                 with k = min(m, n), so that A = 1 does not mean certainty
+        A   <- (A k + 1) / (k + 2)                 where k = min(m, n), so that A = 1 is not taken for certain
         var = [A(1-A) + (m-1)(A/(2-A) - A²) + (n-1)(2A²/(1+A) - A²)] / (mn)
 
     An AUROC below 1/2 has the error of its mirror image.

@@ -1,4 +1,4 @@
-"""The tables of an audit, joined by image and checked: scores, truth, and the groups of every attribute."""
+"""The tables of an audit, joined by image and checked: scores, truth, and the groups of each attribute."""
 
 import re
 from collections.abc import Sequence
@@ -14,32 +14,32 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribute:
-    """One attribute: its groups, which together hold every image once."""
+    """One attribute and its groups. Each image is in exactly one group."""
 
     name: str
     groups: tuple[str, ...]
     codes: Int[np.ndarray, " n"]
-    """The group of each image, an index into `groups`."""
+    """The group of each image, an index into `groups`"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditTable:
-    """Scores, truth and groups in one order: by image_id, so that the caller's row order cannot matter."""
+    """Scores, truth and groups, sorted by image_id, so that the caller's row order does not matter."""
 
     findings: tuple[str, ...]
     scores: Float[np.ndarray, "n c"]
     truth: Float[np.ndarray, "n c"]
-    """1 present, 0 absent, NaN not labelled (left out of that finding only)."""
+    """1 present, 0 absent, NaN not labelled (left out of that finding only)"""
     subjects: Shaped[np.ndarray, " n"]
-    """The patient of each image."""
+    """The patient of each image"""
     attributes: tuple[Attribute, ...]
-    """`OVERALL`, whose only group is everybody, then those of the caller."""
+    """`OVERALL`, whose only group is everybody, then the caller's"""
 
 
 def join_tables(
     predictions: pd.DataFrame, truth: pd.DataFrame, groups: pd.DataFrame, *, findings: Sequence[str]
 ) -> AuditTable:
-    """Join the three tables by image_id and check what a metric cannot survive.
+    """Join the three tables by image_id, after the checks that metrics need.
 
     Args:
         predictions: image_id and one finite score column per finding.
@@ -53,7 +53,7 @@ def join_tables(
     """
     findings = tuple(findings)
     if not findings:
-        raise ValueError("no finding to audit: give at least one column name in `findings`")
+        raise ValueError("findings: wanted at least one column to audit, found none")
     scored = _by_image(predictions, ["image_id", *findings], "predictions")
     labelled = _by_image(truth, ["image_id", *findings], "truth")
     grouped = _by_image(groups, ["image_id", "subject_id"], "groups")
@@ -63,6 +63,8 @@ def join_tables(
     scores = scored[list(findings)].to_numpy(dtype=np.float64)
     labels = labelled[list(findings)].to_numpy(dtype=np.float64)
     _check_values(scores, labels, findings, list(scored.index))
+
+    # Each further column of `groups` is an attribute.
     names = [column for column in groups.columns if column not in {"image_id", "subject_id"}]
     return AuditTable(
         findings=findings,
@@ -74,6 +76,7 @@ def join_tables(
 
 
 def _by_image(frame: pd.DataFrame, columns: list[str], name: str) -> pd.DataFrame:
+    """Return a table indexed and sorted by image_id, after checking its columns and ids."""
     missing = [column for column in columns if column not in frame.columns]
     if missing:
         raise ValueError(f"{name}: wanted the columns {missing}, found {list(frame.columns)[:20]}")
@@ -91,8 +94,8 @@ def _same_ids(left: pd.Index, right: pd.Index, left_name: str, right_name: str) 
     if len(lacking) or len(extra):
         raise ValueError(
             f"{left_name} and {right_name} must hold the same images: {len(lacking)} only in {left_name} (first "
-            f"{list(lacking[:3])}), {len(extra)} only in {right_name} (first {list(extra[:3])}). Select the rows first "
-            "and count what you leave out"
+            f"{list(lacking[:3])}), {len(extra)} only in {right_name} (first {list(extra[:3])}); select the rows "
+            "first and count those you leave out"
         )
 
 
@@ -110,7 +113,7 @@ def _check_values(
         row, column = bad[0]
         raise ValueError(
             f"truth: {len(bad)} labels are neither 0, 1 nor blank, first {labels[row, column]:g} for "
-            f"{findings[column]!r} of image {ids[row]!r}. Decide on uncertain labels (-1) before the audit"
+            f"{findings[column]!r} of image {ids[row]!r}; decide on uncertain labels (-1) before the audit"
         )
 
 
@@ -118,7 +121,7 @@ def _subjects(column: "pd.Series[str]") -> Shaped[np.ndarray, " n"]:
     missing = column.index[column.isna() | (column.astype(str) == "")]
     if len(missing):
         raise ValueError(
-            f"groups: {len(missing)} images have no subject_id, first {list(missing[:3])}. Intervals resample patients"
+            f"groups: {len(missing)} images have no subject_id, first {list(missing[:3])}; intervals resample patients"
         )
     return column.astype(str).to_numpy(dtype=str)
 

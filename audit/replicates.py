@@ -1,4 +1,4 @@
-"""Every metric of every cell, on the table itself and on resamples of its patients."""
+"""AUROC, TPR and FPR of every cell, in the table itself and in each resample of its patients."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ METRICS = ("auroc", "tpr", "fpr")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellReplicates:
-    """One attribute under r weightings, by finding c, group g and metric m (order of METRICS). NaN where undefined."""
+    """One attribute in r replicates, by finding c, group g and metric m (order of METRICS); NaN where undefined."""
 
     group: Float[np.ndarray, "r c g m"]
     rest: Float[np.ndarray, "r c g m"]
-    """The same metric over everybody outside the group."""
+    """The same metric over everybody outside the group"""
 
     def at(self, c: int, g: int, m: int) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, " r"]]:
         """Return one cell's values inside and outside the group."""
@@ -30,24 +30,31 @@ class CellReplicates:
 def measure(
     table: AuditTable, attribute: Attribute, thresholds: Mapping[str, float], weights: metrics.ReplicateWeights
 ) -> CellReplicates:
-    """Return AUROC, TPR and FPR of an attribute's groups, and of everybody outside each, in every replicate.
+    """Return AUROC, TPR and FPR of an attribute's groups, and of everybody outside each group, in each replicate.
 
-    With `metrics.unit_weights` the one replicate is the estimate itself. With `metrics.patient_weights` one matrix
-    drives every finding, group, metric and attribute, so that their differences and means are paired for free.
+    With `metrics.unit_weights` the only replicate is the estimate itself. With `metrics.patient_weights` all findings,
+    groups, metrics and attributes share one matrix, so their differences and means are paired at no extra cost.
     """
     shape = (weights.n_replicates, len(table.findings), len(attribute.groups), len(METRICS))
-    group, rest = np.full(shape, np.nan), np.full(shape, np.nan)
+    group, rest = np.full(shape, np.nan), np.full(shape, np.nan)  # (r c g m)
     for c, finding in enumerate(table.findings):
         known = ~np.isnan(table.truth[:, c])
         if not known.any():
             continue
-        y, s, codes = table.truth[known, c], table.scores[known, c], attribute.codes[known]
+
+        # Only images with a label of this finding; the draw of patients stays the same for all findings.
+        y, s, codes = table.truth[known, c], table.scores[known, c], attribute.codes[known]  # (n known,)
         drawn, n_groups = weights.rows(known), len(attribute.groups)
+
+        # One count of pairs gives the AUROC inside each group and outside it.
         wins = pair_wins(y, s, codes, n_groups, drawn)
-        group[:, c, :, 0], rest[:, c, :, 0] = wins.within(), wins.rest()
+        group[:, c, :, 0], rest[:, c, :, 0] = wins.within(), wins.rest()  # (r g)
+
+        # Without a threshold TPR and FPR stay NaN.
         if not np.isnan(thresholds[finding]):
             counts = confusion(y, decide(s, thresholds[finding]), codes, n_groups, drawn)
             others = counts.rest()
             group[:, c, :, 1], rest[:, c, :, 1] = counts.tpr(), others.tpr()
             group[:, c, :, 2], rest[:, c, :, 2] = counts.fpr(), others.fpr()
+
     return CellReplicates(group=group, rest=rest)

@@ -1,18 +1,29 @@
-"""The subgroup table: every finding, group and metric with its evidence, interval and difference to the rest."""
+"""The subgroup table: each finding, group and metric with its evidence, interval and difference to everybody else.
+
+To understand how a row is made, read these in this order:
+
+    joined_tables   scores, truth and groups, joined by image and checked
+    replicates      each metric of each cell, in the table itself and in resamples of its patients
+    cells           one cell: enough evidence? its value, and the mean over findings
+    contrasts       intervals of differences that are valid for a whole family
+    subgroups       this file: from tables to one table
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 import metrics
 from audit import contrasts
-from audit.cells import MEAN, Cell, EvidenceRule, cells_of_group
+from audit.cells import Cell, cells_of_group
 from audit.joined_tables import AuditTable, join_tables
 from audit.replicates import METRICS, measure
-from audit.thresholds import Thresholds, fit_thresholds
+from audit.thresholds import Thresholds
+from metrics.evidence import MEAN, MIN_N, MIN_PATIENTS, EvidenceRule
+from metrics.resampling import ratio
 
 COLUMNS = (
     *("finding", "attribute", "group", "metric"),
@@ -33,38 +44,39 @@ def disaggregate(
     metric_names: Sequence[str] = METRICS,
     n_replicates: int = 1000,
     seed: int = 0,
-    min_n: int = 30,
-    min_patients: int = 10,
+    min_n: int = MIN_N,
+    min_patients: int = MIN_PATIENTS,
 ) -> pd.DataFrame:
     """Return one row per finding x attribute x group x metric, and a "mean" over findings for each of them.
 
-    A row's `value` has a 95 % percentile interval from the patient bootstrap. Its `difference` is to everybody outside
-    the group (`rest`), with a pointwise interval and a simultaneous max-T interval (`difference_low`,
-    `difference_high`) over its family; `flagged` says that the simultaneous interval excludes zero; `ratio` is
-    value / rest. There are two
-    families, each with a 5 % chance of any false flag in the whole table: "confirmatory" holds the means over findings,
-    "exploratory" the single findings. A max-min gap is not given: it is biased upwards, and its percentile interval
-    excludes zero where nothing differs.
+    `value` has a 95 % percentile interval from the patient bootstrap. `difference` is value - rest, where `rest` is the
+    metric over everybody outside the group. It has a pointwise interval, and a simultaneous max-T interval
+    (`difference_low`, `difference_high`) over its family. `flagged`: the simultaneous interval excludes zero. `ratio`
+    is value / rest.
 
-    The mean of a group runs over the findings that are evaluable overall and have `min_patients` patients in the
-    denominator both in the group and outside it (`n_findings` of them, without "No Finding"), so value, rest and
-    difference speak of the same findings. Its n_pos and n_neg count image-finding pairs; `min_n` of them are needed.
+    There are two families, each with a 5 % chance of any false flag in the whole table: "confirmatory" holds the means
+    over findings, "exploratory" the single findings. A max-min gap is not given, because it is biased upwards and its
+    percentile interval excludes zero even if nothing differs.
+
+    The mean of a group averages the findings that are evaluable overall and have `min_patients` patients in the
+    denominator both in the group and outside it (`n_findings` of them, without "No Finding"). Value, rest and
+    difference thus refer to the same findings. Its n_pos and n_neg count image-finding pairs; `min_n` are needed.
 
     Args:
         predictions: image_id and one score column per finding, higher is more likely present.
         truth: image_id and the findings as 1, 0 or blank.
         groups: image_id, subject_id, and one column of group names per attribute; blank becomes "unknown".
         findings: columns to audit.
-        thresholds: per finding for TPR and FPR (`score >= threshold`); by default Youden's on the audited rows, which
-            is marked `fitted-on-test`. Intervals take thresholds as given.
+        thresholds: per finding for TPR and FPR (`score >= threshold`); by default Youden's on the audited rows, marked
+            `fitted-on-test`. Intervals take thresholds as fixed.
         metric_names: some of auroc, tpr, fpr.
         n_replicates: bootstrap resamples of patients.
-        seed: of the resampling.
+        seed: seed of the resampling.
         min_n: images in a metric's denominator below which a cell is `small`.
         min_patients: patients below which a denominator is `small` and a whole cell `suppressed`.
 
     Returns:
-        A frame with the columns of COLUMNS. An undefined number is NaN, and its row says why in `status` and `reason`.
+        A table with the columns of COLUMNS. An undefined number is NaN; `status` and `reason` say why.
 
     Raises:
         ValueError: see `join_tables`; or an unknown metric, too few replicates, or a missing threshold.
@@ -76,13 +88,19 @@ def disaggregate(
         raise ValueError(f"metric_names: wanted some of {METRICS}, found {list(metric_names)}")
     if n_replicates < 40:
         raise ValueError(f"n_replicates: wanted at least 40 for a 95 % interval, found {n_replicates}")
+
     table = join_tables(predictions, truth, groups, findings=findings)
     chosen = _resolve(thresholds, table)
+    rule = EvidenceRule(min_n=min_n, min_patients=min_patients)
+
+    # One draw of patients for all attributes, groups, findings and metrics.
     weights = metrics.patient_weights(table.subjects, n_replicates, np.random.default_rng(seed))
+    once = metrics.unit_weights(len(table.subjects))
+
     cells: list[Cell] = []
     for attribute in table.attributes:
-        estimate = measure(table, attribute, chosen.by_finding, metrics.unit_weights(len(table.subjects)))
-        resampled = measure(table, attribute, chosen.by_finding, weights)
+        estimate = measure(table, attribute, chosen.by_finding, once)  # (1 c g m)
+        resampled = measure(table, attribute, chosen.by_finding, weights)  # (r c g m)
         for g in range(len(attribute.groups)):
             cells += cells_of_group(
                 table,
@@ -91,13 +109,14 @@ def disaggregate(
                 estimate=estimate,
                 resampled=resampled,
                 metric_names=metric_names,
-                rule=EvidenceRule(min_n=min_n, min_patients=min_patients),
+                rule=rule,
             )
+
     return _to_frame(cells, chosen)
 
 
 def read_subgroups(path: Path | str) -> pd.DataFrame:
-    """Return a table of `disaggregate` that was saved as CSV: words stay words, blanks become NaN in numbers only.
+    """Return a table of `disaggregate` that was saved as CSV. Blanks become NaN in columns of numbers only.
 
     Raises:
         FileNotFoundError: no such file.
@@ -113,8 +132,13 @@ def read_subgroups(path: Path | str) -> pd.DataFrame:
 
 
 def _resolve(thresholds: Thresholds | Mapping[str, float] | None, table: AuditTable) -> Thresholds:
+    """Return thresholds with their origin: given, given as plain numbers, or fitted on the audited rows themselves."""
     if thresholds is None:
-        return fit_thresholds(table.scores, table.truth, findings=table.findings, fitted_on="test")
+        youden = metrics.ThresholdPolicy(rule="youden")
+        fitted = metrics.fit_thresholds(
+            table.truth, table.scores, findings=table.findings, policy=youden, fitted_on="test"
+        )
+        return Thresholds.of(fitted)
     if not isinstance(thresholds, Thresholds):
         thresholds = Thresholds(by_finding=thresholds, policy="declared", fitted_on="other-rows")
     missing = [finding for finding in table.findings if finding not in thresholds.by_finding]
@@ -124,11 +148,14 @@ def _resolve(thresholds: Thresholds | Mapping[str, float] | None, table: AuditTa
 
 
 def _to_frame(cells: Sequence[Cell], thresholds: Thresholds) -> pd.DataFrame:
+    """Return one row per cell, with the simultaneous intervals of the differences in each family."""
     frame = pd.DataFrame([_describe(cell, thresholds) for cell in cells])
     frame["difference"] = frame["value"] - frame["rest"]
-    differences = np.stack([cell.draws - cell.rest_draws for cell in cells], axis=1)
+    differences = np.stack([cell.draws - cell.rest_draws for cell in cells], axis=1)  # (r cells)
     floors = np.array([cell.floor for cell in cells])
     patients = np.array([cell.fewest_patients for cell in cells])
+
+    # A family spans the whole table: all attributes, groups and metrics. A cell that is not testable is in none.
     frame[["difference_low", "difference_high"]] = np.nan
     for family in ("confirmatory", "exploratory"):
         rows = np.flatnonzero(frame["family"] == family)
@@ -136,49 +163,43 @@ def _to_frame(cells: Sequence[Cell], thresholds: Thresholds) -> pd.DataFrame:
             frame["difference"].to_numpy()[rows], differences[:, rows], floors[rows], patients[rows]
         )
         frame.loc[rows, "difference_low"], frame.loc[rows, "difference_high"] = low, high
+
     frame["flagged"] = (frame["difference_low"] > 0) | (frame["difference_high"] < 0)
     return frame[list(COLUMNS)]
 
 
 def _describe(cell: Cell, thresholds: Thresholds) -> dict[str, object]:
-    counts, uses_threshold = cell.counts, cell.metric != "auroc"
-    interval, pointwise = (
-        metrics.percentile_interval(cell.draws),
-        metrics.percentile_interval(cell.draws - cell.rest_draws),
-    )
-    ratio = metrics.percentile_interval(_ratio(cell.draws, cell.rest_draws))
+    """Return the row of one cell, with pointwise intervals of its value, its difference and its ratio to the rest."""
+    interval = metrics.percentile_interval(cell.draws)
+    pointwise = metrics.percentile_interval(cell.draws - cell.rest_draws)
+
+    # A rate of zero has no multiple: the ratio is NaN where the rest is zero.
+    ratio_interval = metrics.percentile_interval(ratio(cell.draws, cell.rest_draws))
+    ratio_value = float(ratio(np.array([cell.value]), np.array([cell.rest]))[0])
+
     family = "confirmatory" if cell.finding == MEAN else "exploratory"
+    uses_threshold = cell.metric != "auroc"
     return {
         "finding": cell.finding,
         "attribute": cell.attribute,
         "group": cell.group,
         "metric": cell.metric,
-        "n": counts.n,
-        "n_pos": counts.n_pos,
-        "n_neg": counts.n_neg,
-        "patients": counts.patients,
-        "patients_pos": counts.patients_pos,
-        "patients_neg": counts.patients_neg,
+        **asdict(cell.counts),
         "n_findings": cell.n_findings,
+        # How large it is, and how it compares with everybody else.
         "value": cell.value,
         "low": interval.low,
         "high": interval.high,
         "rest": cell.rest,
         "pointwise_low": pointwise.low,
         "pointwise_high": pointwise.high,
-        "ratio": float(_ratio(np.array([cell.value]), np.array([cell.rest]))[0]),
-        "ratio_low": ratio.low,
-        "ratio_high": ratio.high,
+        "ratio": ratio_value,
+        "ratio_low": ratio_interval.low,
+        "ratio_high": ratio_interval.high,
+        # Whether it is tested, and what it rests on.
         "family": family if cell.testable else "",
         "status": cell.status,
         "reason": cell.reason,
         "threshold": thresholds.by_finding.get(cell.finding, np.nan) if uses_threshold else np.nan,
         "threshold_policy": thresholds.label if uses_threshold else "",
     }
-
-
-def _ratio(values: Float[np.ndarray, " r"], rests: Float[np.ndarray, " r"]) -> Float[np.ndarray, " r"]:
-    """Divide, NaN where the rest is zero: a rate of zero has no multiple."""
-    ratio = np.full_like(values, np.nan)
-    np.divide(values, rests, out=ratio, where=rests > 0)
-    return ratio

@@ -12,12 +12,13 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+from common.versions import package_versions  # noqa: E402  (found through the line above)
 
 TERMINAL = Path("-")
 PACKAGES = ("torch", "open_clip_torch", "timm", "numpy", "pandas", "opencv-python-headless", "pillow", "h5py")
@@ -25,12 +26,6 @@ PACKAGES = ("torch", "open_clip_torch", "timm", "numpy", "pandas", "opencv-pytho
 
 def describe_machine() -> dict[str, Any]:
     """Return processor, cores, memory, Python and package versions: what a figure has to be read with."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "absent"
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "date": time.strftime("%Y-%m-%d"),
@@ -38,7 +33,7 @@ def describe_machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_gib": round(memory_bytes / 2**30, 1),
         "python": platform.python_version(),
-        "packages": versions,
+        "packages": package_versions(PACKAGES),
     }
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pandas as pd
 from harness import parser, report
-from simulated import prepared, train_and_score
+from simulated_archive import prepared, train_and_score
 
-from audit import MEAN
 from audit.simulated_report import sensitivity_of_reports
 from audit.under_reporting import POOLED
 from cohort import read_cohort
+from metrics import MEAN
 from wiring.demo_plan import DemoConfig
 
 GROUP = "Black"
@@ -42,16 +42,16 @@ def main() -> None:
     arguments.add_argument("--n_patients", type=int, default=5000)
     arguments.add_argument("--minutes", type=float, default=DemoConfig().train_minutes)
     arguments.add_argument("--work_dir", type=Path, default=Path("runs/planted"), help="archives are kept here")
-    asked = arguments.parse_args()
+    options = arguments.parse_args()
     figures: dict[str, Any] = {}
-    for scenario in asked.scenarios:
-        for seed in asked.seeds:
+    for scenario in options.scenarios:
+        for seed in options.seeds:
             config = DemoConfig(
-                out_dir=asked.work_dir / f"{scenario}_{seed}",
+                out_dir=options.work_dir / f"{scenario}_{seed}",
                 scenario=scenario,
                 seed=seed,
-                n_patients=asked.n_patients,
-                train_minutes=asked.minutes,
+                n_patients=options.n_patients,
+                train_minutes=options.minutes,
             )
             stages = prepared(config)
             results, folder = train_and_score(config, stages, {}, name="recipe")
@@ -74,7 +74,7 @@ def main() -> None:
                 f"{own['shortfall']:.1%} more than of the rest ({own['shortfall_low']:.1%} to "
                 f"{own['shortfall_high']:.1%})"
             )
-    report(figures, title="Planted and found", json_path=asked.json)
+    report(figures, title="Planted and found", json_path=options.json)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 make demo && python benchmarks/understanding.py --json
 
-Against what was drawn into the held-out films of the demo's archive. One model: the figures say what the tools find in
-it, not how such models are in general.
+Everything is compared with what was drawn into the held-out films of the demo's archive. This is one model: the figures
+show what the tools find in it, not how such models are in general.
 """
 
 from pathlib import Path
@@ -60,8 +60,9 @@ def main() -> None:
     """Measure the model that a demo left."""
     arguments = parser(__doc__)
     arguments.add_argument("--run", type=Path, default=DemoConfig().out_dir, help="folder of a demo")
-    asked = arguments.parse_args()
-    config = DemoConfig(out_dir=asked.run, n_replicates=500)
+    options = arguments.parse_args()
+
+    config = DemoConfig(out_dir=options.run, n_replicates=500)
     stages = plan(config)
     figures = decisions(stages, config)
     bundle = models.load(stages.training.folder)
@@ -75,7 +76,7 @@ def main() -> None:
         figures |= probes(bundle, stages, images, patients, here)
         figures |= texts(bundle, stages, images, chosen)
         figures |= wording(bundle, images, patients, here)
-    report(figures, title=f"Understanding of {asked.run}, {len(images)} held-out films", json_path=asked.json)
+    report(figures, title=f"Understanding of {options.run}, {len(images)} held-out films", json_path=options.json)
 
 
 def heatmaps(bundle: Any, stages: Plan, images: Any, patients: list[str], *, resolution: int) -> dict[str, Any]:
@@ -86,6 +87,7 @@ def heatmaps(bundle: Any, stages: Plan, images: Any, patients: list[str], *, res
     prompts = load_prompts("radiologist")
     prompts = prompts.select([finding for finding in prompts.findings if finding in drawn])
     boxes = packed_boxes(boxes_of, sizes, image_ids=images.ids, findings=prompts.findings, resolution=resolution)
+
     figures = {}
     for name, maps_of in (("gradient", gradient_relevance), ("similarity", patch_margins)):
         table = pointing_game(
@@ -97,6 +99,7 @@ def heatmaps(bundle: Any, stages: Plan, images: Any, patients: list[str], *, res
             rng=np.random.default_rng(0),
             n_replicates=500,
         )
+        # the row of all pairs together
         pooled = table[table["finding"] == "all"]
         figures[f"pointing game, {name}"] = shown(pooled, "pointing_score")
         figures[f"pointing game, {name}, maps of other patients"] = float(pooled["swapped"].iloc[0])

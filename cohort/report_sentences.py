@@ -1,7 +1,7 @@
 """Reports as sentences: split, strip what is layout, and write alike what means alike."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _NUMBERING = re.compile(r"^\s*(?:\(?\d{1,2}[.)](?!\d)|[-*•])\s*")
 _BLANKED = re.compile(r"_{2,}")
@@ -36,6 +36,14 @@ def index_sentences(reports: Iterable[str]) -> tuple[list[str], list[list[int]]]
     vocabulary = sorted({sentence for sentences in split for sentence in sentences})
     position = {sentence: index for index, sentence in enumerate(vocabulary)}
     return vocabulary, [[position[sentence] for sentence in sentences] for sentences in split]
+
+
+def index_texts(reports: Sequence[str], *, by_sentence: bool) -> tuple[list[str], list[list[int]]]:
+    """Return the texts that a model reads, and for each report the positions of its own among them.
+
+    The texts are whole reports, or with `by_sentence` the distinct sentences of all reports, see `index_sentences`.
+    """
+    return index_sentences(reports) if by_sentence else (list(reports), [[row] for row in range(len(reports))])
 
 
 _PARAGRAPH_BREAK = re.compile(r"\n\s*\n")

@@ -1,10 +1,11 @@
 """The area under the ROC curve: exact with ties and weights, for groups and thousands of replicates at once.
 
-AUROC = P(s⁺ > s⁻) + ½ P(s⁺ = s⁻). Everything here counts weighted pairs: the wins of the positives of one group over
-the negatives of another. From that small table follow the AUROC within a group, over all, over everybody else, and
-across groups. With integer weights the counting is done in integers: the result does not depend on the order of rows.
+AUROC = P(s⁺ > s⁻) + ½ P(s⁺ = s⁻). The code counts weighted pairs: how many negatives of one group lie below the
+positives of another. That small table gives the AUROC within a group, over all, over everybody else and across groups.
+Integer weights are counted in integers, so that the result does not depend on the order of rows.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,11 +15,11 @@ from jaxtyping import Float, Int, Real, Shaped
 from metrics.resampling import ReplicateWeights, image_weights, ratio, unit_weights
 
 CHUNK = 8
-"""Replicates computed together; measured fastest between 5 and 20 because a chunk then stays in the cache."""
+"""Replicates computed together; measured fastest between 5 and 20, because a chunk then stays in the cache"""
 
 
 def one_class_reason(y: Shaped[np.ndarray, "n"]) -> str:
-    """Return why a metric that needs both classes is undefined ("no positives", ...), or "" when it is defined."""
+    """Return why a metric that needs both classes is undefined ("no positives", ...), or "" if it is defined."""
     y = np.asarray(y, dtype=bool)
     if y.size == 0:
         return "no rows"
@@ -28,7 +29,7 @@ def one_class_reason(y: Shaped[np.ndarray, "n"]) -> str:
 
 
 def checked(y: Shaped[np.ndarray, "n"], s: Shaped[np.ndarray, "n"]) -> Shaped[np.ndarray, "n"]:
-    """Return the labels as booleans after checking that labels and scores can be compared.
+    """Return the labels as booleans, after checks that a ranking needs.
 
     Raises:
         ValueError: lengths differ, a label is neither 0 nor 1, or a score is NaN.
@@ -37,22 +38,22 @@ def checked(y: Shaped[np.ndarray, "n"], s: Shaped[np.ndarray, "n"]) -> Shaped[np
         raise ValueError(f"labels and scores must be two vectors of one length; found {y.shape} and {s.shape}")
     if not np.isin(y, (0, 1)).all():
         odd = sorted({str(value) for value in np.unique(y[~np.isin(y, (0, 1))]).tolist()})
-        raise ValueError(f"labels must be 0 or 1; found {', '.join(odd[:3])}. Leave out or map the other rows first")
+        raise ValueError(f"labels must be 0 or 1; found {', '.join(odd[:3])}: leave out or map the other rows first")
     missing = int(np.isnan(s).sum())
     if missing:
-        raise ValueError(f"{missing} of {s.size} scores are NaN: a score that is missing cannot be ranked")
+        raise ValueError(f"{missing} of {s.size} scores are NaN: a missing score cannot be ranked")
     return y.astype(bool)
 
 
 def auroc(y: Shaped[np.ndarray, "n"], s: Real[np.ndarray, "n"], weights: Real[np.ndarray, "n"] | None = None) -> float:
-    """Return the area under the ROC curve, NaN when one class is absent or has no weight (see `one_class_reason`).
+    """Return the area under the ROC curve, NaN if one class is absent or has no weight (see `one_class_reason`).
 
     AUROC = Σ_{i∈pos, j∈neg} w_i w_j ([s_i > s_j] + ½[s_i = s_j]) / (W_pos W_neg)
 
     Args:
         y: labels, 0 or 1.
         s: scores; higher means more likely positive.
-        weights: non-negative weight per image; all 1 when absent.
+        weights: non-negative weight per image; all 1 by default.
 
     Raises:
         ValueError: labels other than 0 and 1, NaN scores, negative weights, lengths that differ.
@@ -64,21 +65,36 @@ def auroc(y: Shaped[np.ndarray, "n"], s: Real[np.ndarray, "n"], weights: Real[np
 def auroc_replicates(
     y: Shaped[np.ndarray, "n"], s: Real[np.ndarray, "n"], weights: ReplicateWeights
 ) -> Float[np.ndarray, "r"]:
-    """Return the AUROC in every replicate; NaN where a replicate drew only one class."""
-    return pair_wins(y, s, np.zeros(len(y), dtype=np.int64), 1, weights).overall()
+    """Return the AUROC in each replicate; NaN where a replicate drew only one class."""
+    one_group = np.zeros(len(y), dtype=np.int64)
+    return pair_wins(y, s, one_group, 1, weights).overall()
 
 
 def auroc_matrix(
     labels: Real[np.ndarray, "n c"], scores: Real[np.ndarray, "n c"], weights: ReplicateWeights
 ) -> Float[np.ndarray, "r c"]:
-    """Return the AUROC of every finding in every replicate, all from one draw of patients.
+    """Return the AUROC of each finding in each replicate, all from one draw of patients; see `by_finding`."""
+    return by_finding(auroc_replicates, labels, scores, weights)
 
-    A NaN label leaves that image out for that finding only.
+
+def by_finding(
+    metric: Callable[..., Float[np.ndarray, "r"]],
+    labels: Real[np.ndarray, "n c"],
+    scores: Real[np.ndarray, "n c"],
+    weights: ReplicateWeights,
+) -> Float[np.ndarray, "r c"]:
+    """Return a metric of each finding in each replicate. A NaN label leaves that image out for that finding only.
+
+    Args:
+        metric: takes labels, scores and weights of the same images and returns a value per replicate.
+        labels: 1, 0 or NaN.
+        scores: higher means more likely positive.
+        weights: one draw of patients, which all findings share.
     """
     columns = []
     for y, s in zip(labels.T, scores.T, strict=True):
         known = ~np.isnan(y) if np.issubdtype(y.dtype, np.floating) else np.ones(len(y), dtype=bool)
-        columns.append(auroc_replicates(y[known], s[known], weights.rows(known)))
+        columns.append(metric(y[known], s[known], weights.rows(known)))  # (r,)
     return np.stack(columns, axis=1)
 
 
@@ -87,14 +103,14 @@ class PairWins:
     """Weighted pairs won, by replicate, group of the positive and group of the negative."""
 
     wins: Float[np.ndarray, "r g g"]
-    """Σ w_i w_j ([s_i > s_j] + ½[s_i = s_j]) over positives i of the first group and negatives j of the second."""
+    """Σ w_i w_j ([s_i > s_j] + ½[s_i = s_j]) over positives i of the first group and negatives j of the second"""
     positives: Float[np.ndarray, "r g"]
-    """Total weight of the positives."""
+    """Total weight of the positives"""
     negatives: Float[np.ndarray, "r g"]
-    """Total weight of the negatives."""
+    """Total weight of the negatives"""
 
     def within(self) -> Float[np.ndarray, "r g"]:
-        """Return the AUROC inside every group."""
+        """Return the AUROC inside each group."""
         return ratio(np.diagonal(self.wins, axis1=1, axis2=2), self.positives * self.negatives)
 
     def overall(self) -> Float[np.ndarray, "r"]:
@@ -102,19 +118,19 @@ class PairWins:
         return ratio(self.wins.sum(axis=(1, 2)), self.positives.sum(axis=1) * self.negatives.sum(axis=1))
 
     def rest(self) -> Float[np.ndarray, "r g"]:
-        """Return, for every group, the AUROC over everybody else."""
+        """Return, for each group, the AUROC over everybody else."""
         others = self._others()
-        wins = np.einsum("ga,gb,rab->rg", others, others, self.wins)
+        wins = np.einsum("ga,gb,rab->rg", others, others, self.wins)  # positives and negatives both outside the group
         return ratio(wins, (self.positives @ others) * (self.negatives @ others))
 
     def across(self) -> Float[np.ndarray, "r g"]:
         """Return P(a positive of the group scores above a negative outside it)."""
         others = self._others()
-        wins = np.einsum("gb,rgb->rg", others, self.wins)
+        wins = np.einsum("gb,rgb->rg", others, self.wins)  # only the negatives outside
         return ratio(wins, self.positives * (self.negatives @ others))
 
     def _others(self) -> Float[np.ndarray, "g g"]:
-        # Sums over the others instead of "all minus own", which would leave rounding where nobody is left.
+        # Summing over the others avoids "all minus own", which leaves a rounding error where nobody is left.
         return 1.0 - np.eye(self.positives.shape[1])
 
 
@@ -127,13 +143,13 @@ def pair_wins(
 ) -> PairWins:
     """Count weighted pairs for disjoint groups and all replicates.
 
-    Negatives are sorted by (group, score) once; binary search finds every positive's place in every block. A replicate
-    then costs one cumulative sum over the negatives and two look-ups per positive and block.
+    Images are sorted by (group, score) once, and binary search finds the place of each positive among the negatives of
+    each group. A replicate then costs one cumulative sum over the negatives, and two look-ups per positive and group.
 
     Args:
         y: labels, 0 or 1.
         s: scores.
-        groups: group number 0..n_groups-1 of every image; -1 leaves the image out.
+        groups: group number 0..n_groups-1 of each image; -1 leaves the image out.
         n_groups: number of groups g.
         weights: weights of the same n images.
 
@@ -142,29 +158,41 @@ def pair_wins(
     """
     positive = checked(y, s)
     check_groups(len(y), groups, n_groups, weights)
+
+    # Sort once by (group, score): a group is a block of images with rising scores. m positives, k negatives.
     order = np.lexsort((s, groups))
     order = order[groups[order] >= 0]
-    pos, neg = order[positive[order]], order[~positive[order]]
-    pos_start = np.searchsorted(groups[pos], np.arange(n_groups))
-    neg_start = np.searchsorted(groups[neg], np.arange(n_groups + 1))
+    pos, neg = order[positive[order]], order[~positive[order]]  # (m,), (k,)
+    pos_start = np.searchsorted(groups[pos], np.arange(n_groups))  # (g,)
+    neg_start = np.searchsorted(groups[neg], np.arange(n_groups + 1))  # (g + 1,)
+
+    # Where each positive falls among the negatives of each block: after those below it, and after those that tie.
     places = [
-        [start + np.searchsorted(s[neg[start:stop]], s[pos], side=side) for side in ("left", "right")]
+        [start + np.searchsorted(s[neg[start:stop]], s[pos], side=side) for side in ("left", "right")]  # 2 x (m,)
         for start, stop in pairwise(neg_start)
     ]
+
     number, r = _number_type(weights, len(order)), weights.n_replicates
     doubled, positives, negatives = np.zeros((r, n_groups, n_groups)), np.zeros((r, n_groups)), np.zeros((r, n_groups))
     for begin in range(0, r, CHUNK):
         chunk = slice(begin, min(begin + CHUNK, r))
-        below = np.zeros((chunk.stop - begin, len(neg) + 1), dtype=number)
+
+        # Weight of the first j negatives, for every j: any run of negatives is then a difference of two entries.
+        below = np.zeros((chunk.stop - begin, len(neg) + 1), dtype=number)  # (b k+1)
         np.cumsum(weights.take(chunk, neg), axis=1, out=below[:, 1:])
-        w_pos = weights.take(chunk, pos)
-        positives[chunk] = _sum_blocks(w_pos, pos_start)
-        negatives[chunk] = np.diff(below[:, neg_start], axis=1)
+
+        w_pos = weights.take(chunk, pos)  # (b m)
+        positives[chunk] = _sum_blocks(w_pos, pos_start)  # (b g)
+        negatives[chunk] = np.diff(below[:, neg_start], axis=1)  # (b g)
+
+        # "Below" plus "below or equal" is twice the win with ties as a half, without leaving the integers. Both count
+        # from the first negative of all, so what lies before the block is subtracted.
         for block, (left, right) in enumerate(places):
-            won = np.take(below, left, axis=1)
+            won = np.take(below, left, axis=1)  # (b m)
             won += np.take(below, right, axis=1)
-            outside = 2.0 * below[:, neg_start[block], None] * positives[chunk]
+            outside = 2.0 * below[:, neg_start[block], None] * positives[chunk]  # (b g)
             doubled[chunk, :, block] = _sum_blocks(won * w_pos, pos_start) - outside
+
     return PairWins(wins=doubled / 2, positives=positives, negatives=negatives)
 
 

@@ -1,4 +1,4 @@
-"""Two models on the same images: differences from one draw of patients, with intervals and p-values."""
+"""Two models on the same images: paired differences from one draw of patients, with intervals and p-values."""
 
 from dataclasses import dataclass
 
@@ -12,41 +12,42 @@ from metrics.resampling import SPARSE_SHARE, ReplicateWeights, percentile_interv
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedDifferences:
-    """Differences first - second of k metrics that are one family; NaN and a reason where there is none."""
+    """Differences first - second of k metrics, which are one family; NaN and a reason if not evaluable."""
 
     difference: Float[np.ndarray, "k"]
     low: Float[np.ndarray, "k"]
-    """Pointwise percentile interval."""
+    """Pointwise percentile interval"""
     high: Float[np.ndarray, "k"]
     p: Float[np.ndarray, "k"]
-    """Two-sided, of one comparison by itself: see `bootstrap_p`."""
+    """Two-sided, each comparison on its own; see `bootstrap_p`"""
     p_holm: Float[np.ndarray, "k"]
-    """`p` adjusted for the family by Holm's method."""
+    """`p` adjusted for the family by Holm's method"""
     simultaneous_low: Float[np.ndarray, "k"]
-    """Max-T interval, which holds for the whole family at once."""
+    """Max-T interval, valid for the whole family at once"""
     simultaneous_high: Float[np.ndarray, "k"]
     p_max_t: Float[np.ndarray, "k"]
-    """Adjusted p-value of max-T."""
+    """Adjusted p-value of max-T"""
     undefined: Int[np.ndarray, "k"]
-    """Replicates in which the difference was undefined."""
+    """Replicates in which the difference was undefined"""
     reason: tuple[str, ...]
-    """Why a comparison is not evaluable; "" where it is."""
+    """Why a comparison is not evaluable; "" if it is"""
 
 
 def bootstrap_p(replicates: Float[np.ndarray, "r"]) -> float:
-    """Return the two-sided p-value of "no difference" that belongs to the percentile interval of a difference.
+    """Return the two-sided p-value of "no difference" that matches the percentile interval of a difference.
 
         p = min(1, 2 min(1 + #{d* <= 0}, 1 + #{d* >= 0}) / (r + 1))
 
-    It is the level at which the percentile interval just reaches zero. It is never below 2 / (r + 1): more replicates
-    can show a smaller p, but replicates are no observations, and a test that takes them for a sample of size r rejects
-    as often as one likes. NaN when more than SPARSE_SHARE of the replicates are undefined.
+    It is the level at which the percentile interval just reaches zero, and never below 2 / (r + 1). More replicates can
+    show a smaller p, but replicates are not observations: a test that takes them for a sample of size r can be made to
+    reject anything. NaN if more than SPARSE_SHARE of the replicates are undefined.
 
     Source: Davison & Hinkley, Bootstrap Methods and their Application, 1997, sections 4.4 and 5.2 (inversion; 1 + r).
     """
     defined = replicates[~np.isnan(replicates)]
     if defined.size == 0 or replicates.size - defined.size > SPARSE_SHARE * replicates.size:
         return float("nan")
+
     tail = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
     return min(1.0, 2 * (1 + tail) / (1 + int(defined.size)))
 
@@ -65,25 +66,28 @@ def paired_differences(
         first: the metrics of the first model.
         second: the metrics of the second model, for the same images.
         first_replicates: the first model's replicates.
-        second_replicates: the second model's, from the same `ReplicateWeights`: only then are they paired, and the
-            interval of the difference knows that both models saw the same patients.
+        second_replicates: the second model's, from the same `ReplicateWeights`. Only then are the two paired, as an
+            interval of the difference needs.
         level: of both kinds of interval.
 
     Returns:
-        A comparison that is undefined, or undefined in more than SPARSE_SHARE of the replicates, is no member of the
-        family. One that no replicate moves (the same scores twice) has p = 1 or 2 / (r + 1), and no max-T interval.
+        A comparison that is undefined, or undefined in more than SPARSE_SHARE of the replicates, is not in the family.
+        One that is equal in all replicates (the same scores twice) has p = 1 or 2 / (r + 1), and no max-T interval.
 
     Source: Field & Welsh, JRSS-B 2007 (cluster bootstrap); Holm 1979; Westfall & Young 1993.
     """
-    difference, draws = first - second, first_replicates - second_replicates
+    difference, draws = first - second, first_replicates - second_replicates  # (k,), (r k)
     intervals = [percentile_interval(column, level=level) for column in draws.T]
     reason = tuple(
         "undefined for a model" if np.isnan(d) else interval.reason
         for d, interval in zip(difference, intervals, strict=True)
     )
+
+    # Each comparison on its own, then the family: what is not evaluable is NaN in both.
     out = np.array([text != "" for text in reason], dtype=bool)
     p = np.where(out, np.nan, np.array([bootstrap_p(column) for column in draws.T], dtype=np.float64))
     family = max_t(np.where(out, np.nan, difference), draws, alpha=1 - level)
+
     return PairedDifferences(
         difference=difference,
         low=np.where(out, np.nan, np.array([interval.low for interval in intervals], dtype=np.float64)),
@@ -114,12 +118,12 @@ def compare_auroc(
         first: scores of the first model.
         second: scores of the second model.
         weights: one draw of patients, which both models share.
-        in_mean: findings that the mean runs over; by default all of which the AUROC is defined.
+        in_mean: findings that the mean runs over; by default all whose AUROC is defined.
         level: of the intervals.
 
     Returns:
-        The c findings, one family; and the mean, a family of one. The mean's replicates are means within a replicate,
-        so its interval knows how findings vary together; a replicate in which one of them is undefined has no mean.
+        The c findings, one family; and the mean, a family of one. The mean is taken within each replicate, so that its
+        interval reflects how findings vary together. A replicate in which one of them is undefined has no mean.
 
     Raises:
         ValueError: as `auroc_matrix`; or `in_mean` holds a finding without an AUROC.
@@ -127,11 +131,14 @@ def compare_auroc(
     one = unit_weights(len(labels))
     estimates = [auroc_matrix(labels, scores, one)[0] for scores in (first, second)]
     replicates = [auroc_matrix(labels, scores, weights) for scores in (first, second)]
+
+    # A class is absent for both models or for neither: the labels are the same.
     undefined = np.isnan(estimates[0])
     chosen = ~undefined if in_mean is None else in_mean
     if (undefined & chosen).any():
         lost = np.flatnonzero(undefined & chosen).tolist()
         raise ValueError(f"in_mean: column {lost[0]} has no AUROC, because a class is absent; leave it out of the mean")
+
     if chosen.any():
         means = [values[..., chosen].mean(axis=-1, keepdims=True) for values in (*estimates, *replicates)]
     else:

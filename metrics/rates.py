@@ -1,4 +1,7 @@
-"""Decisions at a threshold, counted by group and replicate. A decision is positive when s >= t, never s > t."""
+"""Decisions at a threshold: sensitivity, specificity, PPV, NPV, F1 and MCC by group and replicate.
+
+A decision is positive if s >= t, never s > t.
+"""
 
 from dataclasses import dataclass
 
@@ -13,7 +16,7 @@ def decide(s: Real[np.ndarray, "n"], threshold: float) -> Bool[np.ndarray, "n"]:
     """Return s >= threshold.
 
     Raises:
-        ValueError: the threshold is NaN; every decision would silently be negative.
+        ValueError: the threshold is NaN, which would silently make all decisions negative.
     """
     if np.isnan(threshold):
         raise ValueError("the threshold is NaN: it was undefined where it was fitted")
@@ -48,17 +51,17 @@ class Confusion:
     def f1(self) -> Float[np.ndarray, "r g"]:
         """Return 2 TP / (2 TP + FP + FN), NaN where there are no positives and none was called.
 
-        CheXzero counts that case as 1 (`chexzero.compute_f1`), scikit-learn as 0. Where there are no positives but some
-        were called it is 0, however many.
+        CheXzero counts that case as 1 (`chexzero_tables.compute_f1`), scikit-learn as 0. Without positives of which
+        some were called it is 0, however many were called.
         """
         return _share(2 * self.true_positives, self.false_positives + self.false_negatives)
 
     def mcc(self) -> Float[np.ndarray, "r g"]:
-        """Return Matthews' correlation of labels and decisions, NaN where either takes one value only.
+        """Return Matthews' correlation of labels and decisions, NaN if either has one value only.
 
         MCC = (TP TN - FP FN) / √((TP + FP) (TP + FN) (TN + FP) (TN + FN))
 
-        scikit-learn, and with it CheXzero (`chexzero.compute_mcc`), counts the undefined case as 0.
+        scikit-learn, and with it CheXzero (`chexzero_tables.compute_mcc`), counts the undefined case as 0.
 
         Source: Matthews, Biochim. Biophys. Acta 1975.
         """
@@ -73,7 +76,7 @@ class Confusion:
         return self._mixed(np.ones((self.true_positives.shape[1], 1)))
 
     def rest(self) -> "Confusion":
-        """Return, in place of every group, the counts over everybody else."""
+        """Return, in place of each group, the counts over everybody else."""
         return self._mixed(1.0 - np.eye(self.true_positives.shape[1]))
 
     def _mixed(self, mixture: Float[np.ndarray, "g h"]) -> "Confusion":
@@ -94,12 +97,12 @@ def confusion(
 ) -> Confusion:
     """Count decisions for disjoint groups and all replicates.
 
-    Images are first counted per patient; the replicates are then one matrix product with the drawn counts.
+    Images are counted per patient first. The replicates are then one matrix product with the drawn counts.
 
     Args:
         y: labels, 0 or 1.
         decisions: positive decisions (see `decide`).
-        groups: group number 0..n_groups-1 of every image; -1 leaves the image out.
+        groups: group number 0..n_groups-1 of each image; -1 leaves the image out.
         n_groups: number of groups g.
         weights: weights of the same n images.
 
@@ -109,10 +112,13 @@ def confusion(
     positive = checked(y, decisions)
     check_groups(len(y), groups, n_groups, weights)
     inside = groups >= 0
+
+    # Each image falls into one of 4 g cells: label and decision (2 x 2), times the group.
     n_units, n_cells = weights.counts.shape[1], 4 * n_groups
     cell = (positive * 2 + decisions)[inside] * n_groups + groups[inside]
     per_unit = np.bincount(weights.unit[inside] * n_cells + cell, minlength=n_units * n_cells)
-    totals = weights.totals(per_unit.reshape(n_units, n_cells).astype(np.float64))
+
+    totals = weights.totals(per_unit.reshape(n_units, n_cells).astype(np.float64))  # (p 4g) -> (r 4g)
     negative_no, negative_yes, positive_no, positive_yes = np.split(totals, 4, axis=1)
     return Confusion(
         true_positives=positive_yes,

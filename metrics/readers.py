@@ -1,4 +1,4 @@
-"""A model's decisions beside those of several radiologists, by finding and on average, with paired intervals."""
+"""A model's decisions compared with those of several radiologists, by finding and on average, with paired intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Real
 
 from metrics.auroc import one_class_reason
+from metrics.evidence import mean_of, not_evaluable
 from metrics.rates import confusion
 from metrics.resampling import Interval, ReplicateWeights, percentile_interval, unit_weights
 
@@ -24,22 +25,22 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderComparison:
-    """The model beside the average reader, for one finding or for the mean over findings."""
+    """The model and the average reader, for one finding or for the mean over findings."""
 
     n: int
-    """Labelled images that at least one reader read; for the mean, image-finding pairs."""
+    """Labelled images that at least one reader read; for the mean, image-finding pairs"""
     n_pos: int
-    """Those of them with the finding."""
+    """Those of them with the finding"""
     model: Estimate
-    """The model on the images that a reader read, mean over readers; where all read all, simply the model."""
+    """Mean over readers of the model on the images that the reader read; the plain model if all read all"""
     readers: Estimate
-    """Mean over readers."""
+    """Mean over readers"""
     difference: Estimate
-    """Model minus readers, subtracted inside every replicate; positive where the model is better."""
+    """Model minus readers, subtracted within each replicate; positive if the model is better"""
     by_reader: tuple[float, ...]
-    """Every reader's value."""
+    """The value of each reader"""
     reason: str
-    """Why it is not evaluable, "" when it is; for the mean, which findings it is of."""
+    """Why it is not evaluable, "" if it is; for the mean, the findings that it averages"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +48,11 @@ class ReaderStudy:
     """The result of `compare_with_readers`."""
 
     measure: Measure
-    """mcc or f1."""
+    """What was compared"""
     by_finding: dict[str, ReaderComparison]
-    """In the order of the findings."""
+    """In the order of the findings"""
     mean: ReaderComparison
-    """Mean over the evaluable findings, in the estimate and within every replicate."""
+    """Mean over the evaluable findings, taken within each replicate"""
 
 
 def compare_with_readers(
@@ -69,16 +70,16 @@ def compare_with_readers(
         readers_c    = mean over readers of M(labels, reader), on the same images
         difference_c = model_c - readers_c
 
-    A finding is not evaluable when it has no positives or M is undefined for the model or for one of the readers: a
-    mean over fewer readers would be of other people than that of its neighbours. Patients are resampled and readers
-    are not: the intervals are for these readers, not for all whom one might have asked.
+    A finding is not evaluable if it has no positives, or if M is undefined for the model or for one reader: a mean over
+    fewer readers could not be compared with the other findings. Patients are resampled and readers are not, so the
+    intervals hold for these readers, not for radiologists in general.
 
     Args:
-        labels: the reference standard, 1, 0, or NaN where there is none; no reader here should have made it.
+        labels: the reference standard, 1, 0, or NaN if there is none; it must not come from one of these readers.
         decisions: the model's, at thresholds chosen on other images (see `fit_thresholds`).
-        readers: 1, 0, or NaN where a reader did not read.
-        weights: resampled patients of the same n images; the same for two models makes them comparable.
-        findings: the names of the columns. All enter the mean: leave out "No Finding", the absence of the others.
+        readers: 1, 0, or NaN if a reader did not read the image.
+        weights: resampled patients of the same n images; use the same weights to compare two models.
+        findings: the names of the columns. All enter the mean: leave out those of `evidence.NOT_IN_MEAN`.
         measure: `Confusion.mcc` or `Confusion.f1`.
 
     Raises:
@@ -88,9 +89,13 @@ def compare_with_readers(
     """
     _check(labels, decisions, readers, weights, findings)
     columns = [(labels[:, c], decisions[:, c], readers[:, :, c]) for c in range(len(findings))]
+
+    # The estimate by reader, and the replicates already averaged over readers. The first axis is the finding.
     once = unit_weights(len(labels))
-    points = np.stack([_measured(*column, once, measure)[:, :, 0] for column in columns])
-    draws = np.stack([_measured(*column, weights, measure).mean(axis=1) for column in columns])
+    points = np.stack([_measured(*column, once, measure)[:, :, 0] for column in columns])  # (c 2 q)
+    draws = np.stack([_measured(*column, weights, measure).mean(axis=1) for column in columns])  # (c 2 r)
+
+    # Images with a label that at least one reader read.
     seen = ~np.isnan(labels) & ~np.isnan(readers).all(axis=0)
     n, n_pos = seen.sum(axis=0), (seen & (labels == 1)).sum(axis=0)
     reasons = [_reason(labels[:, c], readers[:, :, c], points[c]) for c in range(len(findings))]
@@ -98,13 +103,16 @@ def compare_with_readers(
         finding: _comparison(points[c], draws[c], int(n[c]), int(n_pos[c]), reasons[c])
         for c, finding in enumerate(findings)
     }
+
+    # The mean over the evaluable findings keeps the readers apart, so that its `by_reader` is theirs.
     chosen = np.array([reason == "" for reason in reasons])
     if chosen.any():
-        named = f"of {chosen.sum()} findings: " + ", ".join(np.array(findings)[chosen])
+        named = mean_of(np.array(findings)[chosen].tolist())
         pooled = points[chosen].mean(axis=0), draws[chosen].mean(axis=0)
     else:
-        named = "not evaluable: no finding is"
+        named = not_evaluable("no finding is")
         pooled = np.full_like(points[0], np.nan), np.full_like(draws[0], np.nan)
+
     mean = _comparison(*pooled, int(n[chosen].sum()), int(n_pos[chosen].sum()), named)
     return ReaderStudy(measure=measure, by_finding=by_finding, mean=mean)
 
@@ -116,7 +124,7 @@ def _measured(
     weights: ReplicateWeights,
     measure: Measure,
 ) -> Float[np.ndarray, "2 q r"]:
-    """Return the measure of the model and of each reader, in every replicate, on the images that the reader read."""
+    """Return the measure of the model and of each reader, in each replicate, on the images that the reader read."""
     values = np.empty((2, len(readers), weights.n_replicates))
     for q, reader in enumerate(readers):
         read = ~np.isnan(y) & ~np.isnan(reader)
@@ -124,7 +132,7 @@ def _measured(
         for side, called in enumerate((decisions, reader == 1)):
             counts = confusion(y[read], called[read], everybody, 1, drawn)
             value = counts.mcc() if measure == "mcc" else counts.f1()
-            # Without positives F1 would be 0 whatever was decided: nothing was measured.
+            # Without positives F1 is 0 whatever was decided, so it measures nothing.
             values[side, q] = np.where(counts.true_positives + counts.false_negatives > 0, value, np.nan)[:, 0]
     return values
 
@@ -153,11 +161,11 @@ def _reason(y: Real[np.ndarray, "n"], readers: Real[np.ndarray, "q n"], points: 
     q, side = undefined[0]
     read = ~np.isnan(y) & ~np.isnan(readers[q])
     if not read.any():
-        return f"not evaluable: reader {q + 1} read no labelled image"
+        return not_evaluable(f"reader {q + 1} read no labelled image")
     one_class = one_class_reason(y[read])
     if one_class:
-        return f"not evaluable: {one_class} among the images of reader {q + 1}"
-    return f"not evaluable: {'the model' if side == 0 else f'reader {q + 1}'} decided the same for all images"
+        return not_evaluable(f"{one_class} among the images of reader {q + 1}")
+    return not_evaluable(f"{'the model' if side == 0 else f'reader {q + 1}'} decided the same for all images")
 
 
 def _check(

@@ -1,4 +1,7 @@
-"""One threshold per finding by a declared policy, with the rows it was fitted on: what `thresholds.json` holds."""
+"""One threshold per finding by a declared policy, with a record of the rows it was fitted on: `thresholds.json`.
+
+The formula of each rule is in `threshold_rules`.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,7 +24,7 @@ from metrics.threshold_rules import (
 Rule = Literal["youden", "f1", "mcc", "tpr", "fpr", "fixed"]
 FittedOn = Literal["validation", "test"]
 NUMBERS = ("value", "sensitivity", "specificity")
-"""What of a threshold can be undefined."""
+"""Fields of a threshold that can be undefined"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +32,15 @@ class ThresholdPolicy:
     """How a threshold is chosen, the same for all findings and all groups."""
 
     rule: Rule
-    """youden, f1, mcc: the score that maximises it. tpr, fpr: the score that keeps to `target`. fixed: `target`."""
+    """youden, f1, mcc: the score that maximises it; tpr, fpr: the score that reaches `target`; fixed: `target`"""
     target: float | None = None
-    """Wanted rate of tpr and fpr, in [0, 1]; the threshold itself of fixed. A specificity of 0.9 is an FPR of 0.1."""
+    """For tpr and fpr the wanted rate, in [0, 1] (specificity 0.9 is FPR 0.1); for fixed the threshold itself"""
 
     def __post_init__(self) -> None:
-        """Check that the rule has the target it needs."""
+        """Check that the rule has the target that it needs, and no other."""
         if (self.target is not None) != (self.rule in {"tpr", "fpr", "fixed"}):
             raise ValueError(f"tpr, fpr and fixed need a target and the other rules take none; found {self.target}")
+
         if self.target is None:
             return
         if not math.isfinite(self.target) or (self.rule != "fixed" and not 0 <= self.target <= 1):
@@ -49,10 +53,11 @@ class ThresholdPolicy:
         Raises:
             ValueError: anything else.
         """
-        refusal = f"cannot read the threshold policy {text!r}, wanted is youden, f1, mcc, tpr=0.9, fpr=0.2 or fixed:0.5"
+        refusal = f"threshold_policy: wanted youden, f1, mcc, tpr=0.9, fpr=0.2 or fixed:0.5, found {text!r}"
         rule, _, target = text.replace(":", "=").partition("=")
         if rule not in get_args(Rule):
             raise ValueError(refusal)
+
         try:
             return cls(rule=cast("Rule", rule), target=float(target) if target else None)
         except ValueError as error:
@@ -68,26 +73,26 @@ class ThresholdPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold:
-    """The threshold of one finding and how it does on the rows that it was fitted on."""
+    """The threshold of one finding, and its rates on the rows that it was fitted on."""
 
     policy: ThresholdPolicy
-    """How it was chosen."""
+    """How it was chosen"""
     value: float
-    """Predicted positive is score >= value; NaN where the policy is undefined."""
+    """Predicted positive is score >= value; NaN if the policy is undefined on these rows"""
     fitted_on: FittedOn
-    """The rows of the three numbers below and, unless it is fixed, of the choice; "test" are those that it judges."""
+    """Rows of the numbers below and, unless fixed, of the choice; `test`: the rows that it decides on"""
     n: int
-    """Images with a label of this finding among these rows."""
+    """Images with a label of this finding among these rows"""
     sensitivity: float
-    """TPR of the threshold on these rows, NaN without positives; better than on new rows, since it was chosen here."""
+    """TPR on these rows, NaN without positives; optimistic, because the threshold was chosen here"""
     specificity: float
-    """1 - FPR of the threshold on these rows, NaN without negatives."""
+    """1 - FPR on these rows, NaN without negatives"""
     reason: str = ""
-    """Why any of the numbers is NaN ("no positives", ...); "" when none is."""
+    """Why a number is NaN ("no positives", ...); "" if none is"""
 
     @property
     def label(self) -> str:
-        """Return the policy as tables print it: "youden, fitted-on-test"; a fixed one was fitted on nothing."""
+        """Return the policy as tables print it: "youden, fitted-on-test", or "fixed:0.5", which was not fitted."""
         return self.policy.name if self.policy.rule == "fixed" else f"{self.policy.name}, fitted-on-{self.fitted_on}"
 
 
@@ -99,22 +104,23 @@ def fit_thresholds(
     policy: ThresholdPolicy,
     fitted_on: FittedOn,
 ) -> dict[str, Threshold]:
-    """Return the threshold of every finding, one for all groups, by one policy.
+    """Return the threshold of each finding, one for all groups, by one policy.
 
-    A finding of one class has a NaN threshold where the policy needs both, with the reason.
+    A finding with labels of one class has a NaN threshold, with the reason, if the policy needs both classes.
 
     Args:
         labels: 1, 0, or NaN for images without a label of that finding.
         scores: higher means more likely positive.
         findings: the names of the columns.
         policy: how to choose.
-        fitted_on: what these rows are; thresholds fitted on the rows that they judge are marked in every output.
+        fitted_on: what these rows are; "test" means the rows that the thresholds decide on, and all outputs say so.
 
     Raises:
         ValueError: names and columns that do not fit, a label that is not 0 or 1, a NaN score: with the finding.
     """
     if labels.shape != scores.shape or not labels.shape[1] == len(findings) == len(set(findings)):
         raise ValueError(f"labels {labels.shape}, scores {scores.shape} and findings {list(findings)} do not fit")
+
     fitted = {}
     for finding, y, s in zip(findings, labels.T, scores.T, strict=True):
         known = ~np.isnan(y)
@@ -126,9 +132,9 @@ def fit_thresholds(
 
 
 def thresholds_to_json(thresholds: Mapping[str, Threshold]) -> dict[str, dict[str, Any]]:
-    """Return the content of `thresholds.json`, by finding: the fields of its threshold, the policy by name.
+    """Return the content of `thresholds.json`: finding -> the fields of its threshold, the policy by its name.
 
-    A NaN becomes None, which `reason` explains.
+    NaN becomes None; `reason` says why.
     """
     content = {}
     for finding, threshold in thresholds.items():
@@ -147,11 +153,12 @@ def thresholds_from_json(content: Mapping[str, Mapping[str, Any]]) -> dict[str, 
     """Return what `thresholds_to_json` was given.
 
     Raises:
-        ValueError: an entry lacks a key or has one too many, or its policy or rows are unknown: with the finding.
+        ValueError: a key is missing or unknown, or so are a policy or its rows; the message names the finding.
     """
     keys = {field.name for field in fields(Threshold)}
     thresholds = {}
     for finding, entry in content.items():
+        # Entries come from a file that people may have edited.
         if set(entry) != keys:
             raise ValueError(f"the threshold of {finding!r} must have {sorted(keys)}; found {sorted(entry)}")
         if entry["fitted_on"] not in get_args(FittedOn):
@@ -159,6 +166,7 @@ def thresholds_from_json(content: Mapping[str, Mapping[str, Any]]) -> dict[str, 
                 f"the threshold of {finding!r} must be fitted on {' or '.join(get_args(FittedOn))}; "
                 f"found {entry['fitted_on']!r}"
             )
+
         numbers = {key: math.nan if entry[key] is None else float(entry[key]) for key in NUMBERS}
         try:
             thresholds[finding] = Threshold(
@@ -178,10 +186,13 @@ def _fit(
 ) -> Threshold:
     positive = checked(y, s)
     value = _choose(y, s, policy)
+
+    # Sensitivity among the positives, specificity among the negatives.
     rates = [math.nan, math.nan]
     if not math.isnan(value):
         called = decide(s, value)
         rates = [float(right.mean()) if right.size else math.nan for right in (called[positive], ~called[~positive])]
+
     return Threshold(
         policy=policy,
         value=value,

@@ -1,13 +1,16 @@
 from .architecture import build as build
 from .bundle import Bundle as Bundle
 from .bundle import encode_images as encode_images
-from .bundle import encode_many_texts as encode_many_texts
 from .bundle import encode_texts as encode_texts
 from .bundle import fingerprint as fingerprint
 from .bundle import image_features as image_features
 from .bundle import text_features as text_features
 from .checkpoint import load as load
 from .checkpoint import save as save
+from .device import pick_device as pick_device
+from .encode_many import encode_many_images as encode_many_images
+from .encode_many import encode_many_texts as encode_many_texts
+from .encode_many import encode_reports as encode_reports
 from .formats.chexzero import save_chexzero as save_chexzero
 from .network_input import CHEXZERO as CHEXZERO
 from .network_input import Preprocessing as Preprocessing

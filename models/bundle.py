@@ -16,9 +16,6 @@ from models.end_mark import encode_at_end_mark, is_read_at_end_mark
 from models.network_input import Preprocessing, to_network_input
 from models.tokens import pad_id, trim_padding
 
-TEXT_BATCH = 64
-"""Texts that are encoded together."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
@@ -103,18 +100,6 @@ def encode_texts(bundle: Bundle, tokens: Int[Tensor, "k t"], *, bf16: bool = Fal
         tokens = trim_padding(tokens, padding=pad_id(bundle.tokenizer))
     with judging(bundle.model, bf16=bf16):
         return text_features(bundle, tokens.to(bundle.device))
-
-
-def encode_many_texts(
-    bundle: Bundle, tokens: Int[Tensor, "k t"], *, batch_size: int = TEXT_BATCH
-) -> Float[Tensor, "k d"]:
-    """Return `encode_texts` of any number of texts, on the CPU, in their order.
-
-    Texts of like length share a batch: where padding can be cut, hardly any of it is computed.
-    """
-    by_length = (tokens != pad_id(bundle.tokenizer)).sum(dim=1).argsort(stable=True)
-    features = torch.cat([encode_texts(bundle, tokens[rows]).cpu() for rows in torch.split(by_length, batch_size)])
-    return features[by_length.argsort()]
 
 
 def fingerprint(bundle: Bundle) -> str:

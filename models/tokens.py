@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 
@@ -44,19 +44,25 @@ def tokenize(
     if not texts:
         return torch.zeros((0, context_length), dtype=torch.int64)
     if on_overflow == "error":
-        wider: Tensor = tokenizer(list(texts), context_length=context_length + 1)
-        # SigLIP fills rows with its end mark, which is also the last id of a row that was cut
-        last_that_fits = -2 if pad_id(tokenizer) == end_id(tokenizer) else -1
-        too_long = (wider[:, last_that_fits] != pad_id(tokenizer)).nonzero().flatten().tolist()
-        if too_long:
-            others = ", ".join(repr(texts[row]) for row in too_long[1:4])
+        rows = too_long(texts, tokenizer, context_length=context_length).nonzero().flatten().tolist()
+        if rows:
+            others = ", ".join(repr(texts[row]) for row in rows[1:4])
             raise ValueError(
-                f"prompt {texts[too_long[0]]!r} does not fit into {context_length} tokens"
+                f"prompt {texts[rows[0]]!r} does not fit into {context_length} tokens"
                 f"{f', nor does {others}' if others else ''}"
-                f" ({len(too_long)} of {len(texts)} prompts are too long): shorten it"
+                f" ({len(rows)} of {len(texts)} prompts are too long): shorten it"
             )
     tokens: Tensor = tokenizer(list(texts), context_length=context_length)
     return tokens
+
+
+def too_long(texts: Sequence[str], tokenizer: Any, *, context_length: int) -> Bool[Tensor, "k"]:
+    """Return which texts have more tokens than the context length."""
+    # one token more than is read: where it is not padding, the text is too long
+    wider: Tensor = tokenizer(list(texts), context_length=context_length + 1)  # (k, t + 1)
+    # SigLIP fills rows with its end mark, which is also the last id of a row that was cut
+    last_that_fits = -2 if pad_id(tokenizer) == end_id(tokenizer) else -1
+    return wider[:, last_that_fits] != pad_id(tokenizer)
 
 
 def trim_padding(tokens: Int[Tensor, "k t"], *, padding: int = 0) -> Int[Tensor, "k u"]:

@@ -3,8 +3,8 @@ from .archive.physionet_layout import write_archive as write_archive
 from .body import FINDINGS as FINDINGS
 from .body import Body as Body
 from .body import Lesion as Lesion
-from .drawing.film import Film as Film
-from .drawing.film import draw_film as draw_film
+from .film import Film as Film
+from .film import draw_film as draw_film
 from .patients.population import simulate as simulate
 from .patients.scenario import Scenario as Scenario
 from .patients.scenario_presets import PRESETS as PRESETS

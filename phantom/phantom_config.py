@@ -1,26 +1,31 @@
-"""The settings of `make_phantom.py` and its `miniature`. Imports nothing heavy, so that `-h` is quick."""
+"""The settings of make_phantom.py and of its job miniature. Light: imports neither OpenCV nor pandas."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+HEADINGS = {"out_dir": "output", "n_patients": "archive", "workers": "processes"}
+"""Field of PhantomConfig -> heading in `-h` of this field and the fields after it."""
+MINIATURE_HEADINGS = {"archive": "archive", "out_dir": "output", "n_patients": "people and films"}
+"""The same for MiniatureConfig."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhantomConfig:
-    """The archive to make."""
+    """A simulated archive in the layout of MIMIC-CXR."""
 
     out_dir: Path = Path("data/phantom")
-    """A new or empty folder."""
+    """New or empty folder for the archive"""
     n_patients: int = 1200
-    """How many patients."""
+    """Number of patients"""
     seed: int = 0
-    """The same seed gives the same bytes."""
+    """Seed of the archive; the same seed gives the same bytes"""
     scenario: Literal["default", "null", "underdiagnosis", "few_children"] = "default"
-    """What is planted; null is the negative control, without any disparity."""
+    """Disparities to plant; null: none, the negative control"""
     image_size: int = 512
-    """Longest side of the films, pixels."""
+    """Longest side of the films, pixels"""
     workers: int | None = None
-    """Processes that draw; left out, one per CPU core."""
+    """Processes that draw; without it, one per core"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +45,15 @@ class MiniatureConfig:
         "rsna",
         "siim",
     ]
-    """Which archive, by its name as --dataset_type."""
+    """Archive to copy, named as for preprocess_train_data.py --dataset_type"""
     out_dir: Path
-    """A new or empty folder."""
+    """New or empty folder for the miniature"""
     n_patients: int = 24
-    """How many patients, 2 or more."""
+    """Number of patients, 2 or more"""
     seed: int = 0
-    """The same seed gives the same bytes, and the same people in every archive."""
+    """Seed of the miniature; the same seed gives the same bytes, and the same people in every archive"""
     image_size: int = 256
-    """Longest side of the films, pixels."""
+    """Longest side of the films, pixels"""
 
     @property
     def next_command(self) -> str:

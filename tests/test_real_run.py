@@ -57,7 +57,7 @@ class Walk:
     def training(self, name: str, **changes):
         """Return the document's training command as a configuration, shortened, for another run folder."""
         line = next(line for block in commands() for line in joined(block) if "run_train.py" in line)
-        config = read_command_line(line.replace(FULL, SHORT).split()[2:], about="")
+        config = read_command_line(line.replace(FULL, SHORT).split()[2:]).config
         paths = {key: self.folder / getattr(config, key) for key in ("cxr_filepath", "txt_filepath", "cohort_filepath")}
         return replace(config, **paths | {"out_dir": self.folder / "runs" / name} | changes)
 

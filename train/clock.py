@@ -1,4 +1,4 @@
-"""How far a run is, by steps or by minutes, and the learning rate that follows from it."""
+"""Progress of a run, in steps or in minutes, and the learning-rate schedule that follows it."""
 
 import math
 import time
@@ -11,9 +11,9 @@ from train.train_config import TrainConfig
 
 
 class Clock:
-    """Progress of a run: counted in steps, or in minutes of training where the configuration sets them.
+    """Progress of a run, counted in steps, or in minutes of training if `max_minutes` is set.
 
-    A run that goes on starts from the steps and seconds that it had.
+    A resumed run starts from the steps and seconds that it had.
     """
 
     def __init__(self, config: TrainConfig, *, steps_per_epoch: int, step: int = 0, seconds: float = 0.0) -> None:
@@ -26,7 +26,7 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """Seconds of training so far, pauses left out."""
+        """Seconds of training so far, without pauses."""
         return time.perf_counter() - self._started - self._paused
 
     @property
@@ -36,28 +36,28 @@ class Clock:
 
     @property
     def fraction(self) -> float:
-        """Share of the run at the step to come, 0 to 1; a counted step is placed at its middle."""
+        """Share of the run at the next step, 0 to 1; for counted steps, at the middle of the step."""
         if self.budget_seconds is not None:
             return min(1.0, self.seconds / self.budget_seconds)
         return (self.step + 0.5) / self.total_steps
 
     @property
     def is_over(self) -> bool:
-        """Whether no step is left; a run has at least one."""
+        """Whether no step is left; every run has at least one."""
         if self.budget_seconds is not None:
             return self.step > 0 and self.seconds >= self.budget_seconds
         return self.step >= self.total_steps
 
     @property
     def done(self) -> float:
-        """What the progress line shows: seconds of the budget, or steps."""
+        """Value of the progress bar: steps, or seconds of the time budget."""
         return float(self.step) if self.budget_seconds is None else min(self.seconds, self.budget_seconds)
 
     @contextmanager
     def pause(self) -> Iterator[None]:
-        """Do not count what happens inside: validation and saving."""
+        """Exclude what happens inside, validation and saving, from the time of the run."""
         if torch.cuda.is_available():
-            # queued work belongs to the training before, not to the pause
+            # queued work on the device belongs to the training before the pause
             torch.cuda.synchronize()
         began = time.perf_counter()
         try:
@@ -67,9 +67,9 @@ class Clock:
 
 
 def rate_factor(fraction: float, config: TrainConfig) -> float:
-    """Return the factor of the highest learning rate: linear warm-up, then half a cosine to 0, or constant.
+    """Return the learning rate as a share of `lr`: linear warm-up, then half a cosine to 0, or constant.
 
-    With f the share of the run and w that of the warm-up: `f / w` below w, then `(1 + cos(pi (f - w) / (1 - w))) / 2`.
+    With f the share of the run, w of the warm-up: `f / w` below w, then `(1 + cos(pi (f - w) / (1 - w))) / 2`.
     """
     if fraction < config.warmup:
         return fraction / config.warmup

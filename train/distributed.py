@@ -1,8 +1,8 @@
-"""Many processes, one batch: who has which share of it, and features gathered from all with their gradient.
+"""Several processes, one batch: the share of each process, and features gathered from all of them with a gradient.
 
-Every process knows the whole batch, encodes its share, and computes its rows and columns of the loss. With the
-gradient summed on its way back through `gather` and averaged over processes by DistributedDataParallel, a loss times
-`World.size` gives every process the gradient that one process has with the whole batch.
+Every process knows the whole batch, encodes its share of it, and computes its rows and columns of the loss. `gather`
+sums the gradients of all processes on the way back, and DistributedDataParallel averages the gradients of the weights.
+So each process multiplies its loss by `World.size`, and then has the gradient of one process with the whole batch.
 """
 
 import os
@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 PATIENCE = timedelta(hours=2)
-"""how long a process waits for another: the first one validates and saves while the others wait"""
+"""How long a process waits for another; the first one validates and saves while the others wait"""
 
 
 def share_of(n: int, *, index: int, size: int) -> slice:
@@ -32,12 +32,12 @@ def share_of(n: int, *, index: int, size: int) -> slice:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The processes that train together, seen from one of them."""
+    """The processes that train together, as one of them sees them."""
 
     rank: int = 0
-    """number of this process, from 0"""
+    """Number of this process, from 0"""
     size: int = 1
-    """how many there are"""
+    """Number of processes"""
 
     @property
     def is_main(self) -> bool:
@@ -49,12 +49,12 @@ class World:
         return share_of(n, index=self.rank, size=self.size)
 
     def counts(self, n: int) -> list[int]:
-        """Return how many of n items each process has."""
+        """Return the number of items of each process, of n in all."""
         shares = (share_of(n, index=rank, size=self.size) for rank in range(self.size))
         return [share.stop - share.start for share in shares]
 
     def total(self, value: Tensor) -> Tensor:
-        """Return the sum of a tensor over all processes; every process must ask."""
+        """Return the sum of a tensor over all processes; every process must call this."""
         if self.size == 1:
             return value
         value = value.clone()
@@ -62,7 +62,7 @@ class World:
         return value
 
     def from_main(self, value: Tensor) -> Tensor:
-        """Return the first process's tensor, so that all decide alike; every process must ask."""
+        """Return the first process's tensor, for a common decision; every process must call this."""
         if self.size == 1:
             return value
         value = value.clone()
@@ -72,32 +72,35 @@ class World:
 
 @contextmanager
 def join_world(device: torch.device) -> Iterator[World]:
-    """Join the processes that `torchrun` started and leave them at the end; alone where it started none.
+    """Join the processes that `torchrun` started and leave them at the end; without torchrun there is only this one.
 
-    On CUDA each process takes the device of its local rank, and "cuda" means that one from then on.
+    On CUDA each process takes the device of its local rank, which is then its "cuda".
 
     Args:
-        device: of the model: nccl connects CUDA devices, gloo all others.
+        device: Device of the model; nccl connects CUDA devices, gloo all others.
 
     Raises:
-        ValueError: a variable of torchrun's environment is missing, or there are more processes than CUDA devices.
+        ValueError: A variable of torchrun's environment is missing, or there are more processes than CUDA devices.
     """
     if "RANK" not in os.environ and "WORLD_SIZE" not in os.environ:
         yield World()
         return
+
     wanted = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
     missing = [name for name in wanted if name not in os.environ]
     if missing:
         raise ValueError(f"joining other processes needs {', '.join(missing)} in the environment: start with torchrun")
+
     if device.type == "cuda":
         local, present = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if local >= present:
             raise ValueError(
-                f"process {local} of this machine has no CUDA device of its own: it has {present}. "
-                f"Start torchrun with --nproc_per_node {present} at most"
+                f"process {local} of this machine has no CUDA device of its own, found {present} devices: "
+                f"start torchrun with --nproc_per_node {present} at most"
             )
         torch.cuda.set_device(local)
-    # what the loop agrees on is on the CPU, so that no process waits for its device to say it
+
+    # gloo too on CUDA: the loop's common decisions are tensors on the CPU, so no process waits for its device
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield World(rank=dist.get_rank(), size=dist.get_world_size())
@@ -106,12 +109,12 @@ def join_world(device: torch.device) -> Iterator[World]:
 
 
 def gather(features: Float[Tensor, "n d"], world: World, counts: Sequence[int]) -> Float[Tensor, "m d"]:
-    """Return the rows of all processes in the order of their ranks; their gradients are summed on the way back.
+    """Return the rows of all processes in the order of their ranks; gradients are summed on the way back.
 
     Args:
-        features: this process's rows.
-        world: the processes; alone, `features` is returned.
-        counts: rows of each process, n among them; m is their sum.
+        features: Rows of this process.
+        world: The processes; if there is only one, `features` is returned.
+        counts: Rows of each process, n among them; m is their sum.
     """
     if world.size == 1:
         return features
@@ -120,20 +123,26 @@ def gather(features: Float[Tensor, "n d"], world: World, counts: Sequence[int]) 
 
 
 class _Gather(torch.autograd.Function):
-    """All-gather of unequal row counts; torch's own with a gradient wants equal ones, and is deprecated."""
+    """All-gather of unequal numbers of rows; torch's own with a gradient needs equal ones and is deprecated."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, world: World, counts: tuple[int, ...]) -> Tensor:
         ctx.start, ctx.count = sum(counts[: world.rank]), counts[world.rank]
-        # gloo and nccl exchange equal shapes only
+
+        # gloo and nccl exchange equal shapes only: (n, d) -> (most, d) with rows of zeros at the end
         padded = features.new_zeros((max(counts), *features.shape[1:]))
         padded[: len(features)] = features
         received = [torch.empty_like(padded) for _ in counts]
         dist.all_gather(received, padded)
+
+        # without the padding: `size` times (most, d) -> (m, d)
         return torch.cat([rows[:count] for rows, count in zip(received, counts, strict=True)])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        # (m, d): every process has a gradient for all rows, because its loss read all of them
         gradient = gradients[0].contiguous()
         dist.all_reduce(gradient)
+
+        # (m, d) -> (n, d)
         return gradient[ctx.start : ctx.start + ctx.count], None, None

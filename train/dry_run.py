@@ -1,15 +1,14 @@
-"""The first two steps of a run, to see what it would need: nothing is written."""
+"""Dry run: the first two steps of a run, to see the memory and time that it would need; writes nothing."""
 
 from dataclasses import dataclass
 from itertools import islice
 
 import torch
 
-from models import Bundle
+from models import Bundle, pick_device
 from train.clock import Clock
 from train.distributed import join_world
 from train.fit_pairs import Run, start_learner
-from train.hardware import pick_device
 from train.input.batches import PairBatches, batches_from
 from train.input.pairs import Pairs
 from train.saving.recorder import memory_gib
@@ -18,22 +17,22 @@ from train.train_config import TrainConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DryRun:
-    """What two steps showed."""
+    """Shapes, weights, loss, memory and time that two steps showed."""
 
     shapes: dict[str, tuple[int, ...]]
-    """of the first batch's tensors, on this process"""
+    """Shapes of the first batch's tensors on this process"""
     parameters: int
-    """weights of the model"""
+    """Number of weights"""
     trainable: int
-    """weights that the optimiser moves"""
+    """Number of weights that the optimiser changes"""
     loss: float
-    """of the first batch"""
+    """Loss of the first batch"""
     seconds_per_step: float
-    """of the second step, reading included"""
+    """Seconds of the second step, reading included"""
     memory_gib: float
-    """model, optimiser and activations: most on a CUDA device, what the process holds on a CPU"""
+    """Model, optimiser and activations, GiB: the peak on a CUDA device, the process's current memory on a CPU"""
     steps: int | None
-    """of the whole run; None where it is bounded by minutes"""
+    """Steps of the whole run; None where minutes limit it"""
 
     def __str__(self) -> str:
         shapes = "".join(f"\n  {name}: {' x '.join(map(str, shape))}" for name, shape in self.shapes.items())
@@ -49,11 +48,11 @@ class DryRun:
         )
 
 
-def rehearse(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> DryRun:
-    """Take two whole steps as `fit` would, the first of which warms up, and return what they needed.
+def dry_run(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> DryRun:
+    """Take two whole steps as `fit` does and return what they needed; the first one is the warm-up.
 
     Raises:
-        As `fit`; a batch that does not fit into memory ends in torch's own error.
+        As `fit`; a batch that does not fit into memory raises torch's own error.
     """
     with join_world(pick_device(config.device)) as world:
         batches = PairBatches(pairs, bundle, config, world)
@@ -61,13 +60,15 @@ def rehearse(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> DryRun:
         learner = start_learner(bundle, config)
         clock = Clock(config, steps_per_epoch=batches.order.steps_per_epoch)
         run = Run(learner=learner, batches=batches, clock=clock, config=config, world=world)
+
         ends, losses = [], []
         for step in islice(run.steps(should_end=lambda: False), 2):
             losses.append(float(step.loss))
             ends.append(clock.seconds)
+
         weights = [(one.numel(), one.requires_grad) for one in bundle.model.parameters()]
         return DryRun(
-            shapes={name: tuple(getattr(first, name).shape) for name in ("films", "tokens", "targets")},
+            shapes={name: tuple(getattr(first, name).shape) for name in ("images", "tokens", "targets")},
             parameters=sum(n for n, _ in weights),
             trainable=sum(n for n, is_trainable in weights if is_trainable),
             loss=losses[0],

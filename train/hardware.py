@@ -1,4 +1,4 @@
-"""Where and how the numbers are computed: device, precision, attention kernel, memory layout."""
+"""How a step is computed on the hardware: precision, attention kernel, memory layout."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -9,31 +9,24 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from train.train_config import TrainConfig
 
 NARROW = 256
-"""width below which a transformer is faster in float32 on a CPU"""
+"""Width below which a transformer is faster in float32 on a CPU"""
 SHORT = 100
-"""tokens below which plain attention is faster than the fused kernel on a CPU"""
+"""Tokens up to which plain attention is faster than the fused kernel on a CPU"""
 FEW_CHANNELS = 16
-"""channels below which batch norm is slow with the channels last: they do not fill a vector"""
-
-
-def pick_device(name: str) -> torch.device:
-    """Return the device of that name; "auto" is CUDA where there is one, else the CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+"""Channels below which batch norm is slow in channels-last layout: they do not fill a vector"""
 
 
 def autocast(config: TrainConfig, device: torch.device, *, width: int | None = None) -> AbstractContextManager[None]:
-    """Return the context of a tower's forward pass: half precision where asked for or where "auto" finds that it pays.
+    """Return the context of a tower's forward pass: half precision if configured, or if "auto" expects it to be faster.
 
-    On a CPU it pays with AMX instructions (without, bfloat16 is several times slower than float32), and not in narrow
-    transformers, where the casts cost more than the products save: 120 sentences of 14 tokens through two layers of
-    width 128, forward and backward, took 72 ms of one core in float32 and 114 ms in bfloat16.
+    On a CPU it is faster with AMX instructions (without them bfloat16 is several times slower than float32), except in
+    narrow transformers, where the casts cost more than the products save: 120 sentences of 14 tokens through two layers
+    of width 128, forward and backward, took 72 ms of one core in float32 and 114 ms in bfloat16.
 
     Args:
-        config: names the precision.
-        device: where the tower is.
-        width: of the tower, where it is a transformer that may be narrow.
+        config: Gives the precision.
+        device: Device of the tower.
+        width: Width of the tower if it is a transformer.
     """
     dtype = torch.float16 if config.precision == "fp16" else torch.bfloat16
     if config.precision != "auto":
@@ -47,10 +40,10 @@ def autocast(config: TrainConfig, device: torch.device, *, width: int | None = N
 
 
 def attention(device: torch.device, *, n_tokens: int | None) -> AbstractContextManager[None]:
-    """Return the context that picks the attention kernel for sequences of `n_tokens` (None: unknown, torch decides).
+    """Return the context that chooses the attention kernel for sequences of `n_tokens` (None: unknown, torch decides).
 
     On a CPU the fused kernel's backward pass is slow on short sequences. Forward and backward, fused / plain:
-    10 tokens 33 / 10 ms (64 films, 512 wide), 77 tokens 74 / 47 ms (32 texts, 512 wide), 197 tokens 182 / 240 ms.
+    10 tokens 33 / 10 ms (64 images, 512 wide), 77 tokens 74 / 47 ms (32 texts, 512 wide), 197 tokens 182 / 240 ms.
     """
     if device.type != "cpu" or n_tokens is None or n_tokens > SHORT:
         return nullcontext()
@@ -58,7 +51,7 @@ def attention(device: torch.device, *, n_tokens: int | None) -> AbstractContextM
 
 
 def image_tokens(tower: nn.Module) -> int | None:
-    """Return the length of the sequence that an image tower attends over; None where it does not say."""
+    """Return the length of the sequence that an image tower attends over; None if it cannot be read from the tower."""
     for module in (tower, getattr(tower, "attnpool", None)):
         positions = getattr(module, "positional_embedding", None)
         if isinstance(positions, torch.Tensor):
@@ -67,10 +60,11 @@ def image_tokens(tower: nn.Module) -> int | None:
 
 
 def arrange_memory(network: nn.Module, device: torch.device) -> None:
-    """Move a network to its device and lay its convolutions' weights out so that they run fast, in place.
+    """Move a network to its device and choose the fast memory layout of each convolution, in place.
 
-    Channels last, but on a CPU not the convolutions with few output channels: batch norm over 8 channels of 56 x 56,
-    64 films, forward and backward, took 20 ms with the channels last and 1.7 ms without. Outputs follow the weights.
+    The layout is channels-last, except on a CPU for convolutions with few output channels: batch norm over 8 channels
+    of 56 x 56, 64 images, forward and backward, took 20 ms with the channels last and 1.7 ms without. Outputs have the
+    layout of the weights.
     """
     network.to(device)
     for module in network.modules():

@@ -1,12 +1,13 @@
-"""What is minimised: image features against text features, both L2-normalised, float32.
+"""The contrastive losses: InfoNCE (softmax) and SigLIP (sigmoid), with several positives per image and soft targets.
 
-`targets[i, j]` says how much text j belongs to image i: 1 where it is the image's own, 0 where it is not, between for
-soft targets, NaN where nobody knows: then the pair counts nowhere. Every image and every text of a batch has at least
-one partner. One text that belongs to several images is one column, so that it is nobody's negative by mistake; with as
-many texts as images and the identity as targets, the two forms are CLIP's and SigLIP's losses.
+Both compare image features with text features, L2-normalised, float32. `targets[i, j]` is how much text j belongs to
+image i: 1 for the image's own text, 0 for a negative, a value between for soft targets, NaN for an unknown pair, which
+is left out of the loss. Every image and every text of a batch has at least one positive. A text that belongs to several
+images is one column, so it is a negative for none of them. With one text per image and the identity as targets, the two
+functions are CLIP's and SigLIP's losses.
 
-On many processes each gives the whole batch's features with its own `rows` (images) and `columns` (texts); the sum of
-what they return is the batch's loss.
+With several processes, each passes the features of the whole batch and its own `rows` (images) and `columns` (texts).
+The loss of the batch is the sum of the results.
 """
 
 import torch
@@ -18,8 +19,8 @@ ALL = slice(None)
 
 
 def softmax_loss(
-    images: Float[Tensor, "b d"],
-    texts: Float[Tensor, "k d"],
+    image_features: Float[Tensor, "b d"],
+    text_features: Float[Tensor, "k d"],
     targets: Float[Tensor, "b k"],
     scale: Float[Tensor, ""],
     *,
@@ -28,28 +29,33 @@ def softmax_loss(
 ) -> Float[Tensor, ""]:
     """Return the symmetric multi-positive cross-entropy: each image against all texts and each text against all images.
 
-    With z = scale * images @ texts.T and y the targets:
+    With z = scale * image_features @ text_features.T and y the targets:
     `1/2 * [mean_i sum_j -y_ij / y_i. log softmax_j(z_i.)_j + mean_j sum_i -y_ij / y_.j log softmax_i(z_.j)_i]`
 
     Source: Radford et al., ICML 2021, figure 3 (y the identity); Khosla et al., NeurIPS 2020, eq. 2 (several
     positives, the mean outside the logarithm), here in both directions.
     """
-    per_image = _soft_cross_entropy(scale * images[rows] @ texts.T, targets[rows])
-    per_text = _soft_cross_entropy(scale * texts[columns] @ images.T, targets.T[columns])
-    return (per_image / len(images) + per_text / len(texts)) / 2
+    # each image against all texts: (rows, d) @ (d, k) -> (rows, k)
+    per_image = _soft_cross_entropy(scale * image_features[rows] @ text_features.T, targets[rows])
+
+    # each text against all images: (columns, d) @ (d, b) -> (columns, b)
+    per_text = _soft_cross_entropy(scale * text_features[columns] @ image_features.T, targets.T[columns])
+
+    return (per_image / len(image_features) + per_text / len(text_features)) / 2
 
 
 def _soft_cross_entropy(logits: Float[Tensor, "n m"], targets: Float[Tensor, "n m"]) -> Float[Tensor, ""]:
-    """Return the sum over rows of the cross-entropy to the row's known targets, made to sum to 1."""
-    # finite, because 0 times infinity is not 0
+    """Return the sum over rows of the cross-entropy to the row's known targets, scaled to sum to 1."""
+    # an unknown pair gets probability 0 and target 0; its logit is finite, because 0 times infinity is NaN
     logits = logits.masked_fill(targets.isnan(), torch.finfo(logits.dtype).min)
     targets = targets.nan_to_num()
+
     return cross_entropy(logits, targets / targets.sum(dim=1, keepdim=True), reduction="sum")
 
 
 def sigmoid_loss(
-    images: Float[Tensor, "b d"],
-    texts: Float[Tensor, "k d"],
+    image_features: Float[Tensor, "b d"],
+    text_features: Float[Tensor, "k d"],
     targets: Float[Tensor, "b k"],
     scale: Float[Tensor, ""],
     *,
@@ -57,14 +63,17 @@ def sigmoid_loss(
     positive_weight: float = 1.0,
     rows: slice = ALL,
 ) -> Float[Tensor, ""]:
-    """Return the pairwise logistic loss: each image-text pair is asked by itself whether it belongs together.
+    """Return the pairwise logistic loss: each image-text pair is a binary classification of its own.
 
-    With z = scale * images @ texts.T + bias, y the targets and w = `positive_weight`:
+    With z = scale * image_features @ text_features.T + bias, y the targets and w = `positive_weight`:
     `-1/b * sum_ij [w * y_ij * log sigmoid(z_ij) + (1 - y_ij) * log sigmoid(-z_ij)]`
 
     Source: Zhai et al., ICCV 2023, algorithm 1 (y the identity), with several positives per image and a weight on them.
     """
-    logits, own_targets = scale * images[rows] @ texts.T + bias, targets[rows]
+    # (rows, d) @ (d, k) -> (rows, k)
+    logits, own_targets = scale * image_features[rows] @ text_features.T + bias, targets[rows]
+
+    # an unknown pair has weight 0
     is_known = ~own_targets.isnan()
     total = binary_cross_entropy_with_logits(
         logits,
@@ -73,4 +82,4 @@ def sigmoid_loss(
         pos_weight=torch.full((), positive_weight, dtype=logits.dtype, device=logits.device),
         reduction="sum",
     )
-    return total / len(images)
+    return total / len(image_features)

@@ -1,4 +1,4 @@
-"""The one loop: update, schedule, guard. What a step minimises and what is recorded are handed in."""
+"""The training loop: read, gradient, update, learning rate, guard against bad steps. The loss is an argument."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,21 +21,21 @@ NEVER_DECAYED = frozenset(
         *("pos_embed", "cls_token", "reg_token", "position_embeddings"),
     }
 )
-"""parts of the names of weights that are no linear maps: open_clip's, then timm's and Hugging Face's"""
+"""Parts of the names of weights that are not linear maps: open_clip's, then timm's and Hugging Face's"""
 
 
 @runtime_checkable
 class AnyBatch(Protocol):
-    """What the loop has to know of a batch."""
+    """What the loop needs to know of a batch."""
 
     @property
     def n_images(self) -> int:
-        """Size, over all processes."""
+        """Number of images, over all processes."""
         ...
 
     @property
     def loss_floor(self) -> float:
-        """What the loss could not fall below, in nats; NaN where that is not known."""
+        """Lower bound of the loss, nats; NaN if not known."""
         ...
 
 
@@ -44,25 +44,26 @@ B = TypeVar("B", bound=AnyBatch)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What one update did."""
+    """One update and its figures."""
 
     number: int
-    """1 for the first"""
+    """Number of the step, from 1"""
     epoch: float
-    """passes over the data so far"""
+    """Passes over the data so far"""
     n_items: int
-    """size of the batch"""
+    """Size of the batch"""
     loss: Float[Tensor, ""]
-    """before the update; on the device, so that nobody waits for it unasked"""
+    """Loss before the update; on the device, so that the loop does not wait for it"""
     loss_floor: float
-    """what equal texts kept the loss above"""
+    """Lower bound of the loss because of identical texts, nats"""
     lr: float
+    """Learning rate"""
     gradient_norm: float
-    """before clipping"""
+    """Global norm of the gradient before clipping"""
     is_skipped: bool
-    """whether the gradient was not finite, so that the weights stayed as they were"""
+    """Whether the gradient was not finite and the weights stayed as they were"""
     reading_seconds: float
-    """until the batch was at hand"""
+    """Time until the batch had been read"""
 
 
 def make_optimizer(
@@ -70,26 +71,30 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """Return AdamW or SGD over the trainable weights; only matrices decay (see `TrainConfig.weight_decay`).
 
-    A group's `rate` is its learning rate as a multiple of the configuration's: `text_rate` for the text tower, times
-    `layer_decay` to the power of the layers above.
+    The `rate` of a group is a multiple of the configured learning rate: `text_rate` for the text tower, times
+    `layer_decay` to the power of the number of layers above.
 
     Args:
-        module: the model, with its trainable weights marked by `requires_grad`.
-        config: kind, rates and decays.
-        depths: parameter name -> layers of its tower above it (`models.layer_depths`); a name that is missing has none.
+        module: The model; `requires_grad` marks the trainable weights.
+        config: Optimiser, rates and decays.
+        depths: Parameter name -> layers of its tower above it (`models.layer_depths`); 0 for a name that is missing.
 
     Raises:
-        ValueError: no weight is trainable.
+        ValueError: No weight is trainable.
     """
     above = {} if depths is None else depths
+
+    # one group for each pair of learning rate and weight decay
     members: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             is_free = parameter.ndim < 2 or not NEVER_DECAYED.isdisjoint(name.split("."))
             rate = (config.text_rate if name.startswith("text.") else 1.0) * config.layer_decay ** above.get(name, 0)
             members.setdefault((rate, 0.0 if is_free else config.weight_decay), []).append(parameter)
+
     if not members:
         raise ValueError("no weight of the model is trainable: both towers are frozen")
+
     groups = [{"params": own, "rate": rate, "weight_decay": decay} for (rate, decay), own in members.items()]
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
@@ -97,7 +102,7 @@ def make_optimizer(
 
 
 def make_scaler(config: TrainConfig, device: torch.device) -> GradScaler:
-    """Return what scales the loss so that float16 gradients do not vanish; it does nothing in other precisions."""
+    """Return the scaler that keeps float16 gradients from vanishing; in other precisions it does nothing."""
     return GradScaler(device.type, enabled=config.precision == "fp16")
 
 
@@ -118,16 +123,16 @@ def optimise(
     A step whose gradient is not finite is skipped: weights, moments and batch statistics stay as they were.
 
     Args:
-        optimizer: over the weights that `gradients_of` uses.
-        batches: endless, from the clock's step on.
-        gradients_of: adds a batch's gradients, scaled by `scaler`, to the weights' and returns its loss. With several
-            processes the gradients are the same in all of them.
-        config: rate, schedule, clipping, patience with bad steps.
-        module: the network, for its batch statistics.
-        clock: at the run's start, or where it goes on.
-        scaler: of float16 gradients.
-        world: the processes that train together; they start and end each step alike.
-        should_end: whether this process wants the run to end before the next step.
+        optimizer: Optimiser of the weights that `gradients_of` uses.
+        batches: Endless, from the clock's step on.
+        gradients_of: Adds the gradients of a batch, scaled by `scaler`, to `.grad` of the weights and returns the loss.
+            With several processes the gradients are the same in all of them.
+        config: Rate, schedule, clipping, tolerated number of bad steps.
+        module: The network, for its batch statistics.
+        clock: At the start of the run, or at the step where it resumes.
+        scaler: Scaler of float16 gradients.
+        world: The processes that train together; they start and end each step together.
+        should_end: Whether this process wants the run to end before the next step.
 
     Raises:
         RuntimeError: `config.max_bad_steps` steps in a row were skipped.
@@ -139,17 +144,23 @@ def optimise(
         if is_over:
             return
         lr = _set_rates(optimizer, config, fraction)
+
+        # from the batch to the gradient; dropout depends on seed, step and rank alone, for an exact resume
         torch.manual_seed(seed_of(config.seed, DROPOUT, clock.step, world.rank))
         statistics = [(buffer, buffer.clone()) for buffer in module.buffers()]
         optimizer.zero_grad(set_to_none=True)
         loss = gradients_of(batch)
         n_items, loss_floor, waited = batch.n_images, batch.loss_floor, reading_seconds
-        # read while a GPU still works on the gradients, which the norm below waits for
+
+        # read the next batch while a GPU still computes the gradients; the norm below waits for them
         batch, reading_seconds = _next(batches)
+
+        # update, unless the gradient is not finite
         norm, is_finite = _update(optimizer, config, scaler)
         if not is_finite:
             _put_back(statistics)
         clock.step += 1
+
         yield Step(
             number=clock.step,
             epoch=clock.epoch,
@@ -161,12 +172,13 @@ def optimise(
             is_skipped=not is_finite,
             reading_seconds=waited,
         )
+
         bad_in_a_row = 0 if is_finite else bad_in_a_row + 1
         _refuse_bad_run(bad_in_a_row, clock.step, config)
 
 
 def _agreed(clock: Clock, world: World, *, should_end: Callable[[], bool]) -> tuple[float, bool]:
-    """Return how far the run is, by the first process's clock, and whether any process has it end."""
+    """Return the share of the run that is over, by the first process's clock, and whether any process ends the run."""
     own = (clock.fraction if world.is_main else 0.0, clock.is_over or should_end())
     fraction, ends = world.total(torch.tensor(own, dtype=torch.float64)).tolist()
     return fraction, ends > 0
@@ -185,10 +197,11 @@ def _set_rates(optimizer: torch.optim.Optimizer, config: TrainConfig, fraction: 
 
 
 def _update(optimizer: torch.optim.Optimizer, config: TrainConfig, scaler: GradScaler) -> tuple[float, bool]:
-    """Clip and step, where the gradient is finite; return its norm and whether it is."""
+    """Clip and step if the gradient is finite; return its norm and whether it is finite."""
     scaler.unscale_(optimizer)
     parameters = [one for group in optimizer.param_groups for one in group["params"] if one.grad is not None]
     total = nn.utils.get_total_norm([one.grad for one in parameters if one.grad is not None])
+
     is_finite = bool(total.isfinite())
     if is_finite:
         if config.grad_clip is not None:

@@ -1,30 +1,28 @@
-"""What held-out pairs say of a model: its loss, and whether image and report find each other."""
+"""Validation on held-out pairs: the loss, and retrieval in both directions."""
 
 from dataclasses import replace
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import normalize
 
-from cohort.report_sentences import index_sentences
+from cohort.report_sentences import index_texts
 from metrics.ranks import retrieval_figures
-from models import Bundle, encode_images, encode_many_texts, tokenize
+from models import Bundle, encode_many_images, encode_reports
 from train.input.pairs import Pairs
 from train.saving.recorder import Evaluate
 from train.step import validation_loss
 from train.train_config import TrainConfig
 
 AT_ONCE = 64
-"""images, or texts, in one forward pass"""
+"""images in one forward pass"""
 
 
 def pair_validation(pairs: Pairs, config: TrainConfig) -> Evaluate:
     """Return the function from a model to `validation_loss` and the retrieval figures of held-out pairs.
 
-    At most `config.eval_images` are taken, the first ones. Names are "image_to_text/recall_at_1" and so on, see
-    `metrics.retrieval_figures`; equal reports are one candidate.
+    It uses the first `config.eval_images` pairs. Names are "image_to_text/recall_at_1" and so on, see
+    `metrics.retrieval_figures`; identical reports are one candidate.
     """
     pairs = _first(pairs, config.eval_images)
 
@@ -37,12 +35,15 @@ def pair_validation(pairs: Pairs, config: TrainConfig) -> Evaluate:
 def retrieval(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> dict[str, float]:
     """Return the retrieval figures of pairs in both directions.
 
-    A report is one text, or, for a model that is trained on sentences, the mean of its sentences' features.
+    The feature of a report is that of its text, or, for a model trained on sentences, the mean over its sentences.
     """
     reports, column = np.unique(np.array(pairs.texts, dtype=object), return_inverse=True)
     relevant: Bool[np.ndarray, "n m"] = column[:, None] == np.arange(len(reports))
+
+    # (n, d) @ (d, m) -> (n, m)
     images = _image_features(bundle, pairs)
     similarity = (images @ _report_features(bundle, reports.tolist(), config).T).numpy()
+
     directions = {"image_to_text": (similarity, relevant), "text_to_image": (similarity.T, relevant.T)}
     return {
         f"{direction}/{name}": value
@@ -65,14 +66,8 @@ def _first(pairs: Pairs, n: int) -> Pairs:
 
 def _image_features(bundle: Bundle, pairs: Pairs) -> Float[Tensor, "n d"]:
     parts = np.array_split(pairs.rows, -(-len(pairs) // AT_ONCE))
-    return torch.cat([encode_images(bundle, torch.from_numpy(pairs.images.read(rows))).cpu() for rows in parts])
+    return encode_many_images(bundle, (pairs.images.read(rows) for rows in parts))
 
 
 def _report_features(bundle: Bundle, reports: list[str], config: TrainConfig) -> Float[Tensor, "m d"]:
-    if config.objective == "reports":
-        texts, members = reports, [[index] for index in range(len(reports))]
-    else:
-        texts, members = index_sentences(reports)
-    tokens = tokenize(texts, bundle.tokenizer, context_length=bundle.context_length)
-    features = encode_many_texts(bundle, tokens)
-    return normalize(torch.stack([features[own].mean(dim=0) for own in members]), dim=-1)
+    return encode_reports(bundle, *index_texts(reports, by_sentence=config.objective != "reports"))

@@ -1,4 +1,4 @@
-"""Recipes: functions that return a configuration. Each says its command, hardware, time and expected result."""
+"""Training recipes (`--preset`): each is a function with its command, hardware, time and expected result."""
 
 from train.train_config import Augmentation, TrainConfig
 

@@ -1,4 +1,4 @@
-"""A run that is asked to end, as SLURM does before it takes the machine away: it ends after the step at hand."""
+"""SIGTERM and SIGUSR1, as SLURM sends them before its time limit: the run saves and stops after the current step."""
 
 import signal
 import threading
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from types import FrameType
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
-"""SIGTERM comes before a kill; SIGUSR1 is what `sbatch --signal=USR1@120` sends two minutes before the time limit"""
+"""SIGTERM precedes a kill; `sbatch --signal=USR1@120` sends SIGUSR1 two minutes before the time limit"""
 
 
 @dataclass(slots=True)
 class EndRequest:
-    """Whether the run was asked to end."""
+    """A signal that asks the run to stop."""
 
     signal_name: str | None = None
-    """the signal that asked; None when nobody did"""
+    """Name of the signal; None: no signal came"""
 
     @property
     def is_made(self) -> bool:
@@ -26,9 +26,9 @@ class EndRequest:
 
 @contextmanager
 def end_requests() -> Iterator[EndRequest]:
-    """Yield what notes SIGTERM and SIGUSR1 instead of dying of them; the former handlers come back afterwards.
+    """Yield a request that records SIGTERM and SIGUSR1 while they no longer end the process; handlers are restored.
 
-    Python delivers signals to the main thread only: elsewhere nothing is noted and nothing changes.
+    Python delivers signals to the main thread only; in another thread nothing is recorded and nothing changes.
     """
     request = EndRequest()
 
@@ -38,6 +38,7 @@ def end_requests() -> Iterator[EndRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
+
     former = {number: signal.signal(number, note) for number in ENDING}
     try:
         yield request
@@ -47,7 +48,7 @@ def end_requests() -> Iterator[EndRequest]:
 
 
 def outlive_signals(worker: int) -> None:  # noqa: ARG001  (the signature of a DataLoader's worker_init_fn)
-    """Ignore the signals in a process that reads batches, so that the step at hand still gets its own.
+    """Ignore the signals in a process that reads batches, so that the current step still gets its batch.
 
     A scheduler signals every process of a job. Readers end with the process that started them.
     """

@@ -1,4 +1,4 @@
-"""The model that a configuration starts from."""
+"""The model that a run starts from: a new architecture or a trained checkpoint, with the configured changes."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,18 +15,18 @@ from train.train_config import TrainConfig
 
 
 def start_model(config: TrainConfig) -> Bundle:
-    """Return the model to train: a checkpoint where `config.model` is a path, else an architecture with its weights.
+    """Return the model to train: a checkpoint if `config.model` is a path, else an architecture with its weights.
 
-    Towers are frozen, patches dropped and activations checkpointed as the configuration says.
+    Towers are frozen, patches dropped and activations checkpointed as configured.
 
     Raises:
-        FileNotFoundError: weights that are not here and cannot be downloaded.
-        ValueError: an unknown architecture or tower, a file that holds another one, options that the model cannot
-            take, or a format that could not hold it.
+        FileNotFoundError: Weights are not here and cannot be downloaded.
+        ValueError: The architecture or tower is unknown, a file holds another one, the model cannot take an option, or
+            `save_format` cannot hold the model.
     """
     bundle = _trained_model(config) if Path(config.model).exists() else _new_model(config)
     if config.save_format == "chexzero":
-        # now, not after hours of training
+        # fail now, not after hours of training
         refuse_other_than_chexzero(bundle)
     if config.patch_dropout:
         drop_patches(bundle, config.patch_dropout)
@@ -41,6 +41,7 @@ def _new_model(config: TrainConfig) -> Bundle:
     pretrained = None if config.random_init else config.pretrained
     if config.freeze != "none" and pretrained is None:
         raise ValueError(f"freeze {config.freeze} would keep random weights as they are: start from published ones")
+
     bundle = build(
         config.model,
         pretrained=pretrained,
@@ -53,6 +54,7 @@ def _new_model(config: TrainConfig) -> Bundle:
         grey_stem=config.grey_stem,
         seed=config.seed,
     )
+
     if config.text_start == "bag_of_words":
         text = bundle.model.text
         if not isinstance(text, TextTransformer):
@@ -62,9 +64,10 @@ def _new_model(config: TrainConfig) -> Bundle:
 
 
 def _trained_model(config: TrainConfig) -> Bundle:
-    """Return a checkpoint, with what can be changed without losing what it has learnt."""
+    """Return a checkpoint, with the changes that keep what it has learnt."""
     if config.text_start != "architecture":
         raise ValueError(f"{config.model} is a trained model: it cannot also have text_start {config.text_start}")
+
     bundle = load(config.model)
     for name, wanted, found in (
         ("image_size", config.image_size, bundle.preprocessing.image_size),
@@ -74,6 +77,7 @@ def _trained_model(config: TrainConfig) -> Bundle:
     ):
         if wanted not in (None, found):
             raise ValueError(f"{config.model} was trained with {name} {found}, so it cannot have {wanted}")
+
     if config.context_length is not None:
         bundle = with_context_length(bundle, config.context_length)
     if config.grey_stem:

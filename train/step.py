@@ -1,10 +1,11 @@
-"""One step of contrastive training: from a batch to the gradient of its loss, on one process or many, in parts or not.
+"""One step of contrastive training: from a batch to the gradient of its loss, on one process or several, also in parts.
 
-The features of a batch are computed first, then the loss and its gradient by the features, then the gradient by the
-weights. Where the batch does not fit into memory, its features are computed in parts without keeping what a gradient
-needs, and each part once more when its features' gradient is known. That gradient is the whole batch's, all negatives
-included: Gao et al., RepL4NLP 2021 ("GradCache"). What dropout does is repeated from the same random state. Only batch
-norm sees a difference: its statistics are a part's own.
+A step computes the features of a batch, then the loss and its gradient with respect to the features, then the gradient
+with respect to the weights. A batch that does not fit into memory is computed in parts (`accum_freq`): first the
+features of every part without a graph, then, when the gradient of the features is known, each part once more with a
+graph. The result is the gradient of the whole batch, all negatives included: Gao et al., RepL4NLP 2021 ("GradCache").
+Dropout repeats itself, because each part starts from the same random state both times. Only batch norm differs: its
+statistics are those of one part.
 """
 
 import math
@@ -20,10 +21,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from models import Bundle, image_features, text_features
+from models import Bundle, image_features, pick_device, text_features
 from models.network_input import Preprocessing, normalise, resize
 from train.distributed import World, gather, share_of
-from train.hardware import arrange_memory, attention, autocast, image_tokens, pick_device
+from train.hardware import arrange_memory, attention, autocast, image_tokens
 from train.input.augment import Changes, augment, draw_changes
 from train.input.batches import Batch, PairBatches
 from train.input.order import AUGMENTATION, seed_of
@@ -32,13 +33,14 @@ from train.losses import sigmoid_loss, softmax_loss
 from train.train_config import Augmentation, TrainConfig
 
 Outputs = tuple[Tensor, Tensor, Tensor, Tensor]
-"""images (n d), texts (m d), logit scale, logit bias: all that the loss reads of the model"""
+"""Image features (n d), text features (m d), logit scale, logit bias: all outputs of the model that the loss reads"""
 
 
 def prepare(bundle: Bundle, config: TrainConfig) -> None:
-    """Move the model to its device and set the logit scale and bias that the configuration starts from, in place."""
+    """Move the model to its device and set the initial logit scale and bias of the configuration, in place."""
     model: Any = bundle.model
     arrange_memory(model, pick_device(config.device))
+
     if config.init_scale is not None:
         with torch.no_grad():
             model.logit_scale.fill_(math.log(config.init_scale))
@@ -53,68 +55,77 @@ def training_input(
     *,
     is_mirrored: Bool[Tensor, "b"] | None = None,
 ) -> Float[Tensor, "b _ r r"]:
-    """Return films as the network reads them: resized, augmented and normalised, all where they are."""
+    """Return images as the network reads them: resized, augmented and normalised, on the device where they are."""
     return normalise(augment(resize(grey, preprocessing), changes, is_mirrored=is_mirrored), preprocessing)
 
 
 class Network(nn.Module):
-    """Both towers in one forward pass, in the precision of a configuration; DistributedDataParallel wants one."""
+    """Both towers in one forward pass, in the configured precision; DistributedDataParallel needs a single module."""
 
     def __init__(self, bundle: Bundle, config: TrainConfig) -> None:
         super().__init__()
         model: Any = bundle.model
         self.model = model
         self._config = config
-        self._film_tokens = image_tokens(model.visual)
+        self._image_tokens = image_tokens(model.visual)
         self._text_width: int | None = bundle.config["text_cfg"].get("width")
         self._encode_images: Callable[[Tensor], Tensor] = partial(image_features, bundle)
         self._encode_texts: Callable[[Tensor], Tensor] = partial(text_features, bundle)
+
         if config.compile:
             self._encode_images = torch.compile(self._encode_images)
             # texts differ in number and length from batch to batch
             self._encode_texts = torch.compile(self._encode_texts, dynamic=True)
 
-    def forward(self, films: Float[Tensor, "n c r r"], tokens: Int[Tensor, "m t"]) -> Outputs:
-        """Return features and what they are compared with."""
-        device = films.device
-        with autocast(self._config, device), attention(device, n_tokens=self._film_tokens):
-            images = self._encode_images(films)
+    def forward(self, images: Float[Tensor, "n c r r"], tokens: Int[Tensor, "m t"]) -> Outputs:
+        """Return the features of images and texts, the logit scale and the logit bias (0 where there is none)."""
+        device = images.device
+
+        # (n, c, r, r) -> (n, d)
+        with autocast(self._config, device), attention(device, n_tokens=self._image_tokens):
+            of_images = self._encode_images(images)
+
+        # (m, t) -> (m, d)
         with (
             autocast(self._config, device, width=self._text_width),
             attention(device, n_tokens=tokens.shape[1]),
         ):
-            texts = self._encode_texts(tokens)
+            of_texts = self._encode_texts(tokens)
+
         scale = self.model.logit_scale.exp()
         bias = getattr(self.model, "logit_bias", None)
-        return images, texts, scale, torch.zeros_like(scale) if bias is None else bias
+        return of_images, of_texts, scale, torch.zeros_like(scale) if bias is None else bias
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What is encoded at once of a process's share of a batch: films and tokens on the device."""
+    """Images and texts that are encoded together: one of `accum_freq` parts of a process's share of a batch."""
 
-    films: UInt8[Tensor, "n h w"]
+    images: UInt8[Tensor, "n h w"]
+    """Grey levels 0..255, on the device"""
     is_mirrored: Bool[Tensor, "n"]
-    """on the CPU, where looking at it makes nobody wait"""
+    """Which images are mirrored; on the CPU, so that reading it does not wait for the device"""
     changes: Changes
+    """Augmentation of the images"""
     tokens: Int[Tensor, "m t"]
+    """Texts, on the device"""
     n_texts: int
-    """how many rows of `tokens` are its own: m, or 0 where m is 1 because a tower cannot encode nothing"""
+    """Texts that belong to the part: m, or 0 if the part has none and m is 1, because a tower needs a row to encode"""
 
 
 class ContrastiveStep:
-    """The function from a batch to its loss that adds the loss's gradient to the weights' `.grad`."""
+    """A function from a batch to its loss, which adds the gradient of the loss to `.grad` of the weights."""
 
     def __init__(
         self, bundle: Bundle, config: TrainConfig, world: World, scaler: torch.amp.GradScaler | None = None
     ) -> None:
-        """Wrap the model, which must be prepared (see `prepare`).
+        """Wrap a model that `prepare` has made ready.
 
         Args:
-            bundle: trained in place.
-            config: objective, parts, precision, augmentation.
-            world: the processes; each gives its own share of the same batches.
-            scaler: scales the loss in fp16, so that gradients come scaled.
+            bundle: The model, trained in place.
+            config: Objective, parts, precision, augmentation.
+            world: The processes; each passes its own share of the same batches.
+            scaler: Scales the loss in fp16; gradients are then scaled too.
         """
         self._preprocessing, self._config, self._world = bundle.preprocessing, config, world
         self._device, self._scaler = bundle.device, scaler
@@ -124,27 +135,33 @@ class ContrastiveStep:
     def __call__(self, batch: Batch) -> Float[Tensor, ""]:
         """Return the loss of the whole batch, before any scaling, detached."""
         parts = self._split(batch)
+
+        # a batch that fits into memory: features, loss, gradient of the features, gradient of the weights
         if len(parts) == 1:
             outputs = self._encode(self._network, parts[0])
             loss, gradients = self._loss(batch, outputs)
             _backward(outputs, gradients)
             return loss
+
+        # in parts: the features of all without a graph, then the loss and its gradient by these features
         states, outputs = self._encode_all(parts)
-        loss, (images, texts, *others) = self._loss(batch, outputs)
-        images_by_part = torch.split(images, [len(part.films) for part in parts])
-        texts_by_part = torch.split(texts, [part.n_texts for part in parts])
-        by_part = zip(parts, states, images_by_part, texts_by_part, strict=True)
+        loss, (by_images, by_texts, *others) = self._loss(batch, outputs)
+        by_images_of_part = torch.split(by_images, [len(part.images) for part in parts])  # (n, d) -> (n_part, d) each
+        by_texts_of_part = torch.split(by_texts, [part.n_texts for part in parts])  # (m, d) -> (m_part, d) each
+        by_part = zip(parts, states, by_images_of_part, by_texts_of_part, strict=True)
+
+        # each part once more with a graph, from the random state it had, to carry its gradient on to the weights
         for number, (part, state, *features) in enumerate(by_part, start=1):
             is_last = number == len(parts)
             _set_random_state(state, self._device)
             with nullcontext() if is_last else self._unsynchronised():
-                # scale and bias take part in the last one, when DistributedDataParallel listens
+                # the gradient of scale and bias goes in once, with the part that DistributedDataParallel synchronises
                 rest = others if is_last else [torch.zeros_like(one) for one in others]
                 _backward(self._encode(self._network, part), [*features, *rest])
         return loss
 
     def loss_only(self, batch: Batch) -> Float[Tensor, ""]:
-        """Return the loss of the whole batch in the model's current mode, without any gradient."""
+        """Return the loss of the whole batch in the model's current mode, without a gradient."""
         _, outputs = self._encode_all(self._split(batch))
         with torch.no_grad():
             return self._world.total(self._share_of_loss(batch, outputs))
@@ -152,18 +169,22 @@ class ContrastiveStep:
     def _split(self, batch: Batch) -> list[Part]:
         """Return this process's share of a batch in `accum_freq` parts."""
         config, size = self._config, self._config.accum_freq
+
+        # augmentation is drawn for the whole batch, so that it is the same for any number of processes
         generator = torch.Generator().manual_seed(seed_of(config.seed, AUGMENTATION, batch.step))
-        own_films = self._world.share(batch.n_images)
-        changes = draw_changes(batch.n_images, config.augment, generator=generator).of(own_films)
-        films, tokens = (whole.to(self._device, non_blocking=True) for whole in (batch.films, batch.tokens))
+        own_images = self._world.share(batch.n_images)
+        changes = draw_changes(batch.n_images, config.augment, generator=generator).of(own_images)
+
+        images, tokens = (whole.to(self._device, non_blocking=True) for whole in (batch.images, batch.tokens))
         n_texts = self._world.counts(batch.n_texts)[self._world.rank]
+
         parts = []
         for index in range(size):
-            rows, columns = share_of(len(films), index=index, size=size), share_of(n_texts, index=index, size=size)
+            rows, columns = share_of(len(images), index=index, size=size), share_of(n_texts, index=index, size=size)
             own_texts = columns.stop - columns.start
             parts.append(
                 Part(
-                    films=films[rows],
+                    images=images[rows],
                     is_mirrored=batch.is_mirrored[rows],
                     changes=changes.of(rows),
                     tokens=tokens[columns] if own_texts else tokens[:1],
@@ -173,47 +194,58 @@ class ContrastiveStep:
         return parts
 
     def _encode(self, network: nn.Module, part: Part) -> Outputs:
-        films = training_input(part.films, self._preprocessing, part.changes, is_mirrored=part.is_mirrored)
-        images, texts, scale, bias = network(films, part.tokens)
-        return images, texts[: part.n_texts], scale, bias
+        images = training_input(part.images, self._preprocessing, part.changes, is_mirrored=part.is_mirrored)
+        of_images, of_texts, scale, bias = network(images, part.tokens)
+        return of_images, of_texts[: part.n_texts], scale, bias
 
     def _encode_all(self, parts: Sequence[Part]) -> tuple[list[list[Tensor]], Outputs]:
-        """Return the random state before each part, and the outputs of all together, without gradient."""
+        """Return the random state before each part, and the outputs of all parts together, without a graph."""
         states, encoded = [], []
         with torch.no_grad(), _running_statistics_kept(self._towers):
             for part in parts:
                 states.append(_random_state(self._device))
                 encoded.append(self._encode(self._towers, part))
-        images, texts, scales, biases = zip(*encoded, strict=True)
-        return states, (torch.cat(images), torch.cat(texts), scales[0], biases[0])
+
+        of_images, of_texts, scales, biases = zip(*encoded, strict=True)
+        return states, (torch.cat(of_images), torch.cat(of_texts), scales[0], biases[0])  # (n, d), (m, d)
 
     def _loss(self, batch: Batch, outputs: Outputs) -> tuple[Float[Tensor, ""], list[Tensor]]:
-        """Return the whole batch's loss, and its gradient by this process's outputs (scaled where there is a scaler).
+        """Return the loss of the whole batch and its gradient with respect to this process's outputs.
 
-        It is `World.size` times the gradient, of which DistributedDataParallel takes the mean.
+        The gradient is `World.size` times too large, because DistributedDataParallel takes the mean over processes. In
+        fp16 it is scaled.
         """
+        # cut here, so that the towers' graph is walked once, in `_backward`
         leaves = [output.detach().requires_grad_() for output in outputs]
+
         share = self._share_of_loss(batch, (leaves[0], leaves[1], leaves[2], leaves[3]))
         target = share * self._world.size
         target = target if self._scaler is None else self._scaler.scale(target)
-        # the softmax form does not read the bias
+
+        # zeros where the loss does not depend on an output: the softmax form does not read the bias
         gradients = torch.autograd.grad(target, leaves, materialize_grads=True)
         return self._world.total(share.detach()), list(gradients)
 
     def _share_of_loss(self, batch: Batch, outputs: Outputs) -> Float[Tensor, ""]:
         """Return what this process's rows and columns add to the loss of the whole batch."""
         world, config = self._world, self._config
-        images = gather(outputs[0], world, world.counts(batch.n_images))
-        texts = gather(outputs[1], world, world.counts(batch.n_texts))
+
+        # the features of all processes: (n, d) -> (b, d) and (m, d) -> (k, d)
+        features = (
+            gather(outputs[0], world, world.counts(batch.n_images)),
+            gather(outputs[1], world, world.counts(batch.n_texts)),
+        )
         _, _, scale, bias = outputs
-        targets = batch.targets.to(self._device, non_blocking=True)
+
+        # this process compares its own rows and columns
+        targets = batch.targets.to(self._device, non_blocking=True)  # (b, k)
         rows, columns = world.share(batch.n_images), world.share(batch.n_texts)
         if config.form == "softmax":
-            return softmax_loss(images, texts, targets, scale, rows=rows, columns=columns)
-        return sigmoid_loss(images, texts, targets, scale, bias=bias, positive_weight=config.positive_weight, rows=rows)
+            return softmax_loss(*features, targets, scale, rows=rows, columns=columns)
+        return sigmoid_loss(*features, targets, scale, bias=bias, positive_weight=config.positive_weight, rows=rows)
 
     def _unsynchronised(self) -> AbstractContextManager[None]:
-        """Return the context in which gradients stay this process's own."""
+        """Return the context in which the processes do not exchange their gradients."""
         network = self._network
         return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
 
@@ -221,8 +253,8 @@ class ContrastiveStep:
 def validation_loss(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> float:
     """Return the mean loss over the batches of one pass over `pairs`, in evaluation mode and without augmentation.
 
-    The same batches each time, of the configuration's size where there are as many pairs, because the loss depends on
-    the number of texts that an image is compared with. On this process alone.
+    The batches are the same at each call. They have the configured size if there are enough pairs, because the loss
+    depends on the number of texts that an image is compared with. Runs on this process alone.
     """
     is_enough = len(pairs) >= config.batch_size
     settings = replace(
@@ -235,6 +267,7 @@ def validation_loss(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> float:
     )
     batches = PairBatches(pairs, bundle, settings, World())
     step = ContrastiveStep(bundle, settings, World())
+
     was_training = bundle.model.training
     bundle.model.eval()
     try:
@@ -245,24 +278,24 @@ def validation_loss(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> float:
 
 
 def notes_of(bundle: Bundle, config: TrainConfig, world: World) -> tuple[str, ...]:
-    """Return what the user should know about how batches are computed."""
+    """Return a note for the user where batch norm sees only a part of each batch."""
     has_norm = any(isinstance(module, _BatchNorm) for module in bundle.model.modules())
     n_parts = world.size * config.accum_freq
     if not has_norm or n_parts == 1:
         return ()
     n_images = config.batch_size // n_parts
-    return (f"batch norm sees one of {n_parts} parts of a batch at a time, {n_images} images; all else sees the whole",)
+    return (f"batch norm sees one of {n_parts} parts of a batch at a time, {n_images} images; the loss sees all of it",)
 
 
 def _backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
-    """Add to the weights' `.grad` what follows from the gradient by the outputs; frozen towers' ask for nothing."""
+    """Add the gradient of the weights to their `.grad`, given that of the outputs; a frozen tower's output has none."""
     wanted = [pair for pair in zip(outputs, gradients, strict=True) if pair[0].requires_grad]
     torch.autograd.backward([output for output, _ in wanted], [gradient for _, gradient in wanted])
 
 
 @contextmanager
 def _running_statistics_kept(network: nn.Module) -> Iterator[None]:
-    """Compute as usual, but leave the running statistics of batch norm alone: the part will be computed once more."""
+    """Keep batch norm's running statistics unchanged inside, because each part is computed once more later."""
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
     for norm in norms:
         norm.track_running_stats = False
@@ -274,7 +307,7 @@ def _running_statistics_kept(network: nn.Module) -> Iterator[None]:
 
 
 def _random_state(device: torch.device) -> list[Tensor]:
-    """Return the state that dropout draws from."""
+    """Return the state of the generators that dropout draws from."""
     return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
 
 

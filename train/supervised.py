@@ -1,4 +1,4 @@
-"""The supervised ceiling: the same image tower, images, augmentation, loop and time, but trained on labels."""
+"""The supervised ceiling: a classifier with the same image tower, images, augmentation and loop, trained on labels."""
 
 import copy
 from collections.abc import Sequence
@@ -15,15 +15,16 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
 from cohort import open_images
-from models import Bundle, to_network_input
+from cohort.image_reader import ImageReader, as_reader
+from models import Bundle, pick_device, to_network_input
 from models.depths import layer_depths
 from models.network_input import Preprocessing
 from train.clock import Clock
 from train.distributed import World
-from train.hardware import arrange_memory, attention, autocast, image_tokens, pick_device
+from train.hardware import arrange_memory, attention, autocast, image_tokens
 from train.input.augment import draw_changes
 from train.input.order import AUGMENTATION, EpochOrder, seed_of
-from train.input.pairs import ArrayImages, ImageSource, load_pairs
+from train.input.pairs import load_pairs
 from train.optimise import make_optimizer, make_scaler, optimise
 from train.start import start_model
 from train.step import training_input
@@ -32,24 +33,24 @@ from train.train_config import TrainConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classifier:
-    """An image tower with a linear head, and how to feed it."""
+    """An image tower with a linear head, and its preprocessing."""
 
     network: nn.Module
-    """network input (n, 3, r, r) -> logits (n, c)"""
+    """Network input (n, 3, r, r) -> logits (n, c)"""
     preprocessing: Preprocessing
-    """of the tower"""
+    """Preprocessing of the tower"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Examples:
-    """One batch of labelled images."""
+class LabelBatch:
+    """The images of one step of supervised training."""
 
     step: int
-    """steps before this one"""
+    """Steps before this one"""
     positions: Int[np.ndarray, "b"]
-    """which images"""
+    """Positions of the images"""
     loss_floor: float = nan
-    """labels know no floor"""
+    """Lower bound of the loss: not known for labels"""
 
     @property
     def n_images(self) -> int:
@@ -62,11 +63,11 @@ def label_targets(
 ) -> tuple[Float[np.ndarray, "n c"], Bool[np.ndarray, "n c"]]:
     """Return targets in {0, 1} and which entries count, from report labels in {1, 0, -1, NaN}.
 
-    The declared policy: a finding that the report does not mention (blank, NaN) is absent, 0, because radiologists
-    mention what they see; an uncertain one (-1) is left out of the loss.
+    Policy: a finding that the report does not mention (blank, NaN) is absent, 0, because radiologists mention what they
+    see. An uncertain finding (-1) is left out of the loss.
 
     Raises:
-        ValueError: for any other value.
+        ValueError: Any other value.
     """
     unmentioned, uncertain = np.isnan(labels), labels == -1
     strange = ~(unmentioned | np.isin(labels, (-1.0, 0.0, 1.0)))
@@ -77,7 +78,7 @@ def label_targets(
 
 def fit_supervised(
     bundle: Bundle,
-    images: ImageSource | UInt8[np.ndarray, "m h w"],
+    images: ImageReader | UInt8[np.ndarray, "m h w"],
     labels: Float[np.ndarray, "n c"],
     config: TrainConfig,
     *,
@@ -85,35 +86,38 @@ def fit_supervised(
 ) -> Classifier:
     """Train a copy of the bundle's image tower with a new linear head by masked binary cross-entropy.
 
-    `-sum_ij m_ij [y_ij log p_ij + (1 - y_ij) log(1 - p_ij)] / sum_ij m_ij`, with y and m from `label_targets`. Rate,
-    schedule, batch size, precision, augmentation and time budget are the configuration's, as in `fit`; nothing is
-    written.
+    `-sum_ij m_ij [y_ij log p_ij + (1 - y_ij) log(1 - p_ij)] / sum_ij m_ij`, with y and m from `label_targets`. Learning
+    rate, schedule, batch size, precision, augmentation and time budget are those of `fit`. Writes nothing.
 
     Args:
-        bundle: gives the tower; left as it is.
-        images: image store, or array.
+        bundle: Gives the tower; not changed.
+        images: Image store, or array.
         labels: n images x c findings in {1, 0, -1, NaN}, in the order of `rows`.
-        config: as for `fit`.
-        rows: row of each label's image; None means that labels cover all images in order.
+        config: As for `fit`.
+        rows: Row of each label's image; None: the labels cover all images in order.
 
     Raises:
-        ValueError: rows and labels of different length, a strange label, or a batch larger than the data.
+        ValueError: Rows and labels differ in length, a label has another value, or the batch is larger than the data.
     """
-    source = ArrayImages(images) if isinstance(images, np.ndarray) else images
+    source = as_reader(images)
     rows = np.arange(len(source)) if rows is None else rows
     if len(rows) != len(labels):
         raise ValueError(
             f"one row of labels per image wanted, found {len(rows)} images and {len(labels)} rows of labels"
         )
+
+    # tower, head, and the gradient of their loss
     network = _with_head(bundle, n_findings=labels.shape[1], seed=config.seed)
     arrange_memory(network.train(), pick_device(config.device))
     gradients_of = SupervisedStep(
         Classifier(network=network, preprocessing=bundle.preprocessing), source, rows, label_targets(labels), config
     )
+
+    # the same loop as for pairs
     order = EpochOrder(np.ones(len(rows), dtype=np.int64), config.batch_size, seed=config.seed)
     steps = optimise(
         make_optimizer(network, config, depths=_depths(bundle) if config.layer_decay != 1 else None),
-        (Examples(step=step, positions=order.items(step)) for step in count()),
+        (LabelBatch(step=step, positions=order.items(step)) for step in count()),
         gradients_of,
         config,
         module=network,
@@ -124,22 +128,23 @@ def fit_supervised(
     with tqdm(desc="supervised", unit="step", dynamic_ncols=True, disable=None) as bar:
         for _ in steps:
             bar.update()
+
     network.eval()
     return Classifier(network=network, preprocessing=bundle.preprocessing)
 
 
 class SupervisedStep:
-    """The function from labelled images to their loss that adds the loss's gradient to the weights' `.grad`."""
+    """A function from labelled images to their loss, which adds the gradient of the loss to `.grad` of the weights."""
 
     def __init__(
         self,
         classifier: Classifier,
-        images: ImageSource,
+        images: ImageReader,
         rows: Int[np.ndarray, "n"],
         labels: tuple[Float[np.ndarray, "n c"], Bool[np.ndarray, "n c"]],
         config: TrainConfig,
     ) -> None:
-        """Take the parts; `labels` are targets and which of them count."""
+        """Wrap the classifier; `labels` are targets and a mask of those that count."""
         self._network, self._preprocessing = classifier.network, classifier.preprocessing
         self._images, self._rows, self._config = images, rows, config
         self._device = next(classifier.network.parameters()).device
@@ -147,15 +152,20 @@ class SupervisedStep:
         self._n_tokens = image_tokens(classifier.network[0])  # type: ignore[index]
         self.scaler = make_scaler(config, self._device)
 
-    def __call__(self, batch: Examples) -> Float[Tensor, ""]:
+    def __call__(self, batch: LabelBatch) -> Float[Tensor, ""]:
         """Return the loss before any scaling, detached."""
         config, device = self._config, self._device
+
+        # images of the batch, augmented: (b, h, w) -> (b, c, r, r)
         grey = torch.from_numpy(np.ascontiguousarray(self._images.read(self._rows[batch.positions])))
         generator = torch.Generator().manual_seed(seed_of(config.seed, AUGMENTATION, batch.step))
         changes = draw_changes(batch.n_images, config.augment, generator=generator)
-        films = training_input(grey.to(device, non_blocking=True), self._preprocessing, changes)
+        images = training_input(grey.to(device, non_blocking=True), self._preprocessing, changes)
+
+        # (b, c, r, r) -> one logit per finding
         with autocast(config, device), attention(device, n_tokens=self._n_tokens):
-            logits = self._network(films)
+            logits = self._network(images)
+
         index = torch.from_numpy(batch.positions)
         loss = masked_cross_entropy(logits.float(), self._targets[index].to(device), self._counts[index].to(device))
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -164,13 +174,13 @@ class SupervisedStep:
 
 def predict_supervised(
     classifier: Classifier,
-    images: ImageSource | UInt8[np.ndarray, "m h w"],
+    images: ImageReader | UInt8[np.ndarray, "m h w"],
     *,
     rows: Int[np.ndarray, "n"] | None = None,
     batch_size: int = 256,
 ) -> Float[np.ndarray, "n c"]:
     """Return the probability of each finding, float32, in the order of `rows` (None: all images)."""
-    source = ArrayImages(images) if isinstance(images, np.ndarray) else images
+    source = as_reader(images)
     rows = np.arange(len(source)) if rows is None else rows
     device = next(classifier.network.parameters()).device
     scores = []
@@ -185,12 +195,12 @@ def predict_supervised(
 def supervised_predictions(config: TrainConfig, *, findings: Sequence[str], image_ids: Sequence[str]) -> pd.DataFrame:
     """Return image_id and a probability per finding for `image_ids`, from a classifier trained on report labels.
 
-    It trains on the pairs that `config` names, from the weights it names, with the labels of its cohort table: what
-    the same films, tower and minutes give to somebody who has labels.
+    It trains on the pairs and from the weights of `config`, with the labels of its cohort table. This is the score that
+    the same images, tower and time reach with labels.
 
     Raises:
-        FileNotFoundError: store or texts are missing.
-        ValueError: no cohort with labels, an id that the store does not hold, or as in `load_pairs`, `start_model`,
+        FileNotFoundError: The store or the texts are missing.
+        ValueError: There is no cohort with labels, the store lacks an id, or as in `load_pairs`, `start_model`,
             `fit_supervised`.
     """
     pairs = load_pairs(config)
@@ -208,13 +218,13 @@ def supervised_predictions(config: TrainConfig, *, findings: Sequence[str], imag
 def masked_cross_entropy(
     logits: Float[Tensor, "b c"], targets: Float[Tensor, "b c"], counts: Float[Tensor, "b c"]
 ) -> Float[Tensor, ""]:
-    """Return the mean binary cross-entropy over the entries that count (1) and not over the others (0)."""
+    """Return the mean binary cross-entropy over the entries whose count is 1; those with 0 are left out."""
     each = binary_cross_entropy_with_logits(logits, targets, reduction="none")
     return (each * counts).sum() / counts.sum().clamp_min(1)
 
 
 def _depths(bundle: Bundle) -> dict[str, int]:
-    """Return the layers above each of the image tower's weights, by their names in the classifier."""
+    """Return the number of layers above each weight of the image tower, by its name in the classifier."""
     depths = layer_depths(bundle)
     return {f"0.{name.removeprefix('visual.')}": n for name, n in depths.items() if name.startswith("visual.")}
 

@@ -1,4 +1,4 @@
-"""What a training run is asked to do. Light: imports neither torch nor pandas, so that `-h` is fast."""
+"""The settings of a training run, with their headings in `-h`. Light: imports neither torch nor pandas."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,19 @@ ABOVE_ZERO = (
 )
 SHARES = {"second_share": 1, "label_similarity": 1, "warmup": 0, "patch_dropout": 0, "ema": 0}
 """Name -> the largest share where it may be reached, else 0."""
+HEADINGS = {
+    "cxr_filepath": "data",
+    "model": "model",
+    "objective": "what is compared",
+    "optimizer": "optimiser",
+    "augment": "augmentation",
+    "batch_size": "batch",
+    "epochs": "time and saving",
+    "best_by": "validation",
+    "max_bad_steps": "time and saving",
+    "eval_interval": "validation",
+}
+"""Field -> heading in `-h` of this field and the fields after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,27 +51,27 @@ class Augmentation:
     """Random changes of the training images, drawn anew for each image on the device."""
 
     rotation_degrees: float = 0.0
-    """largest turn to either side, degrees"""
+    """Maximum rotation to either side, degrees"""
     shift: float = 0.0
-    """largest move in x and in y, share of the side"""
+    """Maximum shift in x and in y, as a share of the image side"""
     scale: float = 0.0
-    """largest change of size, share: 0.1 draws from 1/1.1 to 1.1"""
+    """Maximum change of size: 0.1 draws factors from 1/1.1 to 1.1"""
     brightness: float = 0.0
-    """largest change of gain, share: 0.2 draws from 1/1.2 to 1.2; black stays black"""
+    """Maximum change of gain: 0.2 draws factors from 1/1.2 to 1.2; black stays black"""
     contrast: float = 0.0
-    """largest change of gamma, share: 0.2 draws from 1/1.2 to 1.2; black and white stay"""
+    """Maximum change of gamma: 0.2 draws exponents from 1/1.2 to 1.2; black and white stay"""
     flip: float = 0.0
-    """share of images mirrored left to right. Their texts get left and right swapped; an image whose text names a side
-    in words that cannot be swapped ("lingula") is never mirrored. Hearts are on the wrong side then: off by default"""
+    """Share of images mirrored left to right, with left and right swapped in their texts; an image whose text names a
+    side in words that cannot be swapped ("lingula") is never mirrored. Mirroring puts the heart on the wrong side"""
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
             if getattr(self, name) < 0:
-                raise ValueError(f"augment.{name} is a largest change, wanted at least 0, found {getattr(self, name)}")
+                raise ValueError(f"--augment.{name}: wanted 0 or more, found {getattr(self, name)}")
         if self.shift >= 1:
-            raise ValueError(f"augment.shift is a share of the image's side, wanted below 1, found {self.shift}")
+            raise ValueError(f"--augment.shift: wanted a share of the image side below 1, found {self.shift}")
         if self.flip > 1:
-            raise ValueError(f"augment.flip is a share of the images, wanted at most 1, found {self.flip}")
+            raise ValueError(f"--augment.flip: wanted a share of the images, at most 1, found {self.flip}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,207 +79,219 @@ class TrainConfig:
     """One contrastive (or supervised) training run. Defaults: OpenAI's ViT-B/32, sentence-level sigmoid loss."""
 
     cxr_filepath: Path = Path("data/cxr.h5")
-    """image store that preprocess_train_data.py wrote, or CheXzero's"""
+    """Image store written by preprocess_train_data.py, or CheXzero's"""
     txt_filepath: Path = Path("data/mimic_impressions.csv")
-    """texts, one row per image"""
+    """Texts, one row per image"""
     second_txt_filepath: Path | None = None
-    """other texts of the same images, such as the findings section; each step draws one of the two for each study"""
+    """Other texts of the same images, such as the findings section; each step draws one of the two per study"""
     second_share: float = 0.5
-    """how often the second text is drawn, where an image has one"""
+    """Probability of drawing the second text, where an image has one"""
     cohort_filepath: Path = Path("data/cohort.csv")
-    """who was imaged; gives split and view. Without this file all images are used, and the run says so"""
+    """Cohort table with split and view; if the file does not exist, all images are used"""
     train_split: str = "train"
-    """rows of the cohort to train on"""
+    """Split of the cohort to train on"""
     views: Literal["frontal", "all"] = "frontal"
-    """frontal keeps PA and AP"""
+    """Views to train on; frontal: PA and AP"""
 
     model: str = "ViT-B-32"
-    """open_clip architecture, "phantom-tiny", or the path of a run, checkpoint or CheXzero .pt to start from"""
+    """open_clip architecture, "phantom-tiny", or a run folder, checkpoint or CheXzero .pt file to start from"""
     pretrained: str | None = "openai"
-    """published tag or weights file of the architecture; None is random weights"""
+    """Published tag or weights file of the architecture; None: random weights"""
     image_tower: str | None = None
-    """another image tower in place of `model`'s: "timm:NAME" (ConvNeXt, DenseNet, DINOv2, ...), or "hf:OWNER/NAME", or
-    the folder of a downloaded one, for a DINOv2 of Hugging Face such as microsoft/rad-dino"""
+    """Image tower in place of the model's: "timm:NAME" (ConvNeXt, DenseNet, DINOv2, ...), "hf:OWNER/NAME", or a
+    downloaded folder, for a DINOv2 of Hugging Face such as microsoft/rad-dino"""
     text_tower: str | None = None
-    """another text tower in place of `model`'s: "hf:OWNER/NAME" or the folder of a downloaded one, such as
+    """Text tower in place of the model's: "hf:OWNER/NAME" or a downloaded folder, such as
     microsoft/BiomedVLP-CXR-BERT-specialized or emilyalsentzer/Bio_ClinicalBERT"""
     embed_dim: int | None = None
-    """width of the joint embedding; None is the architecture's own. Another one needs random weights, or both towers
-    replaced"""
+    """Width of the joint embedding; without it, the architecture's own. Another width needs random weights, or both
+    towers replaced"""
     grey_stem: bool = False
-    """fold the image tower's first layer to one channel, which is exact for grey images and cheaper"""
+    """Fold the image tower's first layer to one channel: exact for grey images, and cheaper"""
     random_init: bool = False
-    """start from random weights, whatever `pretrained` says"""
+    """Start from random weights, whatever --pretrained says"""
     text_start: Literal["architecture", "bag_of_words"] = "architecture"
-    """random weights of the text tower: open_clip's own, or such that it begins as an average of its words, for a few
-    thousand reports"""
+    """Random weights of the text tower: open_clip's own, or weights that start as an average of the words, for archives
+    of a few thousand reports"""
     image_size: int | None = None
-    """side of the network's input, pixels; None is the architecture's own"""
+    """Input side of the network, pixels; without it, the architecture's own"""
     context_length: int | None = None
-    """most tokens of a text; None is the architecture's own. Positions beyond the trained ones are interpolated"""
+    """Maximum number of tokens per text; without it, the architecture's own. Longer contexts interpolate the position
+    embeddings"""
     antialias: bool = True
-    """antialias when the store's images are shrunk to `image_size`; CheXzero did not"""
+    """Antialias when images are downscaled to --image_size; CheXzero did not"""
 
     freeze: Literal["none", "image", "text"] = "none"
-    """tower whose weights stay as they are; "image" is LiT. The projection behind a replaced tower still learns"""
+    """Tower whose weights are frozen; image: LiT. The projection of a replaced tower is still trained"""
     gradient_checkpointing: bool = False
-    """keep no activations inside the towers and compute them again: less memory, a third more time"""
+    """Recompute the towers' activations instead of storing them: less memory, a third more time"""
     patch_dropout: float = 0.0
-    """vision transformers: share of patches left out at each step"""
+    """Share of patches left out at each step; vision transformers only"""
 
     objective: Literal["sentences", "reports"] = "sentences"
-    """what is compared with the images: the batch's sentences, all of its own report being an image's positives; or
-    whole reports"""
+    """Texts to compare with the images: the sentences of the batch, where all sentences of its own report are an
+    image's positives; or whole reports"""
     form: Literal["sigmoid", "softmax"] = "sigmoid"
-    """how they are compared: each pair by itself (SigLIP), or against all others (InfoNCE)"""
+    """Loss: each pair by itself (sigmoid, SigLIP), or against all others (softmax, InfoNCE)"""
     duplicates: Literal["positives", "negatives"] = "positives"
-    """what an image is to a text that is word for word its own but came from another report: a partner (equal texts are
-    one text), or a negative, as in CLIP. Without equal texts both are the same loss"""
+    """Identical texts from different reports: merged and positive for all their images, or negatives of each other as
+    in CLIP"""
     sentences_per_report: int | None = None
-    """draw so many sentences of each report anew at each step; None takes all"""
+    """Number of sentences drawn anew from each report at each step; without it, all"""
     unmentioned: Literal["negative", "unknown"] = "negative"
-    """what a text that speaks of some finding, by its words, is to an image whose own reports speak of none that it
-    does: a negative, or nothing that the loss counts"""
+    """How to treat a text about a finding that the image's own reports do not mention: as a negative, or ignored by the
+    loss"""
     label_similarity: float = 0.0
-    """soft targets: how much of a positive a text is whose study has the very same labels, 0 to 1"""
+    """Soft targets: weight, 0 to 1, as a positive of a text whose study has identical labels"""
     views_per_study: int = 1
-    """most images of a study in a batch, positives of the same texts"""
+    """Maximum number of views per study in a batch; all share the study's texts as positives"""
     positive_weight: float = 1.0
-    """sigmoid form: weight of a positive pair against a negative one"""
+    """Weight of a positive pair relative to a negative one; sigmoid loss only"""
     init_scale: float | None = None
-    """logit scale to start from; None keeps the model's own (14.3 when random)"""
+    """Initial logit scale; without it, the model's own (14.3 for random weights)"""
     init_bias: float = -5.0
-    """sigmoid form: logit bias to start from, where the model has none of its own; about the logarithm of the odds
-    that a sentence belongs to an image"""
+    """Initial logit bias, for models without one; about the log-odds that a sentence belongs to an image; sigmoid loss
+    only"""
 
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    """adam is CheXzero's word for adamw"""
+    """Optimiser; adam is CheXzero's word for adamw"""
     lr: float = 1e-4
-    """highest learning rate"""
+    """Peak learning rate"""
     text_rate: float = 1.0
-    """learning rate of the text tower, as a multiple of `lr`; above 1 for a small tower that starts from nothing"""
+    """Learning rate of the text tower, as a multiple of --lr; above 1 for a small tower with random weights"""
     layer_decay: float = 1.0
-    """factor of the learning rate from each layer of a transformer to the one below it"""
+    """Learning rate of each transformer layer, as a multiple of the layer above it"""
     momentum: float = 0.9
-    """sgd only"""
+    """Momentum; sgd only"""
     beta2: float = 0.98
-    """adamw's second moment"""
+    """Decay of the second moment; adamw only"""
     weight_decay: float = 0.05
-    """on matrices; never on norms, biases, positions, logit scale and bias"""
+    """Weight decay of matrices; never of norms, biases, positions, logit scale and logit bias"""
     warmup: float = 0.05
-    """share of the run over which the rate rises linearly"""
+    """Share of the run over which the learning rate rises linearly"""
     schedule: Literal["cosine", "constant"] = "cosine"
-    """after the warm-up"""
+    """Learning rate after the warm-up"""
     grad_clip: float | None = 1.0
-    """largest norm of the whole gradient; None leaves it"""
+    """Clip the global gradient norm to this value; None: no clipping"""
     clamp_scale: bool = True
-    """keep the logit scale at 100 or below, as OpenAI did and CheXzero did not"""
+    """Keep the logit scale at or below 100, as OpenAI did and CheXzero did not"""
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
-    """of the forward pass; weights are always float32. auto is bf16 where the hardware multiplies in it; fp16 scales
-    the loss"""
+    """Precision of the forward pass; weights are always float32. auto: bf16 where the hardware multiplies in it; fp16:
+    with loss scaling"""
     compile: bool = False
-    """let torch.compile fuse the towers: minutes at the start, faster steps on a GPU"""
+    """Compile the towers with torch.compile: minutes at the start, faster steps on a GPU"""
     ema: float | None = None
-    """decay of the moving average of the weights, such as 0.999, which is then what is validated and saved; smaller at
-    the start. None is no average"""
+    """Decay of an exponential moving average of the weights, such as 0.999; the average is then validated and saved.
+    Without it, no average"""
     augment: Augmentation = Augmentation()
-    """random changes of the images; all 0 is none"""
+    """Random changes of the training images; all 0: none"""
 
     batch_size: int = 64
-    """pairs per step, over all processes; an epoch is cut into steps of nearly equal size, none larger than this"""
+    """Pairs per step, over all processes; an epoch is split into steps of nearly equal size, at most this"""
     accum_freq: int = 1
-    """parts that a batch is computed in, one after the other, to fit into memory. Features are cached, so that the
-    gradient is the whole batch's, all negatives included"""
+    """Number of parts in which a batch is computed, to fit into memory; features are cached, so the gradient is the
+    whole batch's, all negatives included"""
     workers: int = 0
-    """processes that read batches ahead; 0 reads in the training process, enough for our own stores on a CPU"""
+    """Processes that read batches ahead; 0: the training process reads, fast enough for our own stores on a CPU"""
     epochs: int = 4
-    """passes over the pairs; with `max_minutes` there are as many as fit"""
+    """Passes over the pairs; ignored with --max_minutes"""
     max_minutes: float | None = None
-    """minutes of training steps; the schedule follows this clock, so that a resume is not exact to the bit. Validation
-    and saving come on top"""
+    """Minutes of training steps, validation and saving excluded; the schedule follows this clock, so a resumed run is
+    not bit-exact"""
     seed: int = 1234
-    """of weights, order, augmentation"""
+    """Seed for initialisation, data order and augmentation"""
     shuffle_reports: bool = False
-    """negative control: give every image somebody's text; whatever is learnt then is a leak"""
+    """Negative control: pair every image with a random report; anything learnt is then a leak"""
     device: str = "auto"
-    """torch device; auto is cuda where there is one"""
+    """Device, as torch names it; auto: cuda if available, else cpu"""
     record_pictures: bool = False
-    """keep a hash of every picture with the record of what was trained on, so that an evaluation finds the same film
-    under another name; reads all images once"""
+    """Store a hash of every training image, so that an evaluation recognises the same film under another name; reads
+    all images once"""
 
     save_dir: Path = Path("runs")
-    """where runs are kept"""
+    """Folder of all runs"""
     model_name: str = "pt-imp"
-    """name of this run below `save_dir`"""
+    """Name of this run, a folder in --save_dir"""
     out_dir: Path | None = None
-    """folder of this run; None is save_dir/model_name"""
+    """Folder of this run, in place of SAVE_DIR/MODEL_NAME"""
     overwrite: bool = False
-    """replace a run that is in the folder already"""
+    """Replace the run that is in the folder"""
     resume: bool = False
-    """go on from the last checkpoint of a run in the folder, exactly where it was; start where there is none"""
+    """Continue the run in the folder exactly from its last checkpoint; start it if there is none"""
     save_interval: int = 1000
-    """steps between checkpoints; the last is always saved"""
+    """Steps between checkpoints; the last step is always saved"""
     keep: int = 2
-    """checkpoints kept, the newest ones; the best stays as well"""
+    """Number of newest checkpoints to keep; the best is kept as well"""
     save_format: Literal["open_clip", "chexzero"] = "open_clip"
-    """chexzero writes model.pt beside the safetensors, as CheXzero's scripts read it"""
+    """chexzero: also write model.pt, which CheXzero's scripts read"""
     best_by: str = "mean_auroc"
-    """validation figure that chooses the best checkpoint: higher is better, but where its name has "loss" or "rank" """
+    """Validation metric that chooses the best checkpoint. Higher is better, unless its name contains "loss" or
+    "rank\""""
     patience: int | None = None
-    """stop after so many validations without a better figure; None never does"""
+    """Early stopping: stop after this many validations without improvement; without it, never"""
     max_bad_steps: int = 10
-    """stop after so many steps in a row whose gradient is not finite; each is skipped and counted"""
+    """Stop after this many consecutive steps with a non-finite gradient; each is skipped and counted"""
     wandb: str | None = None
-    """project of Weights & Biases to report to; needs `pip install wandb`"""
+    """Weights & Biases project to report to; needs `pip install wandb`"""
     log_interval: int = 10
-    """steps between lines of metrics.jsonl"""
+    """Steps between lines of metrics.jsonl"""
     eval_interval: int = 500
-    """steps between validations; the end is always validated"""
+    """Steps between validations; the last step is always validated"""
     eval_split: str = "validate"
-    """rows of the cohort that are scored by prompts during training; their report labels only judge"""
+    """Split of the cohort that is scored by prompts during training; its report labels are used for evaluation only"""
     eval_images: int = 500
-    """most images scored at a validation"""
+    """Maximum number of images per validation"""
     eval_prompts: str = "radiologist"
-    """prompt set of the validation"""
+    """Prompt set of the validation"""
 
     def __post_init__(self) -> None:
         self._refuse_out_of_range()
+        self._refuse_negatives()
         if self.text_start == "bag_of_words" and self.pretrained is not None and not self.random_init:
-            raise ValueError("text_start bag_of_words is a start from random weights: add --random_init")
-        if self.objective == "sentences" and self.duplicates == "negatives":
-            raise ValueError(
-                "duplicates negatives compares each report with itself alone: it needs --objective reports; equal "
-                "sentences are always one"
-            )
-        if self.duplicates == "negatives" and (self.views_per_study > 1 or self.label_similarity):
-            raise ValueError(
-                "duplicates negatives gives each image one partner, its own report: it cannot have views_per_study "
-                f"{self.views_per_study} or label_similarity {self.label_similarity:g}"
-            )
-        if self.duplicates == "negatives" and self.unmentioned == "unknown":
-            raise ValueError(
-                "duplicates negatives takes every other report for a negative: leave out unmentioned unknown"
-            )
+            raise ValueError("--text_start bag_of_words: wanted random weights, found --pretrained; add --random_init")
         if self.batch_size < 2 * self.views_per_study:
             raise ValueError(
-                f"batch_size {self.batch_size} does not hold two studies of {self.views_per_study} views: raise it"
+                f"--batch_size: wanted room for two studies of {self.views_per_study} views, found {self.batch_size}"
             )
         if self.resume and self.overwrite:
-            raise ValueError("resume goes on with the run that is there and overwrite deletes it: choose one")
+            raise ValueError(
+                "--resume, --overwrite: wanted one of them, found both; one continues what the other deletes"
+            )
 
     def _refuse_out_of_range(self) -> None:
         for name, least in AT_LEAST.items():
             if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, found {getattr(self, name)}")
+                raise ValueError(f"--{name}: wanted {least} or more, found {getattr(self, name)}")
+
         for name in ABOVE_ZERO:
             value = getattr(self, name)
             if value is not None and value <= 0:
-                raise ValueError(f"{name} must be above 0, found {value}")
+                raise ValueError(f"--{name}: wanted more than 0, found {value}")
+
         for name, greatest in SHARES.items():
             value = getattr(self, name)
             if value is not None and not (0 <= value < 1 or value == greatest):
-                upper = "<= 1" if greatest == 1 else "< 1"
-                raise ValueError(f"{name} is a share, wanted 0 <= {name} {upper}, found {value}")
+                upper = "to 1" if greatest == 1 else "to below 1"
+                raise ValueError(f"--{name}: wanted a share from 0 {upper}, found {value}")
+
+    def _refuse_negatives(self) -> None:
+        """Refuse settings that give an image more texts than the one that `duplicates` "negatives" leaves it."""
+        if self.duplicates != "negatives":
+            return
+        if self.objective == "sentences":
+            raise ValueError(
+                "--duplicates negatives: wanted --objective reports, found sentences; it compares each report with its "
+                "own image alone, and equal sentences are always merged"
+            )
+        if self.views_per_study > 1 or self.label_similarity:
+            raise ValueError(
+                "--duplicates negatives: wanted one positive per image, its own report, found "
+                f"--views_per_study {self.views_per_study} and --label_similarity {self.label_similarity:g}"
+            )
+        if self.unmentioned == "unknown":
+            raise ValueError(
+                "--duplicates negatives: wanted every other report as a negative, found --unmentioned unknown"
+            )
 
     @property
     def folder(self) -> Path:

@@ -1,4 +1,4 @@
-"""What `run_demo.py` can be told, and what it then asks of every stage. Imports nothing heavy: `-h` is quick."""
+"""The settings of run_demo.py, and of every stage as they follow from them. Light: imports neither torch nor pandas."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,33 +10,41 @@ from train.presets import phantom
 from train.train_config import TrainConfig
 from zero_shot.zero_shot_config import ZeroShotConfig
 
+HEADINGS = {
+    "out_dir": "output",
+    "scenario": "simulated archive",
+    "resolution": "images and model",
+    "n_replicates": "report",
+}
+"""Field -> heading in `-h` of this field and the fields after it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoConfig:
     """Train on simulated films and reports, score held-out patients by prompts, write report.html and summary.json."""
 
     out_dir: Path = Path("runs/demo")
-    """folder of everything that is made"""
+    """Folder of everything that the demo writes"""
     scenario: Literal["default", "null", "underdiagnosis", "few_children"] = "default"
-    """what is planted in the archive; null is the one without any disparity"""
+    """Disparities to plant in the archive; null: none, the negative control"""
     n_patients: int = 2000
-    """simulated patients"""
+    """Number of simulated patients"""
     image_size: int = 256
-    """longest side of the films, pixels"""
+    """Longest side of the films, pixels"""
     resolution: int = 112
-    """side of the stored images, pixels; what the demo's network reads"""
+    """Side of the stored images, which the demo's network reads, pixels"""
     seed: int = 0
-    """of archive, training and intervals"""
+    """Seed of archive, training and intervals"""
     train_minutes: float = 3.0
-    """training time of each model, minutes"""
+    """Training time per model, minutes"""
     n_replicates: int = 1000
-    """bootstrap resamples of patients behind every interval"""
+    """Bootstrap resamples of patients behind every interval"""
     control: bool = False
-    """also train on shuffled reports: whatever is learnt then is a leak"""
+    """Also train on shuffled reports; anything learnt then is a leak"""
 
     def __post_init__(self) -> None:
         if self.n_patients < 50:
-            raise ValueError(f"--n_patients: wanted 50 or more, so that every split has some; found {self.n_patients}")
+            raise ValueError(f"--n_patients: wanted 50 or more, so that every split has some, found {self.n_patients}")
         if self.train_minutes <= 0:
             raise ValueError(f"--train_minutes: wanted more than 0, found {self.train_minutes}")
 
@@ -51,8 +59,9 @@ class Plan(NamedTuple):
 
 
 def plan(config: DemoConfig) -> Plan:
-    """Return what a demo asks of its stages."""
+    """Return the settings of every stage of a demo."""
     root, seed = config.out_dir, config.seed
+
     archive = PhantomConfig(
         out_dir=root / "phantom",
         n_patients=config.n_patients,
@@ -60,9 +69,11 @@ def plan(config: DemoConfig) -> Plan:
         scenario=config.scenario,
         image_size=config.image_size,
     )
+
     packing = PreprocessConfig(
         archive_root=archive.out_dir, out_dir=root / "data", resolution=config.resolution, section="both"
     )
+
     files = packing.outputs
     training = replace(
         phantom(),
@@ -74,6 +85,7 @@ def plan(config: DemoConfig) -> Plan:
         out_dir=root / "model",
         overwrite=True,
     )
+
     return Plan(archive, packing, training, scoring_of(training, config, out_dir=root / "predictions"))
 
 

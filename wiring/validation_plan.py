@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from cohort import open_images, read_cohort
+from metrics.evidence import MEAN
 from models import Bundle
 from train import TrainConfig, load_pairs, pair_validation
 from train.saving.recorder import Evaluate
@@ -58,6 +59,6 @@ def prompt_validation(config: TrainConfig, chosen: pd.DataFrame, images: Images)
             scores, labels, patients, findings=prompts.findings, n_replicates=0, min_n=5, min_patients=2
         )
         areas = table.set_index("finding")["auroc"].dropna()
-        return {"mean_auroc" if name == "mean" else f"auroc/{name}": float(area) for name, area in areas.items()}
+        return {"mean_auroc" if name == MEAN else f"auroc/{name}": float(area) for name, area in areas.items()}
 
     return evaluate

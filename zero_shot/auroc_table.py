@@ -9,10 +9,20 @@ from jaxtyping import Float
 
 import metrics
 from metrics.auroc import one_class_reason
+from metrics.evidence import (
+    MEAN,
+    MIN_N,
+    MIN_PATIENTS,
+    NOT_IN_MEAN,
+    EvidenceRule,
+    count_evidence,
+    evidence_status,
+    mean_of,
+    not_evaluable,
+)
+from metrics.resampling import interval_if_drawn
 from zero_shot.images import refuse_repeated
-from zero_shot.prompts import NO_FINDING
 
-MEAN = "mean"
 COUNTS = ("n", "n_pos", "n_neg", "patients", "patients_pos")
 COLUMNS = ("finding", *COUNTS, "auroc", "low", "high", "status", "reason")
 VERSIONS = {"auroc": 1, "auprc": 1, "auprc_adjusted": 1, "decisions": 1, "calibration": 1, "interval": 1, "mean": 1}
@@ -32,8 +42,8 @@ def metrics_table(
     findings: Sequence[str],
     n_replicates: int = 1000,
     seed: int = 0,
-    min_n: int = 30,
-    min_patients: int = 10,
+    min_n: int = MIN_N,
+    min_patients: int = MIN_PATIENTS,
     further: Mapping[str, Metric] | None = None,
 ) -> pd.DataFrame:
     """Return one row per finding and a row `mean`, with 95 % percentile intervals from one draw of patients.
@@ -82,8 +92,7 @@ def metrics_table(
             labels[:, c],
             subjects,
             {name: (e[c], r[:, c]) for name, (e, r) in figures.items()},
-            min_n=min_n,
-            min_patients=min_patients,
+            rule=EvidenceRule(min_n=min_n, min_patients=min_patients),
         )
         for c, finding in enumerate(findings)
     ]
@@ -100,9 +109,7 @@ def _columns(name: str) -> tuple[str, str, str]:
 
 def _figure(name: str, estimate: float, replicates: Float[np.ndarray, "r"]) -> tuple[dict[str, float], str]:
     """Return a metric's columns, and why its interval is withheld."""
-    low, high, sparse = np.nan, np.nan, ""
-    if len(replicates):
-        low, high, _, sparse = metrics.percentile_interval(replicates)
+    low, high, _, sparse = interval_if_drawn(replicates)
     return dict(zip(_columns(name), (float(estimate), low, high), strict=True)), sparse
 
 
@@ -119,39 +126,26 @@ def _row(
     subjects: np.ndarray,
     figures: Mapping[str, tuple[float, Float[np.ndarray, "r"]]],
     *,
-    min_n: int,
-    min_patients: int,
+    rule: EvidenceRule,
 ) -> dict[str, Any]:
     """Count one finding and say whether its figures can be read."""
-    positive, negative = labels == 1, labels == 0
-    patients_pos, patients_neg = len(set(subjects[positive])), len(set(subjects[negative]))
-    row: dict[str, Any] = {
-        "finding": finding,
-        "n": int(positive.sum() + negative.sum()),
-        "n_pos": int(positive.sum()),
-        "n_neg": int(negative.sum()),
-        "patients": len(set(subjects[positive | negative])),
-        "patients_pos": patients_pos,
-    }
-    undefined = one_class_reason(labels[positive | negative])
+    counts = count_evidence(labels, subjects)
+    row: dict[str, Any] = {"finding": finding, **{count: getattr(counts, count) for count in COUNTS}}
+    undefined = one_class_reason(labels[(labels == 1) | (labels == 0)])
     if undefined:
         why = "nobody labelled it" if undefined == "no rows" else undefined
-        return row | {"status": "undefined", "reason": f"not evaluable: {why}"}
+        return row | {"status": "undefined", "reason": not_evaluable(why)}
+
     withheld = {}
     for name, figure in figures.items():
         columns, withheld[name] = _figure(name, *figure)
         row |= columns
-    few = [
-        f"{found} {what} (wanted {wanted})"
-        for found, what, wanted in (
-            (row["n_pos"], "positives", min_n),
-            (row["n_neg"], "negatives", min_n),
-            (patients_pos, "patients with it", min_patients),
-            (patients_neg, "patients without it", min_patients),
-        )
-        if found < wanted
-    ]
-    status = "sparse" if withheld["auroc"] else "small" if few else "ok"
+
+    few = rule.shortfalls(
+        images={"positives": counts.n_pos, "negatives": counts.n_neg},
+        patients={"patients with it": counts.patients_pos, "patients without it": counts.patients_neg},
+    )
+    status = evidence_status(few, withheld["auroc"])
     return row | {"status": status, "reason": "; ".join([*_told(withheld), *few])}
 
 
@@ -164,14 +158,16 @@ def _mean_row(
     rows: Sequence[dict[str, Any]], figures: Mapping[str, tuple[Float[np.ndarray, "c"], Float[np.ndarray, "r c"]]]
 ) -> dict[str, Any]:
     """Average the findings that are `ok`, in the estimate and within every replicate."""
-    chosen = [c for c, row in enumerate(rows) if row["status"] == "ok" and row["finding"] != NO_FINDING]
+    chosen = [c for c, row in enumerate(rows) if row["status"] == "ok" and row["finding"] not in NOT_IN_MEAN]
     pairs = {count: sum(rows[c][count] for c in chosen) for count in ("n", "n_pos", "n_neg")}
     row: dict[str, Any] = {"finding": MEAN, **pairs}
     if not chosen:
-        return row | {"status": "undefined", "reason": "not evaluable: no finding has status ok"}
+        return row | {"status": "undefined", "reason": not_evaluable("no finding has status ok")}
+
     withheld = {}
     for name, (estimates, replicates) in figures.items():
         columns, withheld[name] = _figure(name, estimates[chosen].mean(), replicates[:, chosen].mean(axis=1))
         row |= columns
-    names = f"of {len(chosen)} findings: " + ", ".join(rows[c]["finding"] for c in chosen)
-    return row | {"status": "sparse" if withheld["auroc"] else "ok", "reason": "; ".join([*_told(withheld), names])}
+
+    reasons = [*_told(withheld), mean_of([rows[c]["finding"] for c in chosen])]
+    return row | {"status": evidence_status([], withheld["auroc"]), "reason": "; ".join(reasons)}

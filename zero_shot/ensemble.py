@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -16,7 +17,7 @@ import models
 from cohort import open_images
 from common.atomic import write_whole
 from zero_shot.embeddings import Cache, ModelKey, cached_features, model_key
-from zero_shot.features import Phrases, logit_bias, logit_scale, phrase_features, pick_device
+from zero_shot.features import Phrases, logit_bias, logit_scale, pair_features
 from zero_shot.images import Images, as_images
 from zero_shot.prompts import NO_FINDING, PromptSet, from_templates, load_prompts
 from zero_shot.scoring import Scoring, refuse_scoring, score_phrases
@@ -62,7 +63,7 @@ class ModelFeatures:
     """L2-normalised image features."""
     positive: Phrases
     """L2-normalised features of the distinct positive phrases, and each finding's rows."""
-    negative: tuple[Float[Tensor, "m d"], list[list[int]]]
+    negative: Phrases
     """Likewise of the negative ones."""
     scale: float
     """Learned factor on cosines."""
@@ -100,7 +101,7 @@ def score_ensemble(
     averaged: Averaged = "probabilities",
     cache: Cache | None = None,
     batch_size: int = 64,
-    device: str = "cpu",
+    device: torch.device | str = "cpu",
     progress: Callable[[int], object] | None = None,
 ) -> tuple[Float[np.ndarray, "n c"], tuple[Member, ...]]:
     """Return the ensemble's probabilities and its members, scored in sorted order, one model in memory at a time.
@@ -182,7 +183,7 @@ def ensemble_models(  # noqa: PLR0917  (CheXzero's signature)
         if folder is not None:
             cache = Cache(path=folder / f"{prefix}embeddings.h5", images=images.fingerprint())
         mean, members = score_ensemble(
-            model_paths, images, prompts, scoring="chexzero", cache=cache, device=pick_device()
+            model_paths, images, prompts, scoring="chexzero", cache=cache, device=models.pick_device()
         )
     if folder is not None:
         for member in members:
@@ -216,21 +217,23 @@ def _encode(
     scoring: Scoring,
     cache: Cache | None,
     batch_size: int,
-    device: str,
+    device: torch.device | str,
     progress: Callable[[int], object] | None,
 ) -> ModelFeatures:
-    """Load a model and encode the phrases, then the images: a phrase that does not fit is told before the long part."""
+    """Load a model, and encode phrases and images."""
     bundle = models.load(path)
     key, bias = model_key(bundle), logit_bias(bundle)
     refuse_scoring(scoring, n_findings=len(prompts.pairs), bias=bias)
     bundle.model.to(device)
-    pairs = prompts.pairs.values()
+
+    # phrases before images: a phrase that does not fit is reported before the long part
+    positive, negative = pair_features(bundle, prompts.pairs.values())
     return ModelFeatures(
         path=path,
         name=bundle.name,
         key=key,
-        positive=phrase_features(bundle, [pair.positive for pair in pairs]),
-        negative=phrase_features(bundle, [pair.negative for pair in pairs]),
+        positive=positive,
+        negative=negative,
         images=cached_features(bundle, images, key=key, cache=cache, batch_size=batch_size, progress=progress),
         scale=logit_scale(bundle),
         bias=bias,
@@ -260,8 +263,8 @@ def _sum(total: ModelFeatures, other: ModelFeatures) -> ModelFeatures:
     return replace(
         total,
         images=total.images + other.images,
-        positive=(total.positive[0] + other.positive[0], total.positive[1]),
-        negative=(total.negative[0] + other.negative[0], total.negative[1]),
+        positive=total.positive._replace(features=total.positive.features + other.positive.features),
+        negative=total.negative._replace(features=total.negative.features + other.negative.features),
     )
 
 
@@ -271,8 +274,8 @@ def _mean(total: ModelFeatures, members: Sequence[Member]) -> ModelFeatures:
     return replace(
         total,
         images=normalize(total.images, dim=-1),
-        positive=(normalize(total.positive[0], dim=-1), total.positive[1]),
-        negative=(normalize(total.negative[0], dim=-1), total.negative[1]),
+        positive=total.positive._replace(features=normalize(total.positive.features, dim=-1)),
+        negative=total.negative._replace(features=normalize(total.negative.features, dim=-1)),
         scale=float(np.exp(np.mean(np.log([member.logit_scale for member in members])))),
         bias=float(np.mean(biases)) if len(biases) == len(members) else None,
     )

@@ -1,26 +1,26 @@
-"""Features of images and prompts. Every image and every distinct phrase goes through its tower once per model."""
+"""Features of images and of prompts' phrases: each image and each distinct phrase is encoded once per model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import chain
-from typing import TypeAlias
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import normalize
 
 import models
+from models.encode_many import mean_features
 from zero_shot.images import Images
-
-Phrases: TypeAlias = tuple[Float[Tensor, "k d"], list[list[int]]]
-"""Features of k distinct phrases, and each finding's rows among them."""
+from zero_shot.prompts import PromptPair
 
 
-def pick_device(name: str = "auto") -> str:
-    """Return `name`, or for "auto" the GPU where there is one and the CPU where not."""
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
+class Phrases(NamedTuple):
+    """Features of k distinct phrases, and which of them each of c findings has."""
+
+    features: Float[Tensor, "k d"]
+    """L2-normalised"""
+    rows: list[list[int]]
+    """Rows of each finding's phrases among the features"""
 
 
 def image_features(
@@ -30,10 +30,10 @@ def image_features(
     batch_size: int = 64,
     progress: Callable[[int], object] | None = None,
 ) -> Float[Tensor, "n d"]:
-    """Return L2-normalised float32 features of all images, on the CPU, whatever the number of findings and prompts.
+    """Return L2-normalised float32 features of all images, on the CPU, in one pass.
 
     Args:
-        bundle: the model, on the device where the work is to be done.
+        bundle: the model, on the device to run on.
         images: the images, in scoring order.
         batch_size: images per forward pass; it changes results by rounding only.
         progress: called with the number of images after every batch.
@@ -41,36 +41,45 @@ def image_features(
     Raises:
         ValueError: an all-zero image, or features that are not finite (a diverged checkpoint).
     """
-    blocks = []
-    for pixels in images.batches(batch_size):
-        blocks.append(models.encode_images(bundle, torch.from_numpy(pixels)).cpu())
-        if progress is not None:
-            progress(len(pixels))
-    features = torch.cat(blocks)
+    features = models.encode_many_images(bundle, images.batches(batch_size), progress=progress)
     _refuse_not_finite(features, bundle, "images")
     return features
 
 
 def phrase_features(bundle: models.Bundle, prompts: Sequence[Sequence[str]]) -> Phrases:
-    """Return one feature per distinct phrase, and for each of c findings the rows of its phrases.
+    """Return one feature per distinct phrase, and the rows of each finding's phrases.
 
     Args:
         bundle: the model.
         prompts: for each of c findings its phrases, of one polarity.
 
     Raises:
-        ValueError: phrases longer than the model's context, named; empty text, or a finding without phrases; features
-            that are not finite.
+        ValueError: a phrase longer than the model's context, or empty; a finding without phrases; features that are not
+            finite.
     """
     for finding, phrases in enumerate(prompts):
         if not phrases or not all(phrase.strip() for phrase in phrases):
             raise ValueError(f"prompts of finding {finding}: {list(phrases)!r} has no phrase, or one of empty text")
+
     distinct = list(dict.fromkeys(chain.from_iterable(prompts)))
     tokens = models.tokenize(distinct, bundle.tokenizer, context_length=bundle.context_length, on_overflow="error")
-    encoded = models.encode_many_texts(bundle, tokens)
+    encoded = models.encode_many_texts(bundle, tokens)  # (k, d)
     _refuse_not_finite(encoded, bundle, "prompts")
+
     place = {phrase: row for row, phrase in enumerate(distinct)}
-    return encoded, [[place[phrase] for phrase in phrases] for phrases in prompts]
+    return Phrases(encoded, [[place[phrase] for phrase in phrases] for phrases in prompts])
+
+
+def pair_features(bundle: models.Bundle, pairs: Collection[PromptPair]) -> tuple[Phrases, Phrases]:
+    """Return the features of the positive and of the negative phrases of c findings.
+
+    Raises:
+        ValueError: as `phrase_features`.
+    """
+    return (
+        phrase_features(bundle, [pair.positive for pair in pairs]),
+        phrase_features(bundle, [pair.negative for pair in pairs]),
+    )
 
 
 def prompt_features(bundle: models.Bundle, prompts: Sequence[Sequence[str]]) -> Float[Tensor, "c d"]:
@@ -85,13 +94,7 @@ def prompt_features(bundle: models.Bundle, prompts: Sequence[Sequence[str]]) -> 
 
     Source: rajpurkarlab/CheXzero zero_shot.py, `zeroshot_classifier`; Radford et al. 2021, section 3.1.4.
     """
-    return mean_features(phrase_features(bundle, prompts))
-
-
-def mean_features(phrases: Phrases) -> Float[Tensor, "c d"]:
-    """Return one feature per finding from its phrases' normalised ones: their mean, normalised."""
-    features, rows = phrases
-    return normalize(torch.stack([features[own].mean(dim=0) for own in rows]), dim=-1)
+    return mean_features(*phrase_features(bundle, prompts))
 
 
 def logit_scale(bundle: models.Bundle) -> float:
@@ -106,6 +109,7 @@ def logit_bias(bundle: models.Bundle) -> float | None:
 
 
 def _refuse_not_finite(features: Float[Tensor, "k d"], bundle: models.Bundle, what: str) -> None:
+    """Refuse the features of a diverged checkpoint."""
     wrong = int((~torch.isfinite(features)).any(dim=1).sum())
     if wrong:
         raise ValueError(

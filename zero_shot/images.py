@@ -4,46 +4,18 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int, UInt8
 
-
-@runtime_checkable
-class Reader(Protocol):
-    """What is needed of an image store: `cohort.open_images` returns one."""
-
-    def __len__(self) -> int:
-        """Return the number of images."""
-        ...
-
-    def read(self, rows: Int[np.ndarray, "k"]) -> UInt8[np.ndarray, "k h w"]:
-        """Return the images of `rows`, grey levels 0..255."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArrayReader:
-    """An array of images as a store."""
-
-    pixels: UInt8[np.ndarray, "n h w"]
-    """Grey levels 0..255."""
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def read(self, rows: Int[np.ndarray, "k"]) -> UInt8[np.ndarray, "k h w"]:
-        """Return the images of `rows`."""
-        taken: UInt8[np.ndarray, "k h w"] = self.pixels[rows]
-        return taken
+from cohort.image_reader import ImageReader, as_reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
     """Images in scoring order, with the names they have in tables and in errors."""
 
-    reader: Reader
+    reader: ImageReader
     """Where the pixels are."""
     rows: Int[np.ndarray, "n"]
     """Row of every image in the reader."""
@@ -102,13 +74,13 @@ def refuse_repeated(ids: Sequence[str], what: str) -> None:
         raise ValueError(f"{what}: {len(repeated)} image ids occur more than once, first {', '.join(repeated[:3])}")
 
 
-def as_images(images: "Images | Reader | UInt8[np.ndarray, 'n h w']") -> Images:
+def as_images(images: "Images | ImageReader | UInt8[np.ndarray, 'n h w']") -> Images:
     """Return `images` as `Images`; an array or a whole store is taken in its own order.
 
     Images of a store with ids keep them; others are named by their row, "row 0".
     """
     if isinstance(images, Images):
         return images
-    reader: Reader = ArrayReader(pixels=images) if isinstance(images, np.ndarray) else images
+    reader = as_reader(images)
     ids = getattr(reader, "image_ids", None) or [f"row {row}" for row in range(len(reader))]
     return Images(reader=reader, rows=np.arange(len(reader)), ids=tuple(ids))

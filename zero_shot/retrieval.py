@@ -6,24 +6,22 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import normalize
 
 import metrics
 import models
 from cohort import Flow, ImageStore, align
-from cohort.report_sentences import distinct_sentences, index_sentences
+from cohort.report_sentences import distinct_sentences, index_texts
+from metrics.evidence import EvidenceRule
 from metrics.ranks import DEPTHS, image_to_text_ranks, rank_figures, recall_replicates, text_to_image_ranks
-from models.tokens import pad_id
+from metrics.resampling import interval_if_drawn
+from models.tokens import too_long
 from zero_shot.features import image_features
 from zero_shot.images import Images
 
 ReadAs = Literal["reports", "sentences"]
 """How a model reads a report: whole, or as the mean of its sentences' features. As it was trained."""
-MIN_PATIENTS = 10
-"""Below it, an interval says little and the table says so."""
 COLUMNS = (
     "direction",
     "hit",
@@ -148,15 +146,9 @@ def report_features(
 
     Unlike prompts, reports may be too long: the model reads their beginning, as in training.
     """
-    pieces, members = (
-        index_sentences(texts) if read_as == "sentences" else (list(texts), [[k] for k in range(len(texts))])
-    )
-    wider = models.tokenize(pieces, bundle.tokenizer, context_length=bundle.context_length + 1)
-    is_cut = (wider[:, -1] != pad_id(bundle.tokenizer)).numpy()
-    tokens = models.tokenize(pieces, bundle.tokenizer, context_length=bundle.context_length)
-    encoded = models.encode_many_texts(bundle, tokens)
-    features = torch.stack([encoded[own].mean(dim=0) for own in members])
-    return normalize(features, dim=-1), sum(bool(is_cut[own].any()) for own in members)
+    pieces, rows = index_texts(texts, by_sentence=read_as == "sentences")
+    is_cut = too_long(pieces, bundle.tokenizer, context_length=bundle.context_length).numpy()
+    return models.encode_reports(bundle, pieces, rows), sum(bool(is_cut[own].any()) for own in rows)
 
 
 def retrieval_table(
@@ -207,7 +199,7 @@ def retrieval_table(
     ]
     weights = metrics.patient_weights(subject_ids, n_replicates, np.random.default_rng(seed))
     patients = len(set(subject_ids))
-    few = f"{patients} patients (wanted {MIN_PATIENTS})" if patients < MIN_PATIENTS else ""
+    few = "; ".join(EvidenceRule().shortfalls(patients={"patients": patients}))
     table = []
     for direction, hit, n_candidates, ranks, queries in rows:
         row: dict[str, Any] = {"direction": direction, "hit": hit, "n_queries": len(queries)}
@@ -223,7 +215,7 @@ def _intervals(
     """Return the ends of recall's 95 % intervals; NaN without replicates."""
     ends: dict[str, float] = {}
     for depth, replicates in zip(DEPTHS, recall_replicates(ranks, weights, parts=parts).T, strict=True):
-        low, high = metrics.percentile_interval(replicates)[:2] if len(replicates) else (np.nan, np.nan)
+        low, high = interval_if_drawn(replicates)[:2]
         ends |= {f"recall_at_{depth}_low": low, f"recall_at_{depth}_high": high}
     return ends
 

@@ -5,8 +5,8 @@ To add an archive:
 1. A file `cohort/sources/ARCHIVE.py` with a function `read_ARCHIVE(root, *, check_files=True)`. It returns the cohort
    table of the archive as it was unpacked below `root`, and the flow of what was left out. `nih.py` is a good model; it
    says in its docstring what the archive is, and does the common steps with `archive_files`, `words` and `label_map`.
-2. Its tables: `cohort/tables/labels/ARCHIVE.csv` for its own labels, and a line in
-   `cohort/tables/exposure/archives.csv` that says with which archives it shares images. Words for view and sex go into `view.csv` and `sex.csv`.
+2. Its tables: `cohort/tables/labels/ARCHIVE.csv` for its own labels, a line in `cohort/tables/exposure/archives.csv`
+   that says with which archives it shares images, and its words for view and sex in `view.csv` and `sex.csv`.
 3. One line in `READERS`.
 
 Preprocessing (`--dataset_type`) and the scoring protocols then know it. This file imports nothing heavy, so that `-h`

@@ -1,10 +1,12 @@
-"""The radiologist's vocabulary: phrases.csv, one way of putting something per row, and the words that fill its gaps.
+"""The radiologist's vocabulary: tables with one phrase per row, and the words that fill a phrase's gaps.
 
-Columns of phrases.csv: `role` (stock: a normal impression; positive and hedged: a finding in the impression;
-described: the same in the findings section; absent and normal: its absence in the impression and in the findings
-section), `findings` joined by "+", `when` (tags that must all hold), `also` (what else a labeller reads in it: 1 or
--1; "nothing": not even its own findings, as in "the lungs are clear"), `weight` (how often it is chosen) and `text`
-with gaps in braces.
+Each finding has a table of its own beside its module in `phantom/findings`; `normal_phrases.csv` here says what is
+normal or absent, often of several findings at once. A phrase about two findings is in the table of the first.
+
+Columns: `role` (stock: a normal impression; positive and hedged: a finding in the impression; described: the same in
+the findings section; absent and normal: its absence in the impression and in the findings section), `findings` joined
+by "+", `when` (tags that must all hold), `also` (what else a labeller reads in it: 1 or -1; "nothing": not even its own
+findings, as in "the lungs are clear"), `weight` (how often it is chosen) and `text` with gaps in braces.
 """
 
 import csv
@@ -17,9 +19,10 @@ from types import MappingProxyType
 import numpy as np
 
 from phantom.body import FINDINGS, Lesion
+from phantom.findings.registry import PHANTOM_FINDINGS
 
 POSITIVE, NEGATIVE, UNCERTAIN = 1.0, 0.0, -1.0
-"""What a labeller writes down: MIMIC's codes."""
+"""Values of a label, as in MIMIC-CXR-JPG"""
 
 _VALUES = {
     "stock": NEGATIVE,
@@ -30,18 +33,6 @@ _VALUES = {
     "normal": NEGATIVE,
 }
 ROLES = tuple(_VALUES)
-_RIBS = ("fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
-_DEVICE_TAGS: Mapping[str, str] = MappingProxyType(
-    {
-        "endotracheal tube": "endotracheal",
-        "nasogastric tube": "nasogastric",
-        "central line": "central",
-        "picc line": "picc",
-        "chest tube": "chest-tube",
-        "pacemaker": "pacemaker",
-        "sternal wires": "wires",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +40,21 @@ class Phrase:
     """One way of saying something."""
 
     role: str
-    """One of ROLES."""
+    """One of ROLES"""
     findings: tuple[str, ...]
-    """What it is about, in the order of its numbered gaps."""
+    """Findings it is about, in the order of its numbered gaps"""
     when: frozenset[str]
-    """Tags that must hold for the lesions."""
+    """Tags that must hold for the lesions"""
     claims: Mapping[str, float]
-    """Finding -> what a labeller reads: 1, 0 or -1."""
+    """Finding -> label that it implies: 1, 0 or -1"""
     weight: float
-    """Relative frequency."""
+    """Relative frequency"""
     text: str
-    """A template of `str.format`."""
+    """A template of `str.format`"""
 
     @property
     def extras(self) -> frozenset[str]:
-        """Findings that it brings up beside its own."""
+        """Other findings that it mentions."""
         return frozenset(self.claims).difference(self.findings)
 
     def fill(self, gaps: Sequence[Mapping[str, str]] = ()) -> str:
@@ -76,7 +67,7 @@ def read_phrases(path: Path) -> tuple[Phrase, ...]:
     """Return the rows of a phrase table.
 
     Raises:
-        ValueError: a role or finding is unknown.
+        ValueError: If a role or finding is unknown.
     """
     with path.open(encoding="utf-8", newline="") as handle:
         return tuple(_phrase(row, number, path) for number, row in enumerate(csv.DictReader(handle), start=2))
@@ -108,17 +99,19 @@ def phrases(role: str) -> tuple[Phrase, ...]:
 
 @cache
 def _table() -> tuple[Phrase, ...]:
-    return read_phrases(Path(__file__).with_name("phrases.csv"))
+    """Return all phrases: what is normal, often said of several findings at once, and what each finding shows."""
+    of_findings = [phrase for finding in PHANTOM_FINDINGS.values() for phrase in read_phrases(finding.phrases_path)]
+    return (*read_phrases(Path(__file__).with_name("normal_phrases.csv")), *of_findings)
 
 
 def choose(candidates: Sequence[Phrase], rng: np.random.Generator) -> Phrase:
     """Return one of `candidates`, by weight.
 
     Raises:
-        ValueError: there is none to choose from.
+        ValueError: If there is none to choose from.
     """
     if not candidates:
-        raise ValueError("no phrase fits: phrases.csv lacks a row without conditions for this finding")
+        raise ValueError("no phrase fits: the finding's table of phrases lacks a row without conditions")
     weights = np.array([phrase.weight for phrase in candidates])
     return candidates[int(rng.choice(len(candidates), p=weights / weights.sum()))]
 
@@ -127,19 +120,14 @@ def tags(lesion: Lesion) -> frozenset[str]:
     """Return the conditions that hold for `lesion`."""
     severity = _grade(lesion.severity)
     side = {"both": "both", "": "midline"}.get(lesion.side, "one")
-    found = {severity, side, lesion.zone or "everywhere"}
-    if lesion.finding == "Lung Lesion":
-        found.add("mass" if _millimetres(lesion.severity) > 30 else "nodule")
-    if lesion.kind:
-        found.add(_DEVICE_TAGS[lesion.kind])
-    return frozenset(found)
+    general = {severity, side, lesion.zone or "everywhere"}
+    return frozenset(general) | PHANTOM_FINDINGS[lesion.finding].tags(lesion)
 
 
 def gaps(lesion: Lesion, *, seed: int) -> dict[str, str]:
     """Return the words for the gaps of `lesion`'s phrases; numbers are fixed by the patient's seed and the severity."""
     one = {"left": "left", "right": "right"}.get(lesion.side, "bilateral")
     severity = _grade(lesion.severity)
-    millimetres = _millimetres(lesion.severity)
     lobe, in_lobe = _lobe(lesion.side, lesion.zone)
     lower = lesion.zone == "lower"
     return {
@@ -151,21 +139,12 @@ def gaps(lesion: Lesion, *, seed: int) -> dict[str, str]:
         "in_lobe": in_lobe,
         "base": "lung bases" if lesion.side == "both" else f"{one} lung base",
         "basal": ("bibasilar" if lesion.side == "both" else f"{one} basilar") if lower else lobe,
-        "effusion": f"{one} pleural effusion{'s' if lesion.side == 'both' else ''}",
-        "rib": _RIBS[seed % len(_RIBS)],
-        "mm": f"{millimetres}",
-        "cm": f"{millimetres / 10:.1f}",
-        "tip": f"{3 + seed % 5 / 2:g}",
+        **PHANTOM_FINDINGS[lesion.finding].words(lesion, seed),
     }
 
 
 def _grade(severity: float) -> str:
     return "mild" if severity < 0.55 else "moderate" if severity < 0.8 else "severe"
-
-
-def _millimetres(severity: float) -> int:
-    """Return the diameter of a nodule or mass: 8 mm for the mildest, 40 mm for the worst."""
-    return round(8 + 32 * max(0.0, severity - 0.3) / 0.7)
 
 
 def _lobe(side: str, zone: str) -> tuple[str, str]:

@@ -1,7 +1,7 @@
-"""What a radiologist says of a study: the statements of the impression and of the findings section, with their claims.
+"""The statements of a report's impression and findings section, and the labels that they imply.
 
-The statements name every reported finding, never an omitted one as present, and deny some that are absent. An omitted
-finding may be denied, as in life: who does not see an effusion writes "no pleural effusion".
+The statements name every reported finding and deny some that are absent. They never call an omitted finding present,
+but may deny it, as in life: a radiologist who misses an effusion writes "no pleural effusion".
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,51 +11,38 @@ from itertools import combinations
 import numpy as np
 
 from phantom.body import Lesion
+from phantom.findings.finding import Region
+from phantom.findings.registry import BY_URGENCY, PHANTOM_FINDINGS
 from phantom.patients.population import Study
 from phantom.patients.scenario import ABNORMALITIES
 from phantom.reports.phrases import NEGATIVE, POSITIVE, UNCERTAIN, Phrase, choose, gaps, phrases, tags
 
-# Most urgent first.
-_ORDER = (
+# What an impression bothers to deny, and how often. Random numbers are drawn in this order, so that another order would
+# give other reports for the same seed; a finding that is not named here comes last.
+_FIRST_DENIED = (
     "Pneumothorax",
+    "Pleural Effusion",
     "Pneumonia",
     "Consolidation",
-    "Lung Lesion",
-    "Lung Opacity",
     "Edema",
     "Cardiomegaly",
-    "Pleural Effusion",
-    "Atelectasis",
-    "Enlarged Cardiomediastinum",
     "Fracture",
+    "Lung Lesion",
+    "Enlarged Cardiomediastinum",
+    "Lung Opacity",
+    "Atelectasis",
     "Pleural Other",
 )
-# What an impression bothers to deny, and how often.
 _DENIED: Mapping[str, float] = {
-    "Pneumothorax": 5,
-    "Pleural Effusion": 4,
-    "Pneumonia": 4,
-    "Consolidation": 3,
-    "Edema": 3,
-    "Cardiomegaly": 2.5,
-    "Fracture": 1.5,
-    "Lung Lesion": 1.2,
-    "Enlarged Cardiomediastinum": 1.2,
-    "Lung Opacity": 1.5,
-    "Atelectasis": 0.6,
-    "Pleural Other": 0.6,
+    name: PHANTOM_FINDINGS[name].denial_weight
+    for name in dict.fromkeys((*_FIRST_DENIED, *PHANTOM_FINDINGS))
+    if PHANTOM_FINDINGS[name].denial_weight > 0
 }
-# The findings section goes from the lungs outwards; what is normal is said region by region.
-_REGIONS: tuple[tuple[frozenset[str], float], ...] = (
-    (
-        frozenset({"Consolidation", "Pneumonia", "Lung Opacity", "Atelectasis", "Edema", "Lung Lesion"}),
-        0.9,
-    ),
-    (frozenset({"Pleural Effusion", "Pneumothorax", "Pleural Other"}), 0.9),
-    (frozenset({"Cardiomegaly", "Enlarged Cardiomediastinum"}), 0.85),
-    (frozenset({"Fracture"}), 0.45),
-)
-_AIRSPACE = frozenset({"Consolidation", "Pneumonia", "Lung Opacity"})
+
+# The findings section goes from the lungs outwards; what is normal is said region by region, with this probability.
+_REGIONS: Mapping[Region, float] = {"lungs": 0.9, "pleura": 0.9, "heart": 0.85, "bones": 0.45}
+
+_REPORTED = tuple(finding.name for finding in BY_URGENCY if finding.name in ABNORMALITIES)
 _CHANGES: Mapping[str, tuple[str, ...]] = {
     "same": ("unchanged", "stable", "not significantly changed"),
     "worse": ("increased since the prior study", "worse since the prior study"),
@@ -66,30 +53,30 @@ _CHANGES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One sentence or two, and what a labeller reads in it."""
+    """One sentence or two, and the labels that they imply."""
 
     text: str
-    """Ends with a full stop."""
+    """Ends with a full stop"""
     claims: Mapping[str, float]
-    """Finding -> 1, 0 or -1."""
+    """Finding -> 1, 0 or -1"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What the radiologist has before them."""
+    """What the radiologist has at hand: the study, and the one before."""
 
     study: Study
-    """The study, its lesions and what will be left out."""
+    """The study, its lesions and what the report will omit"""
     prior: Study | None
-    """The patient's study before this one."""
+    """The patient's study before this one"""
     seed: int
-    """The patient's seed."""
+    """The patient's seed"""
 
     @property
     def seen(self) -> dict[str, Lesion]:
         """Return the reported lesions without devices, most urgent first."""
         lesions = {lesion.finding: lesion for lesion in self.study.visit.lesions}
-        return {finding: lesions[finding] for finding in _ORDER if finding in lesions.keys() - self.study.omitted}
+        return {finding: lesions[finding] for finding in _REPORTED if finding in lesions.keys() - self.study.omitted}
 
     @property
     def devices(self) -> list[Lesion]:
@@ -107,7 +94,7 @@ class Reading:
         return frozenset(found)
 
     def fits(self, phrase: Phrase, *lesions: Lesion) -> bool:
-        """Say whether `phrase` may be used: its conditions hold and it brings up nothing missed or said elsewhere."""
+        """Say whether `phrase` may be used: its conditions hold, and it mentions nothing omitted or stated already."""
         return phrase.when <= self.tags(*lesions) and not phrase.extras & (self.study.omitted | self.seen.keys())
 
     def say(self, phrase: Phrase, *lesions: Lesion) -> Statement:
@@ -160,6 +147,7 @@ def _named(reading: Reading, rng: np.random.Generator) -> list[Statement]:
                 said.append(reading.say(choose(shared, rng), *lesions))
                 left = {finding: lesion for finding, lesion in left.items() if finding not in pair}
                 break
+
     for finding, lesion in left.items():
         statement = _single(reading, "positive", finding, lesion, rng)
         said.append(_compared(statement, reading.change(lesion), rng))
@@ -188,31 +176,29 @@ def _devices(reading: Reading, role: str, rng: np.random.Generator) -> list[Stat
 
 
 def _denials(reading: Reading, said: Sequence[Statement], wanted: int, rng: np.random.Generator) -> list[Statement]:
-    """Return up to `wanted` denials of what has not been brought up, none of them twice."""
+    """Return up to `wanted` denials of findings that are not mentioned yet, each finding once."""
     unsaid = _deniable(reading, said)
     denials: list[Statement] = []
     while len(denials) < wanted:
         fitting = [phrase for phrase in phrases("absent") if unsaid >= set(phrase.findings)]
-        questions = [finding for finding in _DENIED if any(finding in phrase.findings for phrase in fitting)]
-        if not questions:
+        candidates = [finding for finding in _DENIED if any(finding in phrase.findings for phrase in fitting)]
+        if not candidates:
             break
-        weights = np.array([_DENIED[finding] for finding in questions])
-        asked = str(rng.choice(questions, p=weights / weights.sum()))
-        phrase = choose([phrase for phrase in fitting if asked in phrase.findings], rng)
+        weights = np.array([_DENIED[finding] for finding in candidates])
+        denied = str(rng.choice(candidates, p=weights / weights.sum()))
+        phrase = choose([phrase for phrase in fitting if denied in phrase.findings], rng)
         denials.append(reading.say(phrase))
         unsaid.difference_update(phrase.findings)
     return denials
 
 
 def _deniable(reading: Reading, said: Sequence[Statement]) -> set[str]:
-    """Return findings that nothing has been said of and whose denial would not sound odd beside what was seen.
+    """Return findings that are not mentioned yet and whose denial would not sound odd beside what was seen.
 
-    Nobody writes "no pneumonia" below a consolidation, or "no opacity" below a nodule.
+    A report does not state "no pneumonia" below a consolidation, or "no opacity" below a nodule.
     """
     brought_up = read_claims(said).keys() | reading.seen.keys()
-    odd = set(_AIRSPACE) if _AIRSPACE & reading.seen.keys() else set()
-    if reading.seen.keys() & {"Lung Lesion", "Atelectasis", "Edema"}:
-        odd.add("Lung Opacity")
+    odd = {denial for finding in reading.seen for denial in PHANTOM_FINDINGS[finding].odd_denials}
     return set(ABNORMALITIES) - brought_up - odd
 
 
@@ -221,22 +207,21 @@ def findings(reading: Reading, *, rng: np.random.Generator) -> list[Statement]:
     said = _devices(reading, "described", rng)
     if min(image.exposure.inspiration for image in reading.study.images) < 0.6:
         said.append(Statement("Lung volumes are low.", {}))
-    for region, chance in _REGIONS:
+    for region, chance in _REGIONS.items():
         abnormal = [
             _single(reading, "described", finding, lesion, rng)
             for finding, lesion in reading.seen.items()
-            if finding in region
+            if PHANTOM_FINDINGS[finding].region == region
         ]
         said += abnormal
         if rng.random() < (chance if not abnormal else 0.5 * chance):
             said += _normal(reading, region, said, rng)
-    return said or _normal(reading, _REGIONS[0][0], said, rng)
+    return said or _normal(reading, "lungs", said, rng)
 
 
-def _normal(
-    reading: Reading, region: frozenset[str], said: Sequence[Statement], rng: np.random.Generator
-) -> list[Statement]:
-    """Return what is normal in a region, unless everything worth saying of it has been said."""
+def _normal(reading: Reading, region: Region, said: Sequence[Statement], rng: np.random.Generator) -> list[Statement]:
+    """Return a statement that a region is normal; none if all its findings are mentioned already."""
     free = _deniable(reading, said)
-    fitting = [p for p in phrases("normal") if set(p.findings) & region and free >= set(p.findings)]
+    here = {name for name, finding in PHANTOM_FINDINGS.items() if finding.region == region}
+    fitting = [p for p in phrases("normal") if here & set(p.findings) and free >= set(p.findings)]
     return [reading.say(choose(fitting, rng))] if fitting else []

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -22,8 +22,7 @@ from preprocess.pixels import picture_quality as quality
 from preprocess.pixels.decode import SixteenBitRule, decode_image
 from preprocess.pixels.reading_rules import UnreadableImageError
 from preprocess.pixels.resize import DECODED_PER_TARGET, REDUCED_RULE, RULE, fit_to_square, fitted_size
-
-Dtype = Literal["uint8", "float32"]
+from preprocess.preprocess_config import Dtype
 
 CRASHES = "image stops the process that reads it"
 

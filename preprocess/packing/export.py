@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import h5py
 import numpy as np
@@ -13,29 +13,12 @@ from tqdm import tqdm
 from cohort import open_images
 from cohort.store import IMAGES, ImageStore, zstd_filter
 from common.atomic import write_whole
-from preprocess.packing.block import Dtype
 from preprocess.packing.partial import journal_of
 from preprocess.packing.store_layout import create_pixels, describe
-
-Compression = Literal["zstd", "gzip", "none"]
+from preprocess.preprocess_config import Compression, Dtype, ExportConfig
 
 _ZSTD_LEVEL, _GZIP_LEVEL = 3, 1
 _ROWS_AT_ONCE = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportConfig:
-    """Write an image store in another layout, with the same rows and ids."""
-
-    cxr_filepath: Path = Path("data/cxr.h5")
-    """The image store."""
-    out: Path
-    """The file to write."""
-    compression: Compression = "zstd"
-    """zstd: needs the package hdf5plugin, here and where the file is read; without it here, gzip is taken instead.
-    gzip: any HDF5 reads it. none: unpacks such a file to the layout that training reads fastest."""
-    dtype: Dtype = "uint8"
-    """float32 writes what CheXzero's training reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,8 +16,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from cohort.store import FORMAT_VERSION, IDS, IMAGES
-from preprocess.packing.block import Dtype, PackSpec
+from preprocess.packing.block import PackSpec
 from preprocess.packing.journal import Entry
+from preprocess.preprocess_config import Dtype
 
 _STORED = {"uint8": "|u1", "float32": "<f4"}
 _COPIED_ROWS = 256

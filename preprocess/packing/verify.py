@@ -11,19 +11,10 @@ from cohort import open_images
 from cohort.store import ImageStore
 from preprocess.packing.journal import Entry, read_finished, rows_of
 from preprocess.packing.partial import journal_of
+from preprocess.preprocess_config import VerifyConfig
 
 _ROWS_AT_ONCE = 64
 _NAMED = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyConfig:
-    """Read every row of an image store again and compare its checksum with the journal."""
-
-    cxr_filepath: Path = Path("data/cxr.h5")
-    """The image store."""
-    journal_filepath: Path | None = None
-    """Its journal. Default: CXR_FILEPATH.journal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ import pytest
 
 from audit import disaggregate, report_sensitivity, write_report
 from audit.figures import curve_figure, forest_figure, score_figure
-from audit.report import Example, Headline, Judgement, ReportPage
+from audit.page import ExampleFilm, FindingScore, Headline, ReportPage
 
 HOSTILE = '<script>alert("x")</script> & "quotes"'
 
@@ -73,15 +73,15 @@ def report(make_cohort):
     flow = pd.DataFrame(
         {"step": ["start", "left out"], "reason": ["listed", "no text"], "rows": [9, 2], "images": [9, 7]}
     ).astype({"rows": "Int64"})
-    example = Example(
+    example = ExampleFilm(
         image=np.arange(64 * 64, dtype=np.uint8).reshape(64, 64),
         caption="PA, 64 years, F, White",
         report=HOSTILE,
-        judgements=(
-            Judgement(
+        scores=(
+            FindingScore(
                 finding="Edema", positive=("edema",), negative=("no edema", "dry", "clear"), score=0.75, truth=True
             ),
-            Judgement(finding="Fracture", positive=("fracture",), negative=("no fracture",), score=0.1, truth=None),
+            FindingScore(finding="Fracture", positive=("fracture",), negative=("no fracture",), score=0.1, truth=None),
         ),
     )
     return ReportPage(
@@ -173,10 +173,13 @@ def test_a_report_without_its_optional_parts_still_renders(report, tmp_path):
 @pytest.mark.parametrize(("stamp", "word"), [("clean", "no"), ("exposed", "yes"), ("unknown", "unknown")])
 def test_the_page_says_whether_the_films_were_seen_in_training_and_why(report, tmp_path, stamp, word):
     exposure = {"stamp": stamp, "images": {"<b>a reason</b>": 1200, "another": 3}}
+    exposure |= {"records": {"model": None}, "named_records": ["cohort.csv"]}
     shown = replace(report, specification={"exposure": exposure})
     text = write_report(tmp_path, shown).read_text(encoding="utf-8")
     visible = " ".join("".join(Page(text).text).split())
-    assert f"Seen in training: {word}. 1,200 images: <b>a reason</b>; 3 images: another." in visible
+    assert f"Seen in training: {word}. " in visible
+    assert "1,200 films: <b>a reason</b>3 films: another" in visible
+    assert "Compared with: model: no training record beside it; named by the user: cohort.csv." in visible
     assert ('<strong class="flag">' + word in text) == (stamp != "clean")
 
 

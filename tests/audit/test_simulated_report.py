@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from audit import ScoredImages, SimulatedRun, disaggregate, read_subgroups, summarise
+from audit import ReportPage, ScoredImages, SimulatedRun, disaggregate, read_subgroups, summarise
 from audit.cost import Meter
 from audit.simulated_report import describe_planted, read_curve, read_film, sensitivity_of_reports
 from audit.under_reporting import POOLED
@@ -90,13 +90,13 @@ def scores(auroc):
 
 @pytest.mark.parametrize("shuffled", [None, 0.5])
 def test_the_summary_has_exactly_the_promised_keys_and_no_nan(tmp_path, capsys, shuffled):
+    page = ReportPage(title="", subtitle="", headlines=[], scores=scores(0.87654), subgroups=pd.DataFrame())
     run = SimulatedRun(
+        evaluation=page,
         archive=tmp_path,
         cohort_filepath=tmp_path,
         txt_filepath=tmp_path,
         scored=ScoredImages(predictions=pd.DataFrame(), truth=pd.DataFrame(), cohort=pd.DataFrame(), prompts={}),
-        scores=scores(0.87654),
-        subgroups=pd.DataFrame(),
         ceiling=scores(np.nan),
         shuffled=None if shuffled is None else scores(shuffled),
     )

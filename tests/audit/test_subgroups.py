@@ -10,7 +10,8 @@ from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score
 
 import metrics
-from audit import MEAN, Thresholds, contrasts, disaggregate
+from audit import Thresholds, contrasts, disaggregate
+from metrics.evidence import MEAN
 
 NUMBERS = ["value", "low", "high", "rest", "difference", "difference_low", "difference_high", "ratio"]
 
@@ -316,7 +317,7 @@ def test_bad_tables_are_refused_with_the_first_offender(damage, message):
         ({"metric_names": ["ppv"]}, "metric_names: wanted some of"),
         ({"n_replicates": 10}, "at least 40"),
         ({"thresholds": {"other": 0.5}}, r"found none for \['f'\]"),
-        ({"findings": []}, "no finding to audit"),
+        ({"findings": []}, "findings: wanted at least one column to audit"),
     ],
 )
 def test_bad_options_are_refused(options, message):

@@ -65,7 +65,7 @@ def test_no_finding_is_left_out_and_labels_without_a_finding_do_not_count():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda labels, truth: (labels.assign(Edema=2.0), truth), "must be 1, 0, -1"),
+        (lambda labels, truth: (labels.assign(Edema=2.0), truth), "wanted 1, 0, -1"),
         (lambda labels, truth: (labels.drop(columns="Edema"), truth), r"labels: wanted the columns \['Edema'\]"),
         (lambda labels, truth: (labels, truth.assign(Edema=0.0, Pneumonia=0.0)), "no image shows any"),
         (lambda labels, truth: (labels.iloc[1:], truth), r"first \['i0000'\]"),

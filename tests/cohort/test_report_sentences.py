@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cohort import report_sentences
-from cohort.report_sentences import distinct_sentences, index_sentences, normalise_sentence
+from cohort.report_sentences import distinct_sentences, index_sentences, index_texts, normalise_sentence
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,12 @@ def test_the_index_finds_every_sentence_of_every_report_again():
     vocabulary, members = index_sentences(reports)
     assert vocabulary == sorted({"edema", "no effusion", "clear lungs"})
     assert [[vocabulary[i] for i in own] for own in members] == [distinct_sentences(report) for report in reports]
+
+
+def test_a_model_reads_whole_reports_or_their_sentences():
+    reports = ["Edema. No effusion.", "No effusion."]
+    assert index_texts(reports, by_sentence=False) == (reports, [[0], [1]])
+    assert index_texts(reports, by_sentence=True) == index_sentences(reports)
 
 
 def test_the_examples_in_the_docstrings_hold():

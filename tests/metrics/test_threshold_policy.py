@@ -118,7 +118,7 @@ def test_a_policys_name_reads_back_as_itself(name):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("best", "cannot read the threshold policy 'best', wanted is youden, f1, mcc, tpr=0.9"),
+        ("best", "threshold_policy: wanted youden, f1, mcc, tpr=0.9, fpr=0.2 or fixed:0.5, found 'best'"),
         ("tpr", "need a target"),
         ("youden=0.5", "need a target and the other rules take none; found 0.5"),
         ("fpr=20", "rate from 0 to 1.*found 20"),
@@ -153,5 +153,5 @@ def test_a_file_with_other_keys_or_rows_is_refused_with_the_finding(rows):
         thresholds_from_json({"Edema": {"value": 0.5}})
     with pytest.raises(ValueError, match="'Edema' must be fitted on validation or test; found 'train'"):
         thresholds_from_json({"Edema": content["Edema"] | {"fitted_on": "train"}})
-    with pytest.raises(ValueError, match="'Edema' cannot be read: cannot read the threshold policy"):
+    with pytest.raises(ValueError, match="'Edema' cannot be read: threshold_policy: wanted"):
         thresholds_from_json({"Edema": content["Edema"] | {"policy": "best"}})

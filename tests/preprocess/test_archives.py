@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from cohort.sources import READERS
-from phantom.drawing.film import Film
+from phantom.film import Film
 from phantom.miniatures.writers import MINIATURES, write_miniature
 from preprocess.archives import list_images
 from preprocess.preprocess_config import PreprocessConfig

@@ -268,15 +268,15 @@ def test_the_chexpert_test_set_is_the_sorted_first_views(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"resolution": 0}, "--resolution: wanted 1 to 4096 pixels, found 0."),
-        ({"max_failed_share": 1.5}, "--max_failed_share: wanted a share from 0 to 1, found 1.5."),
-        ({"workers": 0}, "--workers: wanted auto, or 1 or more, found 0."),
-        ({"dataset_type": "csv"}, "--dataset_type csv: wanted the table as --csv_path, found none."),
-        ({"dataset_type": "chexpert-test"}, "wanted its folder as --chest_x_ray_path, found none."),
+        ({"resolution": 0}, "--resolution: wanted 1 to 4096 pixels, found 0"),
+        ({"max_failed_share": 1.5}, "--max_failed_share: wanted a share from 0 to 1, found 1.5"),
+        ({"workers": 0}, "--workers: wanted auto, or 1 or more, found 0"),
+        ({"dataset_type": "csv"}, "--dataset_type csv: wanted the table as --csv_path, found none"),
+        ({"dataset_type": "chexpert-test"}, "wanted its folder as --chest_x_ray_path, found none"),
         ({"compat": "chexzero", "prior_references": "phrases"}, "wanted keep with CheXzero's text rule"),
         ({"text_rule": "chexzero", "deidentification_marks": "remove"}, "found keep and remove"),
-        ({"nih_edition": "2017"}, "--nih_edition: wanted --dataset_type nih with it, found mimic."),
-        ({"radiology_reports_path": Path("r")}, "wanted --chest_x_ray_path together with r, found none."),
+        ({"nih_edition": "2017"}, "--nih_edition: wanted --dataset_type nih with it, found mimic"),
+        ({"radiology_reports_path": Path("r")}, "wanted --chest_x_ray_path together with r, found none"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(settings, message):

@@ -14,9 +14,10 @@ import open_clip
 import torch
 
 import models
+from cohort.image_reader import ArrayImages
 from train.distributed import World, join_world
 from train.input.batches import PairBatches, batches_from
-from train.input.pairs import ArrayImages, Pairs
+from train.input.pairs import Pairs
 from train.step import ContrastiveStep, prepare
 from train.train_config import Augmentation, TrainConfig
 

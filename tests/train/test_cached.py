@@ -11,9 +11,10 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import models
+from cohort.image_reader import ArrayImages
 from train.distributed import World, share_of
 from train.input.batches import PairBatches, batches_from
-from train.input.pairs import ArrayImages, Pairs
+from train.input.pairs import Pairs
 from train.step import ContrastiveStep, prepare
 from train.train_config import Augmentation, TrainConfig
 
@@ -63,7 +64,7 @@ def by_autograd(bundle, batch, config, *, seed=7):
     # the same kernel as ours: another one alone is worth 1e-6
     with sdpa_kernel(SDPBackend.MATH):
         for part in parts:
-            films = models.to_network_input(batch.films[part], bundle.preprocessing)
+            films = models.to_network_input(batch.images[part], bundle.preprocessing)
             images.append(models.image_features(bundle, films))
             texts.append(models.text_features(bundle, batch.tokens[part]))
     # columns are sorted: bring each image's own to its place; float64, to add no rounding of its own
@@ -127,7 +128,7 @@ def test_batch_norm_counts_each_part_once(pairs):
     oracle = start("toy", config)
     _, _, batch = ours(bundle, pairs, config)
     for index in range(3):
-        part = batch.films[share_of(B, index=index, size=3)]
+        part = batch.images[share_of(B, index=index, size=3)]
         models.image_features(oracle, models.to_network_input(part, oracle.preprocessing))
     buffers = dict(oracle.model.named_buffers())
     assert any(name.endswith("running_mean") for name in buffers)

@@ -118,7 +118,7 @@ def test_more_processes_than_cuda_devices_is_an_error(monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with (
-        pytest.raises(ValueError, match=r"process 3 .* it has 2.* --nproc_per_node 2"),
+        pytest.raises(ValueError, match=r"process 3 .* found 2 devices: .* --nproc_per_node 2"),
         join_world(torch.device("cuda")),
     ):
         pass

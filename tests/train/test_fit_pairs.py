@@ -12,11 +12,12 @@ import pytest
 import torch
 
 import models
+from cohort.image_reader import ArrayImages
 from train.clock import Clock
 from train.distributed import World
 from train.fit_pairs import Run, fit, start_learner
 from train.input.batches import PairBatches
-from train.input.pairs import ArrayImages, Pairs
+from train.input.pairs import Pairs
 from train.optimise import make_optimizer
 from train.supervised import fit_supervised, label_targets, masked_cross_entropy, predict_supervised
 from train.train_config import Augmentation, TrainConfig

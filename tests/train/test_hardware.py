@@ -7,7 +7,7 @@ from torch.nn.attention import SDPBackend
 
 import models
 from train import TrainConfig
-from train.hardware import SHORT, arrange_memory, attention, autocast, image_tokens, pick_device
+from train.hardware import SHORT, arrange_memory, attention, autocast, image_tokens
 
 CPU = torch.device("cpu")
 
@@ -66,8 +66,3 @@ def test_bfloat16_is_for_wide_towers_with_hardware_for_it_and_float16_for_who_as
     assert dtype(TrainConfig(precision="fp32"), 512) == torch.float32
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": False})
     assert dtype(TrainConfig(), 512) == torch.float32
-
-
-def test_the_device_is_a_name_or_cuda_where_there_is_one():
-    assert pick_device("cpu") == CPU
-    assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,17 +1,19 @@
 """Validation by held-out pairs: retrieval finds what was planted, however often it is there."""
 
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pytest
 import torch
 
 import models
+from cohort.image_reader import ArrayImages
 from train import pair_validation
-from train import pair_validation as validation
-from train.input.pairs import ArrayImages, Pairs
+from train.input.pairs import Pairs
 from train.train_config import TrainConfig
 
+validation = import_module("train.pair_validation")
 CONFIG = TrainConfig(objective="reports", form="softmax", batch_size=4, eval_images=6, device="cpu")
 TEXTS = ("No finding.", "An opacity. No fracture.", "No finding.", "A fracture.", "A band.", "An effusion.", "Cut off.")
 
@@ -28,7 +30,7 @@ def oracle(monkeypatch):
     basis = dict(zip(sorted(set(TEXTS)), torch.eye(16), strict=False))
     place = iter(TEXTS * 2)
     monkeypatch.setattr(
-        validation, "encode_images", lambda bundle, grey: torch.stack([basis[next(place)] for _ in grey])
+        "models.encode_many.encode_images", lambda bundle, grey: torch.stack([basis[next(place)] for _ in grey])
     )
     monkeypatch.setattr(
         validation, "_report_features", lambda bundle, reports, config: torch.stack([basis[r] for r in reports])

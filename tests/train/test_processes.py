@@ -10,8 +10,9 @@ import open_clip
 import pytest
 
 import models
+from cohort.image_reader import ArrayImages
 from train.fit_pairs import fit
-from train.input.pairs import ArrayImages, Pairs
+from train.input.pairs import Pairs
 from train.saving.run_folder import read_lines
 from train.train_config import TrainConfig
 

@@ -19,8 +19,9 @@ import torch
 
 import models
 import run_train
+from cohort.image_reader import ArrayImages
 from train.fit_pairs import fit
-from train.input.pairs import ArrayImages, Pairs
+from train.input.pairs import Pairs
 from train.saving.run_folder import read_lines
 from train.train_config import Augmentation, TrainConfig
 
@@ -119,7 +120,7 @@ def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint_to_go_on_from(pa
     before = signal.getsignal(getattr(signal, name))
     summary, _ = train(pairs, config(tmp_path), ask)
     assert (summary.steps, summary.stopped_by) == (7, name)
-    assert f"{name}: ended after the step at hand. The same command with --resume goes on" in str(summary)
+    assert f"{name}: stopped after this step; run the same command with --resume to continue" in str(summary)
     assert signal.getsignal(getattr(signal, name)) == before
     finished, _ = train(pairs, config(tmp_path, resume=True), constant)
     assert finished.stopped_by is None
@@ -155,7 +156,7 @@ def test_a_scheduler_that_signals_every_process_of_the_command_finds_exit_code_0
     child.join(60)
     assert child.exitcode == 0
     assert (
-        "SIGTERM: ended after the step at hand. The same command with --resume goes on"
+        "SIGTERM: stopped after this step; run the same command with --resume to continue"
         in (tmp_path / "out.txt").read_text()
     )
     assert (models.load(folder), state(folder)["progress"]["step"] >= 3)[1]
@@ -170,7 +171,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_it_and_the_run_goes_on_from_th
         return {}
 
     try:
-        with pytest.raises(OSError, match=r"checkpoint of step 10 could not be written .* --resume") as raised:
+        with pytest.raises(OSError, match=r"step_000010 could not be written .* --resume") as raised:
             train(pairs, config(tmp_path), fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -184,7 +185,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_it_and_the_run_goes_on_from_th
 def test_another_configuration_is_refused_with_all_that_differs(pairs, straight):
     folder = straight[0].folder
     other = config(folder, resume=True, lr=1e-3, batch_size=10, augment=Augmentation(shift=0.1), epochs=1, workers=3)
-    with pytest.raises(ValueError, match="cannot go on with this configuration") as raised:
+    with pytest.raises(ValueError, match="cannot resume with this configuration") as raised:
         train(pairs, other)
     lines = str(raised.value).splitlines()
     assert lines[1:-1] == [
@@ -213,8 +214,8 @@ def test_a_longer_run_goes_on_with_a_note_and_so_does_one_in_other_parts(pairs, 
     summary, _ = train(pairs, config(tmp_path, resume=True, accum_freq=2))
     assert summary.steps == 10
     notes = json.loads((tmp_path / "environment.json").read_text())["resumed"][0]["notes"]
-    assert "accum_freq: 1 there, 2 here: the run goes on, but not bit by bit as it would have" in notes
-    assert "epochs: 1 there, 2 here: the run goes on, but not bit by bit as it would have" in notes
+    assert "accum_freq: 1 there, 2 here: the run continues, but its results will not be bit-identical" in notes
+    assert "epochs: 1 there, 2 here: the run continues, but its results will not be bit-identical" in notes
 
 
 def test_resume_starts_anew_where_there_is_no_checkpoint(pairs, straight, tmp_path):
@@ -227,5 +228,7 @@ def test_resume_starts_anew_where_there_is_no_checkpoint(pairs, straight, tmp_pa
 def test_a_checkpoint_without_state_cannot_be_resumed(pairs, straight, tmp_path):
     models.save(straight[1], tmp_path / "checkpoints" / "step_000005")
     (tmp_path / "latest").write_text("checkpoints/step_000005\n")
-    with pytest.raises(FileNotFoundError, match=r"step_000005 has no state\.pt to go on from: start anew with --model"):
+    with pytest.raises(
+        FileNotFoundError, match=r"step_000005 has no state\.pt to resume from: start a new run with --model"
+    ):
         train(pairs, config(tmp_path, resume=True))

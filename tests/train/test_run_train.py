@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import h5py
 import numpy as np
@@ -13,8 +14,8 @@ import pytest
 
 import models
 import run_train
-from train.command_line import choose_task, read_command_line
-from train.presets import phantom
+from train.command_line import TrainChoice, read_command_line
+from train.presets import PRESETS, phantom
 from train.start import start_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +34,7 @@ def test_flags_are_spelled_as_in_chexzero_and_lie_on_top_of_a_preset():
         "--optimizer",
         "sgd",
     ]
-    config = read_command_line(arguments, about="")
+    config = read_command_line(arguments).config
     assert (str(config.cxr_filepath), config.batch_size, config.optimizer) == ("a.h5", 16, "sgd")
     assert config.augment.shift == 0
     assert config.augment.rotation_degrees == phantom().augment.rotation_degrees
@@ -41,9 +42,9 @@ def test_flags_are_spelled_as_in_chexzero_and_lie_on_top_of_a_preset():
 
 
 def test_without_flags_the_run_is_runs_pt_imp():
-    config = read_command_line([], about="")
+    config = read_command_line([]).config
     assert config.folder == Path("runs/pt-imp")
-    assert read_command_line(["--out_dir", "x/y"], about="").folder == Path("x/y")
+    assert read_command_line(["--out_dir", "x/y"]).config.folder == Path("x/y")
 
 
 def test_help_names_the_flags_and_missing_input_exits_with_2(tmp_path):
@@ -60,21 +61,20 @@ def test_help_names_the_flags_and_missing_input_exits_with_2(tmp_path):
 
 def test_an_impossible_value_exits_with_2(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["run_train.py", "--batch_size", "1"])
-    with pytest.raises(SystemExit, match="2"):
-        run_train.cli()
-    assert "batch_size must be at least 2, found 1" in capsys.readouterr().err
+    assert run_train.cli() == 2
+    assert capsys.readouterr().err == "error: --batch_size: wanted 2 or more, found 1\n"
 
 
 def test_a_checkpoint_cannot_take_another_image_size(tmp_path):
     models.save(models.build("toy", seed=0), tmp_path)
     arguments = ["--model", str(tmp_path), "--image_size", "64"]
     with pytest.raises(ValueError, match=r"was trained with image_size 32, so it cannot have 64"):
-        start_model(read_command_line(arguments, about=""))
-    assert start_model(read_command_line(["--model", str(tmp_path)], about="")).preprocessing.image_size == 32
+        start_model(read_command_line(arguments).config)
+    assert start_model(read_command_line(["--model", str(tmp_path)]).config).preprocessing.image_size == 32
 
 
 def test_random_init_ignores_published_weights():
-    config = read_command_line(["--model", "toy", "--pretrained", "openai", "--random_init"], about="")
+    config = read_command_line(["--model", "toy", "--pretrained", "openai", "--random_init"]).config
     assert start_model(config).name == "toy"
 
 
@@ -87,11 +87,15 @@ def test_the_resolved_configuration_is_printed_as_json_and_nothing_else_happens(
     assert shown.keys() == set(phantom().__slots__)
 
 
-def test_two_tasks_at_once_are_a_wrong_request(capsys):
-    with pytest.raises(SystemExit, match="2"):
-        choose_task(["--print_config", "--dry_run"])
-    assert "not allowed with" in capsys.readouterr().err
-    assert choose_task(["--dry_run", "--lr", "1"]) == ("dry_run", ["--lr", "1"])
+def test_two_tasks_at_once_are_a_wrong_request():
+    with pytest.raises(ValueError, match="--print_config, --dry_run: wanted one of them, found both"):
+        read_command_line(["--print_config", "--dry_run"])
+    task, config = read_command_line(["--dry_run", "--lr", "1"])
+    assert (task, config.lr) == ("dry_run", 1.0)
+
+
+def test_the_command_line_offers_every_preset():
+    assert set(get_args(get_type_hints(TrainChoice)["preset"])) == set(PRESETS)
 
 
 def test_a_dry_run_says_what_the_run_needs_and_writes_nothing(tmp_path, monkeypatch, capsys):
@@ -106,7 +110,7 @@ def test_a_dry_run_says_what_the_run_needs_and_writes_nothing(tmp_path, monkeypa
     monkeypatch.setattr(sys, "argv", ["run_train.py", *map(str, arguments)])
     assert run_train.cli() == 0
     shown = capsys.readouterr().out
-    assert "films: 10 x 32 x 32" in shown
+    assert "images: 10 x 32 x 32" in shown
     assert "targets: 10 x 10" in shown
     assert re.search(r"loss: \d+\.\d{4}\nmemory: \d\.\d\d GiB\na step takes \d+\.\d\d s, .*; 6 steps: 0\.0 h", shown)
     bundle = models.build("toy", seed=0)

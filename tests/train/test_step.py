@@ -9,11 +9,12 @@ import torch
 from open_clip.loss import SigLipLoss
 
 import models
+from cohort.image_reader import ArrayImages
 from train.distributed import World
 from train.input.augment import draw_changes
 from train.input.batches import PairBatches, batches_from
 from train.input.order import AUGMENTATION, DROPOUT, seed_of
-from train.input.pairs import ArrayImages, Pairs
+from train.input.pairs import Pairs
 from train.step import ContrastiveStep, notes_of, prepare, training_input, validation_loss
 from train.train_config import Augmentation, TrainConfig
 
@@ -55,14 +56,14 @@ def test_the_network_sees_the_batches_own_draws_and_its_mirrored_films(pairs, mo
     config = settings(augment=Augmentation(shift=0.2, brightness=0.3, flip=0.5), accum_freq=2)
     bundle = start(config)
     batch = next(batches_from(3, PairBatches(pairs, bundle, config, World()), config))
-    assert 0 < batch.is_mirrored.sum() < len(batch.films)
+    assert 0 < batch.is_mirrored.sum() < len(batch.images)
     seen = []
     encode = models.image_features
     monkeypatch.setattr("train.step.image_features", lambda own, films: seen.append(films) or encode(own, films))
     ContrastiveStep(bundle, config, World())(batch)
     generator = torch.Generator().manual_seed(seed_of(config.seed, AUGMENTATION, 3))
-    changes = draw_changes(len(batch.films), config.augment, generator=generator)
-    films = torch.where(batch.is_mirrored.view(-1, 1, 1), batch.films.flip(2), batch.films)
+    changes = draw_changes(len(batch.images), config.augment, generator=generator)
+    films = torch.where(batch.is_mirrored.view(-1, 1, 1), batch.images.flip(2), batch.images)
     # once to know the features, once to know the gradient
     torch.testing.assert_close(torch.cat(seen), training_input(films, bundle.preprocessing, changes).repeat(2, 1, 1, 1))
 
@@ -92,7 +93,7 @@ def test_validation_loss_is_the_mean_over_the_batches_in_evaluation_mode(pairs, 
     for batch in PairBatches(pairs, bundle, plain, World()).epoch():
         texts = models.encode_texts(bundle, batch.tokens)[batch.targets.argmax(dim=1)]
         scale, bias = bundle.model.logit_scale.detach().exp(), bundle.model.logit_bias.detach()
-        losses.append(float(SigLipLoss()(models.encode_images(bundle, batch.films), texts, scale, bias)))
+        losses.append(float(SigLipLoss()(models.encode_images(bundle, batch.images), texts, scale, bias)))
     assert len(losses) == 3
     assert found == pytest.approx(np.mean(losses), abs=1e-5)
     assert validation_loss(bundle, pairs, config) == found

@@ -12,15 +12,15 @@ from train.train_config import TrainConfig
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"batch_size": 1}, "batch_size must be at least 2, found 1"),
-        ({"epochs": 0}, "epochs must be at least 1"),
-        ({"lr": 0.0}, "lr must be above 0"),
-        ({"max_minutes": -1.0}, "max_minutes must be above 0"),
-        ({"warmup": 1.0}, "0 <= warmup < 1, found 1.0"),
-        ({"grad_clip": 0.0}, "grad_clip must be above 0"),
+        ({"batch_size": 1}, "--batch_size: wanted 2 or more, found 1"),
+        ({"epochs": 0}, "--epochs: wanted 1 or more, found 0"),
+        ({"lr": 0.0}, "--lr: wanted more than 0, found 0.0"),
+        ({"max_minutes": -1.0}, "--max_minutes: wanted more than 0"),
+        ({"warmup": 1.0}, "--warmup: wanted a share from 0 to below 1, found 1.0"),
+        ({"grad_clip": 0.0}, "--grad_clip: wanted more than 0"),
         (
             {"objective": "reports", "duplicates": "negatives", "unmentioned": "unknown"},
-            "takes every other report for a negative: leave out unmentioned unknown",
+            "--duplicates negatives: wanted every other report as a negative, found --unmentioned unknown",
         ),
     ],
 )

@@ -125,7 +125,7 @@ def test_averaged_features_are_scored_once(checkpoint, other_checkpoint):
     expected = 1 / (1 + np.exp(-scale * (seen @ sides[0].T - seen @ sides[1].T)))
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
     for member, bundle in zip(members, bundles, strict=True):
-        np.testing.assert_allclose(member.scores, score(bundle, images().reader.pixels, prompts), rtol=0, atol=1e-6)
+        np.testing.assert_allclose(member.scores, score(bundle, images().reader.array, prompts), rtol=0, atol=1e-6)
 
 
 def test_an_ensemble_of_one_is_that_one_either_way(checkpoint):

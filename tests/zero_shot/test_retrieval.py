@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 import models
 from cohort import open_images, read_cohort, read_texts
+from cohort.image_reader import ArrayImages
 from metrics.ranks import retrieval_figures
 from zero_shot import retrieve, select_images
-from zero_shot.images import ArrayReader, Images
+from zero_shot.images import Images
 from zero_shot.retrieval import distinct_texts, report_features, retrieval_table
 
 STOCK = "No acute cardiopulmonary process."
@@ -152,7 +153,9 @@ def test_a_real_model_gives_the_same_table_twice(bundle, selected):
 def test_every_distinct_text_goes_through_the_model_once(bundle, selected, monkeypatch):
     seen = []
     encode = models.bundle.encode_texts
-    monkeypatch.setattr(models.bundle, "encode_texts", lambda b, tokens: seen.append(len(tokens)) or encode(b, tokens))
+    monkeypatch.setattr(
+        "models.encode_many.encode_texts", lambda b, tokens: seen.append(len(tokens)) or encode(b, tokens)
+    )
     found = retrieve(bundle, *selected, n_replicates=0)
     assert sum(seen) == found.n_texts
 
@@ -171,6 +174,6 @@ def test_what_does_not_belong_together_is_refused(bundle, selected, archive):
         retrieve(bundle, images, chosen.iloc[::-1], texts)
     with pytest.raises(ValueError, match=r"none of \d+ images has a text to be found by"):
         retrieve(bundle, images, chosen, texts.assign(text="NO IMPRESSION"))
-    in_memory = Images(reader=ArrayReader(pixels=archive.pixels), rows=images.rows, ids=images.ids)
-    with pytest.raises(ValueError, match="joined to the rows of an image store; found ArrayReader"):
+    in_memory = Images(reader=ArrayImages(archive.pixels), rows=images.rows, ids=images.ids)
+    with pytest.raises(ValueError, match="joined to the rows of an image store; found ArrayImages"):
         retrieve(bundle, in_memory, chosen, texts)

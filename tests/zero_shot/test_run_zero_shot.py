@@ -18,6 +18,7 @@ from zero_shot import ZeroShotConfig, compare_results
 from zero_shot.evaluation.results import run as evaluate
 
 ROOT = Path(run_zero_shot.__file__).parent
+FEW = {"findings": ("Edema", "Fracture"), "groups": ("sex",)}
 
 
 @pytest.fixture
@@ -63,6 +64,31 @@ def test_the_overall_rows_of_both_tables_are_the_same_numbers(options):
     np.testing.assert_allclose(overall.loc[both, "value"], table.loc[both, "auroc"], rtol=0, atol=1e-12)
 
 
+def test_the_page_has_the_numbers_of_the_tables_beside_it(options):
+    run_zero_shot.main(ZeroShotConfig(**options))
+    page = (options["out_dir"] / "report.html").read_text(encoding="utf-8")
+    scores = page[page.index('<section id="scores">') : page.index('<section id="groups">')]
+    for row in pd.read_csv(options["out_dir"] / "metrics.csv").dropna(subset=["low"]).to_dict("records"):
+        line = scores[scores.index(f'<th scope="row">{row["finding"]}</th>') :].split("</tr>")[0]
+        assert f"{row['auroc']:.3f} <" in line
+        assert f"{row['low']:.3f} to {row['high']:.3f}" in line
+    assert "data:image" not in page, "films of patients are not passed on"
+
+
+def test_results_survive_a_page_that_fails_and_the_page_of_an_earlier_run_does_not(options, monkeypatch):
+    def full_disk(*_):
+        raise OSError("no space left")
+
+    run_zero_shot.main(ZeroShotConfig(**options | FEW))
+    monkeypatch.setattr("wiring.evaluation_report.write_page", full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        run_zero_shot.main(ZeroShotConfig(**options | FEW | {"seed": 1}))
+    out = options["out_dir"]
+    assert json.loads((out / "spec.json").read_text())["evaluation"]["interval"]["seed"] == 1
+    assert pd.read_csv(out / "metrics.csv")["finding"].tolist() == [*FEW["findings"], "mean"]
+    assert not (out / "report.html").exists()
+
+
 def test_two_runs_give_the_same_bytes_whatever_the_order_of_the_cohort_table(options, archive, tmp_path):
     run_zero_shot.main(ZeroShotConfig(**options))
     table = pd.read_csv(archive.cohort, dtype=str, keep_default_na=False)
@@ -95,9 +121,6 @@ def test_a_perfect_truth_file_scores_one_and_its_constant_column_is_not_evaluabl
     table = run_zero_shot.main(ZeroShotConfig(**options | chosen)).metrics.set_index("finding")
     assert table.loc["Edema", "auroc"] == 1.0
     assert table.loc["Fracture", "reason"] == "not evaluable: no positives"
-
-
-FEW = {"findings": ("Edema", "Fracture"), "groups": ("sex",)}
 
 
 def test_two_runs_are_compared_by_the_files_they_leave(options, other_checkpoint, tmp_path):
@@ -210,9 +233,9 @@ def test_all_zero_images_are_refused_by_id(options, archive, monkeypatch, capsys
 
 
 def test_wrong_numbers_are_refused_before_anything_is_read(options):
-    with pytest.raises(ValueError, match="--checkpoints wants at least one path"):
+    with pytest.raises(ValueError, match="--checkpoints: wanted one path or more, found none"):
         ZeroShotConfig(**options | {"checkpoints": ()})
-    with pytest.raises(ValueError, match="--n_replicates must be at least 40; found 10"):
+    with pytest.raises(ValueError, match="--n_replicates: wanted 40 or more, found 10"):
         ZeroShotConfig(**options | {"n_replicates": 10})
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import models
 from zero_shot import Images, PromptPair, PromptSet, image_features, load_prompts, score
 from zero_shot import scoring as scoring_module
-from zero_shot.features import logit_scale, phrase_features, prompt_features
+from zero_shot.features import Phrases, logit_scale, phrase_features, prompt_features
 from zero_shot.images import as_images
 from zero_shot.scoring import mixture_probabilities, probabilities, score_features
 
@@ -52,7 +52,7 @@ def test_exchanging_positive_and_negative_gives_the_complement():
 def test_a_mixture_is_the_share_of_the_mean_likelihoods_of_the_phrases(seed, scale):
     images, positive, negative = (unit(k, 8, seed + j) for j, k in enumerate((5, 4, 3)))
     of_positive, of_negative = [[0, 1, 3], [2]], [[0], [1, 2]]
-    ours = mixture_probabilities(images, (positive, of_positive), (negative, of_negative), scale=scale)
+    ours = mixture_probabilities(images, Phrases(positive, of_positive), Phrases(negative, of_negative), scale=scale)
     likelihoods = [np.exp(scale * (images.double() @ side.double().T).numpy()) for side in (positive, negative)]
     for finding, (own, others) in enumerate(zip(of_positive, of_negative, strict=True)):
         p, q = likelihoods[0][:, own].mean(axis=1), likelihoods[1][:, others].mean(axis=1)
@@ -62,7 +62,7 @@ def test_a_mixture_is_the_share_of_the_mean_likelihoods_of_the_phrases(seed, sca
 def test_with_one_phrase_on_each_side_a_mixture_is_the_softmax_over_the_pair():
     images, positive, negative = unit(6, 8, 0), unit(4, 8, 1), unit(4, 8, 2)
     rows = [[finding] for finding in range(4)]
-    mixed = mixture_probabilities(images, (positive, rows), (negative, rows), scale=20.0)
+    mixed = mixture_probabilities(images, Phrases(positive, rows), Phrases(negative, rows), scale=20.0)
     np.testing.assert_allclose(mixed, probabilities(images, positive, negative, scale=20.0), rtol=0, atol=1e-5)
 
 
@@ -70,7 +70,9 @@ def test_a_phrase_that_does_not_fit_cannot_hide_one_that_does():
     left, right, nothing = torch.eye(3).split(1)
     mean = torch.nn.functional.normalize(left + right, dim=-1)
     film = torch.nn.functional.normalize(left - right, dim=-1)
-    mixed = mixture_probabilities(film, (torch.cat([left, right]), [[0, 1]]), (nothing, [[0]]), scale=20.0)
+    mixed = mixture_probabilities(
+        film, Phrases(torch.cat([left, right]), [[0, 1]]), Phrases(nothing, [[0]]), scale=20.0
+    )
     assert mixed.item() > 0.99
     assert probabilities(film, mean, nothing, scale=20.0).item() == pytest.approx(0.5)
 
@@ -117,7 +119,7 @@ def test_the_order_of_findings_only_reorders_columns(bundle):
 def test_every_image_is_encoded_once_however_many_prompts(bundle, monkeypatch):
     seen = []
     encode = models.bundle.encode_images
-    monkeypatch.setattr(models, "encode_images", lambda b, x: seen.append(len(x)) or encode(b, x), raising=False)
+    monkeypatch.setattr("models.encode_many.encode_images", lambda b, x: seen.append(len(x)) or encode(b, x))
     score(bundle, pixels(10), load_prompts("radiologist"), batch_size=4)
     assert seen == [4, 4, 2]
 

@@ -1,4 +1,4 @@
-"""Random changes of a batch of films: drawn for the whole batch, made on the device, one draw per film."""
+"""Augmentation: random changes of the images of a batch, drawn once for all and applied on the device."""
 
 import math
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from train.train_config import Augmentation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """What happens to each film of a batch, one draw per film; None where nothing of the kind does."""
+    """The changes of each image of a batch; None for a kind of change that is off."""
 
     placements: Float[Tensor, "n 2 3"] | None
-    """from output to input coordinates (-1..1): rotation, size, move"""
+    """Matrices from output to input coordinates (-1..1): rotation, size, shift"""
     gamma: Float[Tensor, "n"] | None
-    """exponent of the grey level"""
+    """Exponents of the grey level"""
     gain: Float[Tensor, "n"] | None
-    """factor of the grey level"""
+    """Factors of the grey level"""
 
     def of(self, share: slice) -> "Changes":
-        """Return the changes of some of the films."""
+        """Return the changes of some of the images."""
         return Changes(**{name: None if (all_ := getattr(self, name)) is None else all_[share] for name in _KINDS})
 
 
@@ -31,12 +31,12 @@ _KINDS = ("placements", "gamma", "gain")
 
 
 def draw_changes(n: int, settings: Augmentation, *, generator: torch.Generator) -> Changes:
-    """Return random changes of n films.
+    """Return random changes of n images.
 
     Args:
-        n: films; of the whole batch, so that it is drawn alike whoever computes which part of it.
-        settings: how far each change may go.
-        generator: on the CPU, so that a run draws the same numbers on any device.
+        n: Images of the whole batch, so that the draw does not depend on how the batch is shared.
+        settings: Limits of each change.
+        generator: Generator on the CPU, so that a run draws the same numbers on any device.
     """
     moves = settings.rotation_degrees or settings.shift or settings.scale
     return Changes(
@@ -52,21 +52,24 @@ def augment(
     *,
     is_mirrored: Bool[Tensor, "n"] | None = None,
 ) -> Float[Tensor, "n 1 r r"] | UInt8[Tensor, "n 1 r r"]:
-    """Return the films mirrored, turned, moved, scaled and re-exposed; what comes from outside the film is black.
+    """Return the images mirrored, rotated, shifted, scaled and re-exposed; what comes from outside an image is black.
 
     Args:
-        grey: grey levels 0..255, bytes or not.
-        changes: of each film; where all are None, `grey` itself is returned.
-        is_mirrored: which films are mirrored left to right. Their texts must be, too: reports say left and right.
+        grey: Grey levels 0..255, bytes or float32.
+        changes: Changes of each image; if all are None, `grey` itself is returned.
+        is_mirrored: Which images are mirrored left to right. Their texts must be mirrored too: reports name sides.
     """
+    # geometry: mirror first, then rotation, size and shift in one resampling
     if is_mirrored is not None and bool(is_mirrored.any()):
         grey = torch.where(is_mirrored.to(grey.device).view(-1, 1, 1, 1), grey.flip(-1), grey)
     if changes.placements is not None:
         grid = affine_grid(changes.placements.to(grey.device), list(grey.shape), align_corners=False)
         grey = grid_sample(grey.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+    # exposure
     if changes.gamma is not None:
         gamma = changes.gamma.to(grey.device).view(-1, 1, 1, 1)
-        # bicubic resizing overshoots below 0, where a power is not defined
+        # bicubic resizing overshoots below 0, where the power is not defined
         grey = 255 * (grey.clamp_min(0) / 255).pow(gamma)
     if changes.gain is not None:
         grey = grey * changes.gain.to(grey.device).view(-1, 1, 1, 1)
@@ -74,11 +77,12 @@ def augment(
 
 
 def _placements(n: int, settings: Augmentation, generator: torch.Generator) -> Float[Tensor, "n 2 3"]:
-    """Return matrices from output to input coordinates."""
+    """Return random matrices from output to input coordinates."""
     turn = math.radians(settings.rotation_degrees) * _symmetric(n, generator)
     size = _around_one(n, settings.scale, generator)
     move = 2 * settings.shift * torch.stack([_symmetric(n, generator), _symmetric(n, generator)], dim=1)
-    cos, sin = size * turn.cos(), size * turn.sin()
+
+    cos, sin = size * turn.cos(), size * turn.sin()  # (n,) each
     rows = torch.stack([torch.stack([cos, -sin], dim=1), torch.stack([sin, cos], dim=1)], dim=1)
     return torch.cat([rows, move.unsqueeze(2)], dim=2)
 

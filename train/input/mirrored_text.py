@@ -1,4 +1,4 @@
-"""Left and right in a text, changed for each other: what a mirrored film's report says."""
+"""The text of a mirrored image: left and right swapped, or None if the text cannot be swapped."""
 
 import re
 
@@ -16,7 +16,7 @@ _PAIRS = (
     ("levocurvature", "dextrocurvature"),
 )
 _OTHER = {one: other for pair in _PAIRS for one, other in (pair, pair[::-1])}
-# "&lt;" is a sign that somebody escaped
+# not the "lt" of the escaped sign "&lt;"
 _SIDE = re.compile(rf"(?<!&)\b({'|'.join(sorted(_OTHER, key=len, reverse=True))})\b", re.IGNORECASE)
 
 _ONE_SIDED = re.compile(
@@ -30,14 +30,14 @@ _ONE_SIDED = re.compile(
     )\b""",
     re.IGNORECASE | re.VERBOSE,
 )
-"""Names a side without a word that could be changed, or with one that belongs to a name (the right ventricle of a
-mirrored film is no left ventricle), or uses such a word for something else."""
+"""Texts that cannot be swapped: they imply a side without a side word ("lingula"), the side word belongs to a name (the
+right ventricle stays the right ventricle in a mirrored image), or it has another meaning ("right away")"""
 
 
 def swap_sides(text: str) -> str | None:
-    """Return the text with left and right changed for each other; None where that would not make it true.
+    """Return the text with left and right swapped; None if the swapped text would not describe the mirrored image.
 
-    A text that names no side comes back as it is. Swapping twice gives the text again.
+    A text that names no side is returned unchanged. Swapping twice gives the original text.
 
     >>> swap_sides("Small LEFT effusion, right-sided port, levoscoliosis.")
     'Small RIGHT effusion, left-sided port, dextroscoliosis.'
@@ -50,7 +50,7 @@ def swap_sides(text: str) -> str | None:
 
 
 def _like(written: str, word: str) -> str:
-    """Return a lower-case word in the capitals of the one that it replaces."""
+    """Return a lower-case word with the capitals of the word that it replaces."""
     if written.isupper():
         return word.upper()
     return word.capitalize() if written[0].isupper() else word

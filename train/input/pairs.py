@@ -1,69 +1,43 @@
-"""Which image goes with which text: joined by id, filtered by the cohort, every row left out counted."""
+"""Image-text pairs: images and reports joined by id and filtered by the cohort; excluded images counted by reason."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 
 from cohort import FINDINGS, FRONTAL_VIEWS, ImageStore, align, open_images, read_cohort, read_texts
+from cohort.image_reader import ImageReader
 from cohort.report_sentences import distinct_sentences
 from train.train_config import TrainConfig
 
 LFS_POINTER = "version https://git-lfs"
 
 
-@runtime_checkable
-class ImageSource(Protocol):
-    """Anything that hands out square grey images by row, such as `cohort.ImageStore`."""
-
-    def __len__(self) -> int: ...
-
-    def read(self, rows: Int[np.ndarray, "n"]) -> UInt8[np.ndarray, "n h w"]:
-        """Return the images of `rows`, grey levels 0..255."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class ArrayImages:
-    """Images in memory as an `ImageSource`."""
-
-    array: UInt8[np.ndarray, "n h w"]
-
-    def __len__(self) -> int:
-        return len(self.array)
-
-    def read(self, rows: Int[np.ndarray, "m"]) -> UInt8[np.ndarray, "m h w"]:
-        """Return the images of `rows`."""
-        chosen: np.ndarray = self.array[rows]
-        return chosen
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
     """Images and their texts, ready to train on. Position i is pair i."""
 
-    images: ImageSource
-    """where pixels are read from"""
+    images: ImageReader
+    """Source of the pixels"""
     rows: Int[np.ndarray, "n"]
-    """row of each pair's image in `images`"""
+    """Row in `images` of each pair"""
     texts: Sequence[str]
-    """report text of each pair, never empty"""
+    """Report text of each pair, never empty"""
     second_texts: Sequence[str] | None = None
-    """other text of each pair, empty where an image has none; None: there is only one"""
+    """Second text of each pair, empty for an image without one; None: no image has one"""
     study_ids: Sequence[str] | None = None
-    """study of each pair; None: not known"""
+    """Study of each pair; None: not known"""
     labels: Float[np.ndarray, "n c"] | None = None
-    """report labels of each pair (1, 0, -1, NaN) for soft targets; None: not known"""
+    """Report labels of each pair (1, 0, -1, NaN) for soft targets; None: not known"""
     cohort: pd.DataFrame | None = None
-    """cohort row of each pair; None: not known"""
+    """Cohort row of each pair; None: not known"""
     left_out: dict[str, int] = field(default_factory=dict)
-    """reason -> images left out, in the order of the filters"""
+    """Reason -> excluded images, in the order of the filters"""
     notes: tuple[str, ...] = ()
-    """what the user should know about the choice of pairs"""
+    """Notes for the user about the choice of pairs"""
 
     def __post_init__(self) -> None:
         if len(self.rows) != len(self.texts):
@@ -78,7 +52,7 @@ class Pairs:
         return len(self.rows)
 
     def shuffled(self, rng: np.random.Generator) -> "Pairs":
-        """Return the pairs with texts and labels dealt out at random together: the negative control."""
+        """Return the pairs with texts and labels permuted together at random: the negative control."""
         order = rng.permutation(len(self))
         second = None if self.second_texts is None else [self.second_texts[i] for i in order]
         return replace(
@@ -90,16 +64,16 @@ class Pairs:
         )
 
     def describe(self) -> str:
-        """Return what is trained on and what is not, one line each."""
+        """Return the number of pairs, excluded images and notes, one line each."""
         counts = "".join(f"\n  left out, {reason}: {count:,}" for reason, count in self.left_out.items() if count)
         return f"{len(self):,} image-text pairs{counts}" + "".join(f"\n  note: {note}" for note in self.notes)
 
 
 def refuse_identical(texts: Sequence[str]) -> None:
-    """Refuse texts that teach nothing.
+    """Refuse texts that a model cannot learn from.
 
     Raises:
-        ValueError: no text at all, or the same one everywhere (as when reports are git-lfs pointers).
+        ValueError: No text at all, or all texts are identical (for example git-lfs pointers).
     """
     if not texts:
         raise ValueError("no image-text pairs are left to train on")
@@ -110,27 +84,34 @@ def refuse_identical(texts: Sequence[str]) -> None:
 
 
 def load_pairs(config: TrainConfig) -> Pairs:
-    """Return the pairs that a configuration names, from image store, texts and cohort.
+    """Return the pairs of a configuration, from its image store, texts and cohort.
 
-    Images and texts are joined by id (`cohort.align`). Images whose texts have no sentence are left out and counted, as
-    are those of another split or view.
+    Images and texts are joined by id (`cohort.align`). Images of another split or view, and images whose text has no
+    sentence, are excluded and counted.
 
     Raises:
-        FileNotFoundError: store or texts are missing.
-        ValueError: ids that do not match, no rows, no row in the split, or identical texts everywhere.
+        FileNotFoundError: The store or the texts are missing.
+        ValueError: Ids do not match, no image is in the split, no pair is left, or all texts are identical.
     """
+    # one row per image of the store
     store = open_images(config.cxr_filepath)
     table = align(store.image_ids, read_texts(config.txt_filepath), n_images=len(store))
     cohort, notes = cohort_of(store, config)
+
+    # images of the split and view
     keep, left_out = _filtered(cohort, len(store), config)
+
+    # of two texts, an image needs one; the second takes the place of a missing first
     texts, second = _usable(table["text"].iloc[keep]), None
     if config.second_txt_filepath is not None:
         second = _usable(_second_texts(store, config.second_txt_filepath).iloc[keep])
         texts, second = texts.where(texts != "", second), second.where(texts != "", "")
+
     has_text = (texts != "").to_numpy()
     left_out["no text"] = int((~has_text).sum())
     rows = np.flatnonzero(keep)[has_text]
     studies = _study_ids(table, cohort)
+
     return Pairs(
         images=store,
         rows=rows,
@@ -145,15 +126,15 @@ def load_pairs(config: TrainConfig) -> Pairs:
 
 
 def _usable(texts: pd.Series) -> pd.Series:
-    """Return the texts with those that have no sentence made empty."""
+    """Return the texts; those without a sentence become empty."""
     return texts.where(texts.map(lambda text: bool(distinct_sentences(text))), "")
 
 
 def _second_texts(store: ImageStore, path: Path) -> pd.Series:
-    """Return the texts of another CSV in the order of the store, empty where it has none for an image.
+    """Return the texts of a second CSV in the order of the store, empty for an image without one.
 
     Raises:
-        ValueError: ids are missing on either side, or a text belongs to no image.
+        ValueError: Store or CSV have no ids, or a text belongs to no image.
     """
     table = read_texts(path)
     if store.image_ids is None or "image_id" not in table:
@@ -162,14 +143,14 @@ def _second_texts(store: ImageStore, path: Path) -> pd.Series:
     without_image = texts.index.difference(store.image_ids)
     if len(without_image):
         raise ValueError(
-            f"{len(without_image)} of {len(texts)} texts of {path} have no image: {', '.join(without_image[:3])}."
-            " Were they written for another image store?"
+            f"{path}: {len(without_image)} of {len(texts)} texts have no image, such as {', '.join(without_image[:3])}:"
+            f" give the texts that belong to this image store"
         )
     return texts.reindex(store.image_ids, fill_value="").reset_index(drop=True)
 
 
 def _study_ids(texts: pd.DataFrame, cohort: pd.DataFrame | None) -> pd.Series | None:
-    """Return the study of each image: the texts' file knows it, or the cohort, or nobody."""
+    """Return the study of each image from the texts' file, else from the cohort, else None."""
     if "study_id" in texts:
         return texts["study_id"]
     return None if cohort is None else cohort["study_id"]
@@ -178,10 +159,10 @@ def _study_ids(texts: pd.DataFrame, cohort: pd.DataFrame | None) -> pd.Series | 
 def _filtered(
     cohort: pd.DataFrame | None, n_images: int, config: TrainConfig
 ) -> tuple[Bool[np.ndarray, "m"], dict[str, int]]:
-    """Return which images are of the split and view, and reason -> how many are left out, each counted once.
+    """Return which images are of the split and view, and reason -> excluded images, each counted once.
 
     Raises:
-        ValueError: if no image is in the split.
+        ValueError: No image is in the split.
     """
     keep, left_out, reasons = np.ones(n_images, dtype=bool), {}, {}
     if cohort is not None:
@@ -189,12 +170,13 @@ def _filtered(
         if other_split.all():
             found = ", ".join(repr(name) for name in sorted(set(cohort["split"])))
             raise ValueError(
-                f"no image of {config.cohort_filepath} is in split {config.train_split!r}; found {found}. Name another "
+                f"no image of {config.cohort_filepath} is in split {config.train_split!r}; found {found}: name another "
                 "with --train_split, or give the archive's table a column split (cohort.split_by_patient draws one)"
             )
         is_lateral = ~cohort["view"].isin(FRONTAL_VIEWS).to_numpy()
         lateral = {} if config.views == "all" else {"view is not frontal": is_lateral}
         reasons = {f"split is not {config.train_split}": other_split, **lateral}
+
     for reason, mask in reasons.items():
         left_out[reason] = int((keep & mask).sum())
         keep &= ~mask
@@ -202,7 +184,7 @@ def _filtered(
 
 
 def cohort_of(store: ImageStore, config: TrainConfig) -> tuple[pd.DataFrame | None, tuple[str, ...]]:
-    """Return the cohort's rows in the order of the store, or None and a note why there is none."""
+    """Return the cohort's rows in the order of the store, or None and a note that says why."""
     if not config.cohort_filepath.is_file():
         return None, (f"no cohort at {config.cohort_filepath}: all images are used, whatever their split and view",)
     if store.image_ids is None:
@@ -211,7 +193,7 @@ def cohort_of(store: ImageStore, config: TrainConfig) -> tuple[pd.DataFrame | No
     missing = [image_id for image_id in store.image_ids if image_id not in cohort.index]
     if missing:
         raise ValueError(
-            f"{len(missing)} of {len(store)} images of {config.cxr_filepath} are not in {config.cohort_filepath}:"
-            f" {', '.join(missing[:3])}. Were both written by the same run of preprocess_train_data.py?"
+            f"{config.cohort_filepath} lacks {len(missing)} of {len(store)} images of {config.cxr_filepath}, such as"
+            f" {', '.join(missing[:3])}: give both files of the same run of preprocess_train_data.py"
         )
     return cohort.loc[store.image_ids], ()

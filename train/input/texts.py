@@ -1,6 +1,7 @@
-"""Texts of images as columns of a batch: drawn anew at each step, equal ones one column.
+"""The texts of a batch and their targets: drawn anew at each step, identical texts merged into one column.
 
-A text here is what is compared with images: a sentence of a report, or the whole report.
+A text is what the loss compares with images: a sentence of a report, or the whole report. Read from the top:
+`make_text_table` cuts and tokenises all reports once, `TextTable.draw` returns the texts of a batch (`BatchTexts`).
 """
 
 from collections import Counter
@@ -19,40 +20,44 @@ from train.input.mirrored_text import swap_sides
 from train.input.pairs import Pairs
 from train.train_config import TrainConfig
 
+NONE = -1
+"""Stands for a number that does not exist"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
+class BatchTexts:
     """The texts of one batch."""
 
     texts: Int[np.ndarray, "k"]
-    """rows of `TextTable.tokens`, one per column"""
+    """Rows of `TextTable.tokens`, one per column"""
     targets: Float[np.ndarray, "b k"]
-    """how much each text belongs to each image; NaN where nobody knows"""
+    """How much each text belongs to each image, 0 to 1; NaN: unknown"""
     loss_floor: float
-    """nats: what plain InfoNCE cannot get below, because it cannot tell equal texts apart (see `infonce_floor`)"""
+    """Lower bound of plain InfoNCE because of identical texts, nats (see `infonce_floor`)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextTable:
-    """All texts of the data, and which belong to which image."""
+    """All texts of the training data, and which of them belong to which image."""
 
     tokens: Int[Tensor, "m t"]
-    """one row per text that reads differently to the model; int32, to halve the memory"""
+    """Token ids, one row per text that differs for the model; int32, to halve the memory"""
     texts: Int[np.ndarray, "e"]
-    """rows of `tokens`, image after image: those of its report, then those of its second report"""
+    """Rows of `tokens`, image after image: the texts of its report, then those of its second report"""
     is_second: Bool[np.ndarray, "e"]
-    """which of them are of the second report"""
+    """Which entries of `texts` come from the second report"""
     starts: Int[np.ndarray, "n_plus_1"]
-    """where each image's begin in `texts`; the last entry is where all end"""
+    """First entry in `texts` of each image; the last value is the length of `texts`"""
     mirrored: Int[np.ndarray, "m"]
-    """row of each text with left and right swapped, -1 where that cannot be; empty when nothing is mirrored"""
+    """Row of each text with left and right swapped; -1 if they cannot be swapped; empty if no image is mirrored"""
     can_mirror: Bool[np.ndarray, "n"]
-    """whether all texts of an image can be swapped"""
+    """Whether left and right can be swapped in all texts of an image"""
     label_groups: Int[np.ndarray, "n"] | None
-    """images with the very same labels have the same number; -1 where no label is known. None: labels do not count"""
+    """Group of each image; images with identical labels share one; -1 without labels. None: labels are not used"""
     topics: Bool[np.ndarray, "m c"] | None
-    """which findings each row of `tokens` speaks of. None: a text of another report is a negative, whatever it says"""
+    """Findings that each row of `tokens` mentions. None: every text of another report is a negative"""
     config: TrainConfig
+    """Options of the run"""
 
     def draw(
         self,
@@ -61,45 +66,57 @@ class TextTable:
         studies: Int[np.ndarray, "b"],
         is_mirrored: Bool[np.ndarray, "b"],
         rng: np.random.Generator,
-    ) -> Columns:
-        """Return the columns of a batch: of each image's report or second report, all texts or so many at random.
+    ) -> BatchTexts:
+        """Return the texts of a batch: from one of each study's reports, all texts or a random subset.
 
-        A column that was drawn for one image counts for every image whose reports contain it, drawn there or not.
+        A text that is drawn for one image is a positive of every image whose reports contain it.
 
         Args:
-            images: positions of the batch's images.
-            studies: number below b of each one's study; images of a study get the same draw.
-            is_mirrored: whose texts are swapped.
-            rng: draws.
+            images: Positions of the images of the batch.
+            studies: Study of each image, numbered from 0 to at most b - 1; images of a study get the same draw.
+            is_mirrored: Images whose texts get left and right swapped.
+            rng: Source of the draws.
         """
+        # all texts of the batch's images, f in number, of which some are drawn
         texts, owners, place, is_second = self._entries(images)
         texts = np.where(is_mirrored[owners], self.mirrored[texts], texts) if is_mirrored.any() else texts
-        drawn = self._chosen(owners, place, is_second, studies, rng)
-        floor = infonce_floor(texts[drawn], owners[drawn], n_images=len(images))
+        is_drawn = self._is_drawn(owners, place, is_second, studies, rng)
+        floor = infonce_floor(texts[is_drawn], owners[is_drawn], n_images=len(images))
+
+        # CLIP: one column per image, whatever its text says
         if self.config.duplicates == "negatives":
             identity = np.eye(len(images), dtype=np.float32)
-            return Columns(texts=texts[drawn], targets=identity, loss_floor=floor)
-        columns = np.unique(texts[drawn])
+            return BatchTexts(texts=texts[is_drawn], targets=identity, loss_floor=floor)
+
+        # identical texts become one column: (f,) -> (k,), in ascending order
+        columns = np.unique(texts[is_drawn])
+
+        # a column is a positive of each image whose reports contain it, drawn or not: (f,) -> (b, k)
         nearest = np.searchsorted(columns, texts).clip(max=len(columns) - 1)
         is_column = columns[nearest] == texts
         targets = np.zeros((len(images), len(columns)), dtype=np.float32)
         targets[owners[is_column], nearest[is_column]] = 1
+
+        # soft targets: a text is partly positive for images with the labels of its own image
         if self.label_groups is not None:
             alike = _shares_labels(self.label_groups[images], targets)
             targets = np.maximum(targets, np.float32(self.config.label_similarity) * alike)
+
+        # neither positive nor negative: the text mentions findings that the image's reports do not mention
         if self.topics is not None:
             targets[(targets == 0) & _is_unmentioned(self.topics, texts, owners, columns)] = np.nan
-        return Columns(texts=columns, targets=targets, loss_floor=floor)
+
+        return BatchTexts(texts=columns, targets=targets, loss_floor=floor)
 
     def _entries(
         self, images: Int[np.ndarray, "b"]
     ) -> tuple[Int[np.ndarray, "f"], Int[np.ndarray, "f"], Int[np.ndarray, "f"], Bool[np.ndarray, "f"]]:
-        """Return the texts of images, whose they are (0..b-1), their places in its list, and which are second."""
+        """Return all texts of images; of each its image (0..b-1), place in the image's list, and if it is second."""
         owners, place = unroll(self.starts[images + 1] - self.starts[images])
         entries = self.starts[images][owners] + place
         return self.texts[entries], owners, place, self.is_second[entries]
 
-    def _chosen(
+    def _is_drawn(
         self,
         owners: Int[np.ndarray, "f"],
         place: Int[np.ndarray, "f"],
@@ -107,24 +124,28 @@ class TextTable:
         studies: Int[np.ndarray, "b"],
         rng: np.random.Generator,
     ) -> Bool[np.ndarray, "f"]:
-        """Return which entries are drawn: one of the two reports of each study, and some of its texts."""
+        """Return which entries are drawn: one of the two reports of each study, and all or some of its texts."""
+        # one report of each study; the second one with probability `second_share` where there is one
         has_second = np.zeros(len(studies), dtype=bool)
         has_second[owners[is_second]] = True
         takes_second = has_second & (rng.random(len(studies)) < self.config.second_share)[studies]
-        chosen: np.ndarray = is_second == takes_second[owners]
+        is_drawn: np.ndarray = is_second == takes_second[owners]
         wanted = self.config.sentences_per_report
         if wanted is None or self.config.objective == "reports":
-            return chosen
+            return is_drawn
+
+        # sentences in random order within each image, the same for all images of a study: (studies, places) -> (f,)
         keys = rng.random((len(studies), int(place.max()) + 1))[studies[owners], place]
-        order = np.lexsort((np.where(chosen, keys, np.inf), owners))
+        order = np.lexsort((np.where(is_drawn, keys, np.inf), owners))
+
+        # rank within the image: `place` counts 0, 1, 2, ... in each image, whatever the order of its entries
         rank = np.empty_like(order)
-        # `place` counts 0, 1, 2, ... within each image, in any order of its entries
         rank[order] = place
-        return chosen & (rank < wanted)
+        return is_drawn & (rank < wanted)
 
 
 def unroll(counts: Int[np.ndarray, "b"]) -> tuple[Int[np.ndarray, "f"], Int[np.ndarray, "f"]]:
-    """Return owner and place of each member of lists of these lengths, laid end to end.
+    """Return the list and the position in it of each member, for lists of these lengths laid end to end.
 
     >>> [part.tolist() for part in unroll(np.array([2, 0, 3]))]
     [[0, 0, 2, 2, 2], [0, 1, 0, 1, 2]]
@@ -134,15 +155,15 @@ def unroll(counts: Int[np.ndarray, "b"]) -> tuple[Int[np.ndarray, "f"], Int[np.n
 
 
 def infonce_floor(texts: Int[np.ndarray, "f"], owners: Int[np.ndarray, "f"], *, n_images: int) -> float:
-    """Return the smallest value of plain InfoNCE on a batch in which some images have the very same texts, in nats.
+    """Return the lower bound of plain InfoNCE on a batch in which some images have identical texts, in nats.
 
-    It cannot tell n equal texts apart, so that the best it can give the right one is 1/n, in both directions:
-    `sum_g n_g / b * ln n_g` over the groups g of n_g images with equal texts. 0 when all differ.
+    A model cannot tell n identical texts apart, so it can give the right one at most probability 1/n, in both
+    directions: `sum_g n_g / b * ln n_g` over the groups g of n_g images with identical texts. 0 if all differ.
 
     Args:
-        texts: numbers of texts, those of an image next to each other.
-        owners: image of each, ascending from 0 to n_images - 1.
-        n_images: b.
+        texts: Numbers of texts, those of an image next to each other.
+        owners: Image of each text, ascending from 0 to n_images - 1.
+        n_images: Images of the batch, b.
     """
     borders = np.searchsorted(owners, np.arange(1, n_images))
     groups = Counter(np.unique(own).tobytes() for own in np.split(texts, borders))
@@ -156,66 +177,67 @@ def _is_unmentioned(
     owners: Int[np.ndarray, "f"],
     columns: Int[np.ndarray, "k"],
 ) -> Bool[np.ndarray, "b k"]:
-    """Return whether a column speaks of findings of which no text of an image says a word.
+    """Return whether a column mentions findings, none of which the image's own texts mention.
 
     Args:
-        topics: findings that each text speaks of.
-        texts: all texts of the batch's images.
-        owners: image of each, every one from 0 to b - 1 at least once.
-        columns: texts that the images are compared with.
+        topics: Findings that each text mentions.
+        texts: All texts of the images of the batch.
+        owners: Image of each text; each image from 0 to b - 1 occurs.
+        columns: Texts that the images are compared with.
     """
-    spoken_of = np.zeros((owners.max() + 1, topics.shape[1]), dtype=bool)
-    np.logical_or.at(spoken_of, owners, topics[texts])
-    shared = spoken_of.astype(np.float32) @ topics[columns].T.astype(np.float32) > 0
+    # findings that any text of an image mentions: (f, c) -> (b, c)
+    mentioned = np.zeros((owners.max() + 1, topics.shape[1]), dtype=bool)
+    np.logical_or.at(mentioned, owners, topics[texts])
+
+    # findings that an image and a column share: (b, c) @ (c, k) -> (b, k)
+    shared = mentioned.astype(np.float32) @ topics[columns].T.astype(np.float32) > 0
     unmentioned: np.ndarray = topics[columns].any(axis=1) & ~shared
     return unmentioned
 
 
 def _shares_labels(groups: Int[np.ndarray, "b"], targets: Float[np.ndarray, "b k"]) -> Bool[np.ndarray, "b k"]:
-    """Return whether a text belongs to any image of the batch with the very same labels."""
-    same = (groups[:, None] == groups[None, :]) & (groups[:, None] >= 0)
+    """Return whether a text belongs to any image of the batch with identical labels."""
+    same = (groups[:, None] == groups[None, :]) & (groups[:, None] >= 0)  # (b, b)
+    # (b, b) @ (b, k) -> (b, k)
     shared: np.ndarray = same.astype(np.float32) @ (targets == 1).astype(np.float32) > 0
     return shared
 
 
-CANNOT = -1
-"""in place of a number: there is none"""
-
-
 class Vocabulary:
-    """Distinct texts, numbered in the order in which they were first met."""
+    """Distinct texts, numbered in the order in which they first occur."""
 
     def __init__(self, key: Callable[[str], Hashable]) -> None:
-        """Take what two texts have in common that count as one."""
+        """Start empty; two texts with the same `key` count as one."""
         self.texts: list[str] = []
         self._key = key
         self._numbers: dict[Hashable, int] = {}
 
     def number(self, text: str) -> int:
-        """Return the number of a text, a new one where none like it was met before."""
+        """Return the number of a text, a new one at its first occurrence."""
         number = self._numbers.setdefault(self._key(text), len(self.texts))
         if number == len(self.texts):
             self.texts.append(text)
         return number
 
     def swap_all(self) -> Int[np.ndarray, "m"]:
-        """Return the number of each text with left and right swapped, `CANNOT` where that cannot be.
+        """Return the number of each text with left and right swapped, `NONE` if they cannot be swapped.
 
-        Texts that were not met before are added at the end.
+        New texts are added at the end.
         """
         swapped = [swap_sides(text) for text in self.texts]
-        return np.array([CANNOT if text is None else self.number(text) for text in swapped])
+        return np.array([NONE if text is None else self.number(text) for text in swapped])
 
 
 def make_text_table(pairs: Pairs, bundle: Bundle, config: TrainConfig) -> TextTable:
-    """Cut the reports into texts as the objective wants them, and tokenise each distinct one once.
+    """Cut the reports into texts, whole or by sentence as `objective` says, and tokenise each distinct text once.
 
-    Texts count as one if they are alike but for case, white space, numbering and outer punctuation, or if the tokenizer
-    makes the same of them, as when it cuts off the rest. With duplicates="negatives" nothing is normalised.
+    Texts count as one if they differ only in case, white space, numbering and outer punctuation, or if their token ids
+    are the same, for example after truncation. With duplicates="negatives" nothing is normalised.
 
     Raises:
-        ValueError: a report without a sentence, or soft targets without labels.
+        ValueError: A report has no sentence, or soft targets are wanted without labels.
     """
+    # numbers of the texts of each image: first report, then second
     cut, key = _rules(config)
     vocabulary = Vocabulary(key)
     first, second = (
@@ -225,13 +247,18 @@ def make_text_table(pairs: Pairs, bundle: Bundle, config: TrainConfig) -> TextTa
     _refuse_empty(pairs.texts, first)
     lists = [one + other for one, other in zip(first, second, strict=True)]
     starts = np.cumsum([0, *map(len, lists)])
-    numbers = np.concatenate([np.array(own, dtype=np.int64) for own in lists])
+    numbers = np.concatenate([np.array(own, dtype=np.int64) for own in lists])  # (e,)
+
+    # texts of mirrored images join the vocabulary before it is tokenised
     swapped = vocabulary.swap_all() if config.augment.flip else np.empty(0, dtype=np.int64)
     tokens, rows = _tokenise(vocabulary.texts, bundle)
-    mirrored = np.full(len(tokens), CANNOT)
-    can_swap = np.flatnonzero(swapped != CANNOT)
+
+    # from numbers of texts to rows of token ids
+    mirrored = np.full(len(tokens), NONE)
+    can_swap = np.flatnonzero(swapped != NONE)
     mirrored[rows[can_swap]] = rows[swapped[can_swap]]
     is_swappable = np.isin(numbers, can_swap)
+
     return TextTable(
         tokens=tokens,
         texts=rows[numbers],
@@ -246,7 +273,7 @@ def make_text_table(pairs: Pairs, bundle: Bundle, config: TrainConfig) -> TextTa
 
 
 def _rules(config: TrainConfig) -> tuple[Callable[[str], list[str]], Callable[[str], Hashable]]:
-    """Return how a report is cut into texts, and what texts that count as one have in common."""
+    """Return the function that cuts a report into texts, and the key that texts which count as one share."""
     if config.objective == "sentences":
         return distinct_sentences, str
     return _whole, str if config.duplicates == "negatives" else lambda text: tuple(distinct_sentences(text))
@@ -270,16 +297,16 @@ def _tokenise(texts: Sequence[str], bundle: Bundle) -> tuple[Int[Tensor, "m t"],
 
 
 def _topics(texts: Sequence[str], rows: Int[np.ndarray, "v"], *, n_rows: int) -> Bool[np.ndarray, "m c"]:
-    """Return which findings the texts speak of that share a row of token ids."""
-    spoken_of = findings_spoken_of(texts)
-    topics = np.zeros((n_rows, spoken_of.shape[1]), dtype=bool)
-    np.logical_or.at(topics, rows, spoken_of)
+    """Return the findings that each row of token ids mentions: those of all texts that share the row."""
+    mentioned = findings_spoken_of(texts)  # (v, c)
+    topics = np.zeros((n_rows, mentioned.shape[1]), dtype=bool)
+    np.logical_or.at(topics, rows, mentioned)  # (v, c) -> (m, c)
     return topics
 
 
 def _label_groups(pairs: Pairs) -> Int[np.ndarray, "n"]:
-    """Return a number for each distinct row of labels, `CANNOT` for rows without any."""
+    """Return a number for each distinct row of labels, `NONE` for rows without any label."""
     if pairs.labels is None:
         raise ValueError("label_similarity needs the labels of the images: give --cohort_filepath a cohort table")
     groups = np.unique(np.nan_to_num(pairs.labels, nan=np.inf), axis=0, return_inverse=True)[1].reshape(-1)
-    return np.where(np.isnan(pairs.labels).all(axis=1), CANNOT, groups)
+    return np.where(np.isnan(pairs.labels).all(axis=1), NONE, groups)

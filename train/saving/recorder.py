@@ -1,4 +1,4 @@
-"""What happens between steps: averages, the progress line, validation, checkpoints. None of it counts as training."""
+"""Between the steps of a run: log, progress bar, validation, checkpoints. None of it counts as training time."""
 
 import math
 from collections.abc import Callable
@@ -16,60 +16,61 @@ from models.checkpoint import BEST
 from train.clock import Clock
 from train.optimise import Step
 from train.saving.run_folder import RunFolder, checkpoint_path
-from train.saving.state import Identity, Learner, Progress, save_state
+from train.saving.state import Learner, Progress, RunIdentity, save_state
 from train.train_config import TrainConfig
 
 Evaluate = Callable[[Bundle], dict[str, float]]
 LOW_IS_GOOD = ("loss", "rank")
-"""words in the name of a figure of which less is better"""
+"""Words in the name of a figure that is better when lower"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """What a run came to."""
+    """The result of a run."""
 
     folder: Path
-    """the run's folder"""
+    """Folder of the run"""
     checkpoint: Path
-    """its last checkpoint"""
+    """Last checkpoint"""
     best: Path | None
-    """its best checkpoint by `TrainConfig.best_by`; None without validation"""
+    """Best checkpoint by `TrainConfig.best_by`; None without validation"""
     steps: int
-    """updates made, skipped ones included"""
+    """Steps taken, skipped ones included"""
     skipped: int
-    """steps whose gradient was not finite"""
+    """Steps whose gradient was not finite"""
     epochs: float
-    """passes over the data"""
+    """Passes over the data"""
     seconds: float
-    """of training steps, without validation and saving"""
+    """Seconds of training steps, without validation and saving"""
     loss: float
-    """mean over the steps since the last line of metrics.jsonl; NaN where there was none"""
+    """Mean over the steps since the last line of metrics.jsonl; NaN if there was none"""
     metrics: dict[str, float]
-    """what `evaluate` returned last; empty without it"""
+    """Result of the last `evaluate`; empty without one"""
     stopped_by: str | None
-    """why the run ended early: "patience", or the signal's name; None when it came to its end"""
+    """Why the run ended early: "patience", or the name of the signal; None if it came to its end"""
 
     @property
     def was_interrupted(self) -> bool:
-        """Whether somebody else ended the run before its time."""
+        """Whether a signal or another process ended the run early."""
         return self.stopped_by not in (None, "patience")
 
     def __str__(self) -> str:
         made = f"{self.steps} steps, {self.epochs:.1f} epochs, {self.seconds:.0f} s; model in {self.checkpoint}"
         if self.best not in (None, self.checkpoint):
-            made += f"\nbest by validation: {self.best}, scored by --checkpoints {self.folder / BEST}"
+            made += f"\nbest by validation: {self.best}; score it with --checkpoints {self.folder / BEST}"
         if not self.was_interrupted:
-            return made if self.stopped_by is None else f"{made}\nno better validation for long: ended early"
-        return f"{made}\n{self.stopped_by}: ended after the step at hand. The same command with --resume goes on"
+            reason = "early stopping: no improvement in the last validations"
+            return made if self.stopped_by is None else f"{made}\n{reason}"
+        return f"{made}\n{self.stopped_by}: stopped after this step; run the same command with --resume to continue"
 
 
 class Recorder:
-    """Watches the steps of one run; a context that closes the progress line."""
+    """The record of one run, which follows its steps; a context that closes the progress bar."""
 
     def __init__(
         self,
         learner: Learner,
-        identity: Identity,
+        identity: RunIdentity,
         config: TrainConfig,
         folder: RunFolder,
         clock: Clock,
@@ -93,28 +94,30 @@ class Recorder:
 
     @property
     def is_out_of_patience(self) -> bool:
-        """Whether so many validations in a row as the configuration allows brought nothing better."""
+        """Whether the last `patience` validations brought no improvement."""
         return self._config.patience is not None and self._progress.without_better >= self._config.patience
 
     def after(self, step: Step) -> None:
-        """Take note of a step, and log, validate and save where it is time."""
+        """Count a step, and log, validate and save if it is time."""
         self._progress.step = step.number
         self._progress.skipped += step.is_skipped
         self._pending.append(step)
         if step.number % self._config.log_interval == 0:
             self._log()
+
         is_best = step.number % self._config.eval_interval == 0 and self._validate()
         self._is_save_due |= is_best or step.number % self._config.save_interval == 0
-        # weights that make gradients infinite may be broken, and must not take the place of good ones
+        # not after a skipped step: weights with infinite gradients may be broken, and must not replace good ones
         if self._is_save_due and (is_best or not step.is_skipped):
             self._save(is_best=is_best)
 
     def finish(self, *, stopped_by: str | None) -> RunSummary:
-        """Log and save the end, validate it unless a signal hurries, and return the summary."""
+        """Log, validate (unless a signal ended the run), save, and return the summary."""
         self._log()
         is_best = stopped_by in (None, "patience") and self._validate()
         if self._saved_at != self._progress.step:
             self._save(is_best=is_best)
+
         best = self._progress.best_step
         return RunSummary(
             folder=self._folder.path,
@@ -132,6 +135,8 @@ class Recorder:
     def _log(self) -> None:
         if not self._pending:
             return
+
+        # means over the steps since the last line
         step, steps = self._pending[-1], self._pending
         seconds = self._clock.seconds
         passed = max(seconds - self._logged_seconds, 1e-9)
@@ -146,6 +151,7 @@ class Recorder:
             "memory_gib": memory_gib(self._learner.bundle.device),
             "skipped_steps": float(self._progress.skipped),
         }
+
         self._loss = values.get("loss", math.nan)
         self._folder.record(step.number, values)
         self._show(values)
@@ -169,19 +175,21 @@ class Recorder:
         self._bar.update(self._clock.done - self._bar.n)
 
     def _validate(self) -> bool:
-        """Run the caller's validation, once per step at most, and record it; return whether it is the best so far."""
+        """Validate, at most once per step, and record the figures; return whether they are the best so far."""
         step = self._progress.step
         if self._evaluate is None or self._validated_at == step:
             return False
         self._validated_at = step
-        judged = self._learner.judged
-        modes = [(module, module.training) for module in judged.model.modules()]
+
+        bundle = self._learner.bundle_to_save
+        modes = [(module, module.training) for module in bundle.model.modules()]
         with self._clock.pause():
-            judged.model.eval()
-            metrics = self._evaluate(judged)
-        # one by one: a frozen tower stays in evaluation mode
+            bundle.model.eval()
+            metrics = self._evaluate(bundle)
+        # restored one by one, because a frozen tower stays in evaluation mode
         for module, is_training in modes:
             module.training = is_training
+
         self._progress.metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
         times = {"epoch": self._clock.epoch, "seconds": self._clock.seconds}
         self._folder.record(step, {**times, **self._progress.metrics})
@@ -191,11 +199,12 @@ class Recorder:
         name, progress = self._config.best_by, self._progress
         if name not in metrics and self._config.patience is not None:
             raise ValueError(
-                f"patience waits for a better {name}, but validation gives {', '.join(metrics)}: --best_by"
+                f"patience waits for a better {name}, but validation gives {', '.join(metrics)}: set --best_by"
             )
+
         sign = -1 if any(word in name for word in LOW_IS_GOOD) else 1
         value = metrics.get(name, math.nan)
-        # an undefined figure is no better one
+        # an undefined figure is never better
         if math.isfinite(value) and (progress.best is None or sign * value > sign * progress.best):
             progress.best, progress.best_step, progress.without_better = value, progress.step, 0
             return True
@@ -210,9 +219,10 @@ class Recorder:
         self._saved_at, self._is_save_due = self._progress.step, False
 
     def _write(self, folder: Path) -> None:
-        save(self._learner.judged, folder)
+        bundle = self._learner.bundle_to_save
+        save(bundle, folder)
         if self._config.save_format == "chexzero":
-            save_chexzero(self._learner.judged, folder / "model.pt")
+            save_chexzero(bundle, folder / "model.pt")
         save_state(folder, self._learner, self._progress, self._identity)
 
     def __enter__(self) -> "Recorder":  # noqa: PYI034  (beartype knows no Self in a method)
@@ -225,7 +235,7 @@ class Recorder:
 
 
 def _means(steps: list[Step]) -> dict[str, float]:
-    """Return the means of what the steps tell, NaN left out: a skipped step has no loss, soft targets no floor."""
+    """Return mean loss, loss floor and gradient norm of steps, without those that are NaN."""
     if not steps:
         return {}
     loss = float(torch.stack([one.loss for one in steps]).mean())
@@ -242,7 +252,7 @@ def _temperature(model: Any) -> dict[str, float]:
 
 
 def memory_gib(device: torch.device) -> float:
-    """Return the memory in use: most that torch had on a CUDA device so far, else what this process holds now."""
+    """Return the memory in use, GiB: torch's peak on a CUDA device, else the current memory of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
     held: int = psutil.Process().memory_info().rss
@@ -250,7 +260,7 @@ def memory_gib(device: torch.device) -> float:
 
 
 def progress_line(clock: Clock) -> Any:
-    """Return the progress line: in steps, or in seconds where the run is bounded by a clock."""
+    """Return the progress bar: in steps, or in seconds if the run has a time limit."""
     if clock.budget_seconds is None:
         return tqdm(total=clock.total_steps, initial=clock.step, unit="step", desc="train", dynamic_ncols=True)
     shape = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s{postfix}"

@@ -1,4 +1,4 @@
-"""What a run needs to go on exactly where it was, and what it must find again to do so."""
+"""Exact resume: the state of a run, saved with each checkpoint, and the check that a resumed run is the same run."""
 
 import hashlib
 import json
@@ -25,75 +25,75 @@ MAY_DIFFER = frozenset(
         *("workers", "max_bad_steps", "record_pictures"),
     }
 )
-"""Options that leave the steps as they are. Files may have moved: the pairs themselves are compared."""
+"""Options that do not change the steps. Files may have moved, because the pairs themselves are compared."""
 CHANGES_ROUNDING = frozenset({"device", "compile", "gradient_checkpointing", "accum_freq"})
-"""Options of how the same step is computed: a run may go on with others, but not bit by bit."""
+"""Options that compute the same step in another way: a resumed run may change them, but is then not bit-identical."""
 MAY_GROW = frozenset({"epochs", "max_minutes"})
-"""A run may be made longer; its learning rate then follows the longer schedule from here on."""
+"""A resumed run may be longer; its learning rate then follows the longer schedule."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
-    """How far a run is and what it found out on its way."""
+    """Progress of a run and its validation figures."""
 
     step: int = 0
-    """updates made, skipped ones included"""
+    """Steps taken, skipped ones included"""
     seconds: float = 0.0
-    """of training steps"""
+    """Seconds of training steps"""
     skipped: int = 0
-    """steps whose gradient was not finite"""
+    """Steps whose gradient was not finite"""
     best: float | None = None
-    """best figure of the validations"""
+    """Best validation figure"""
     best_step: int | None = None
-    """where that was"""
+    """Step of the best figure"""
     without_better: int = 0
-    """validations since then"""
+    """Validations since the best one"""
     metrics: dict[str, float] = field(default_factory=dict)
-    """of the last validation"""
+    """Figures of the last validation"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learner:
-    """All that changes from step to step."""
+    """The model and everything else that changes from step to step."""
 
     bundle: Bundle
-    """the model that trains"""
+    """Model in training"""
     optimizer: torch.optim.Optimizer
-    """with its moments"""
+    """Optimiser with its moments"""
     scaler: GradScaler
-    """of float16 gradients"""
+    """Scaler of float16 gradients"""
     average: ModelEmaV3 | None
-    """moving average of the weights"""
+    """Moving average of the weights; None: no average"""
 
     @property
-    def judged(self) -> Bundle:
-        """What is validated and saved: the average where there is one."""
+    def bundle_to_save(self) -> Bundle:
+        """The model that is validated and saved: the average if there is one."""
         if self.average is None:
             return self.bundle
         return replace(self.bundle, model=self.average.module)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """What a run is a run of: to be found again when it goes on."""
+class RunIdentity:
+    """Options and data of a run, which a resumed run must match."""
 
     config: dict[str, Any]
-    """every option, as JSON has it, those of a group as "group.option" """
+    """All options as JSON values; an option of a group is named "group.option" """
     pairs: str
-    """fingerprint of rows and texts"""
+    """Fingerprint of rows and texts"""
     world_size: int
-    """processes"""
+    """Number of processes"""
 
     @classmethod
-    def of(cls, config: TrainConfig, pairs: Pairs, *, world_size: int) -> "Identity":
+    def of(cls, config: TrainConfig, pairs: Pairs, *, world_size: int) -> "RunIdentity":
         """Return the identity of a run on these pairs."""
         return cls(config=flat_options(config), pairs=fingerprint_of(pairs, config), world_size=world_size)
 
-    def compare(self, saved: "Identity") -> list[str]:
-        """Return what a run that goes on from `saved` should be told.
+    def compare(self, saved: "RunIdentity") -> list[str]:
+        """Return notes for the user about a run that resumes from `saved`.
 
         Raises:
-            ValueError: an option or the pairs are others, so that it would not be the same run; all are named.
+            ValueError: Options or pairs differ, so it is not the same run; the message names all of them.
         """
         refused: list[str] = []
         notes: list[str] = []
@@ -103,21 +103,23 @@ class Identity:
                 continue
             longer = name in MAY_GROW and None not in (there, here) and here > there
             (notes if longer or name in CHANGES_ROUNDING else refused).append(f"{name}: {there} there, {here} here")
+
         if saved.pairs != self.pairs:
             refused.append(f"pairs: fingerprint {saved.pairs[:12]} there, {self.pairs[:12]} here (other texts or rows)")
         if refused:
             raise ValueError(
-                "the run in the folder is another one and cannot go on with this configuration:\n  "
+                "the folder holds a run with other settings, which cannot resume with this configuration:\n  "
                 + "\n  ".join(refused)
-                + "\nGive the values it had, or start a new run from its weights: --model CHECKPOINT --out_dir OTHER"
+                + "\nGive its own values, or start a new run from its weights: --model CHECKPOINT --out_dir OTHER"
             )
+
         if saved.world_size != self.world_size:
             notes.append(f"processes: {saved.world_size} there, {self.world_size} here")
-        return [f"{note}: the run goes on, but not bit by bit as it would have" for note in notes]
+        return [f"{note}: the run continues, but its results will not be bit-identical" for note in notes]
 
 
 def flat_options(config: TrainConfig) -> dict[str, Any]:
-    """Return every option as JSON has it; those of a group are called "group.option".
+    """Return all options as JSON values; an option of a group is named "group.option".
 
     >>> flat_options(TrainConfig())["augment.flip"]
     0.0
@@ -129,7 +131,7 @@ def flat_options(config: TrainConfig) -> dict[str, Any]:
 
 
 def fingerprint_of(pairs: Pairs, config: TrainConfig) -> str:
-    """Return the SHA-256 of what a run reads of its pairs, 64 hexadecimal digits; pixels are left out."""
+    """Return the SHA-256 of the rows, texts, studies and labels that a run reads, 64 hexadecimal digits; no pixels."""
     digest = hashlib.sha256(pairs.rows.astype("<i8").tobytes())
     studies = pairs.study_ids if config.views_per_study > 1 else None
     for texts in (pairs.texts, pairs.second_texts, studies):
@@ -139,10 +141,10 @@ def fingerprint_of(pairs: Pairs, config: TrainConfig) -> str:
     return digest.hexdigest()
 
 
-def save_state(folder: Path, learner: Learner, progress: Progress, identity: Identity) -> None:
-    """Write state.pt, tensors and plain values only, beside the model that is saved in `folder`.
+def save_state(folder: Path, learner: Learner, progress: Progress, identity: RunIdentity) -> None:
+    """Write state.pt, with tensors and plain values only, beside the model that is saved in `folder`.
 
-    It holds the weights once more: as they train, where the saved model is their average or in another layout.
+    It holds the training weights too, because the saved model can be their average or in another layout.
     """
     parts = {
         "progress": asdict(progress),
@@ -156,22 +158,27 @@ def save_state(folder: Path, learner: Learner, progress: Progress, identity: Ide
         torch.save(parts, temporary)
 
 
-def load_state(checkpoint: Path, learner: Learner, identity: Identity) -> tuple[Progress, list[str]]:
-    """Put a checkpoint's weights and state into the learner; return how far it was and what the user should know.
+def load_state(checkpoint: Path, learner: Learner, identity: RunIdentity) -> tuple[Progress, list[str]]:
+    """Load a checkpoint's weights and state into the learner; return its progress and notes for the user.
 
     Raises:
-        FileNotFoundError: a checkpoint without state.
-        ValueError: the checkpoint is of another run (see `Identity.compare`).
+        FileNotFoundError: The checkpoint has no state.
+        ValueError: The checkpoint is of another run (see `RunIdentity.compare`).
     """
     path = checkpoint / STATE_NAME
     if not path.is_file():
-        raise FileNotFoundError(f"{checkpoint} has no {STATE_NAME} to go on from: start anew with --model {checkpoint}")
+        raise FileNotFoundError(
+            f"{checkpoint} has no {STATE_NAME} to resume from: start a new run with --model {checkpoint}"
+        )
+
     parts: Mapping[str, Any] = torch.load(path, map_location=learner.bundle.device, weights_only=True)
-    notes = identity.compare(Identity(**parts["identity"]))
+    notes = identity.compare(RunIdentity(**parts["identity"]))
+
     learner.bundle.model.load_state_dict(parts["weights"])
     if learner.average is not None:
         learner.average.module.load_state_dict(parts["average"])
     learner.optimizer.load_state_dict(parts["optimizer"])
     learner.scaler.load_state_dict(parts["scaler"])
+
     progress = Progress(**parts["progress"])
-    return progress, [f"goes on after step {progress.step}, from {checkpoint}", *notes]
+    return progress, [f"resumes after step {progress.step}, from {checkpoint}", *notes]

@@ -1,10 +1,6 @@
-"""Results side by side, if their specifications allow it, with differences on one draw of patients.
-
-python -m zero_shot.evaluation.compare predictions/a predictions/b --experiment models
-"""
+"""Results side by side, if their specifications allow it, with differences on one draw of patients."""
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +12,9 @@ from jaxtyping import Float
 
 import metrics
 from cohort import read_labels
-from common.programs import exit_code
-from zero_shot.auroc_table import MEAN
+from metrics.evidence import MEAN, NOT_IN_MEAN
 from zero_shot.evaluation.spec import hash_of
 from zero_shot.images import refuse_repeated
-from zero_shot.prompts import NO_FINDING
 
 FOLLOWS = {
     "models": ("temperature", "logit_bias"),
@@ -201,7 +195,7 @@ def _differences(first: ResultFolder, other: ResultFolder) -> pd.DataFrame:
     ok = [
         c
         for c, finding in enumerate(both)
-        if finding != NO_FINDING and all(saved.table.loc[finding, "status"] == "ok" for saved in (first, other))
+        if finding not in NOT_IN_MEAN and all(saved.table.loc[finding, "status"] == "ok" for saved in (first, other))
     ]
     rows[MEAN] = _row(estimate[0, ok], replicates[:, ok])
     found = _nothing(other, f"{first.name} does not have it")
@@ -241,23 +235,3 @@ def side_by_side(table: pd.DataFrame) -> str:
     columns = [first, *others, *(f"{other} - {first}" for other in others)]
     shown = pd.DataFrame.from_dict(lines, orient="index").reindex(columns=columns).fillna("")
     return shown.to_string()
-
-
-def cli() -> int:
-    """Run from the command line; 2 for a comparison that is refused."""
-    import tyro  # noqa: PLC0415  (only the command line needs it)
-
-    def job(folders: tyro.conf.Positional[tuple[Path, ...]], *, experiment: tuple[str, ...] = ()) -> None:
-        """Print result folders side by side: AUROC with interval, and paired differences to the first.
-
-        Args:
-            folders: result folders of run_zero_shot.py; the first is the one to compare with
-            experiment: what was changed on purpose: blocks of the specification such as models, prompts or scoring
-        """
-        print(side_by_side(compare_results(folders, experiment=experiment)))
-
-    return exit_code(lambda: tyro.cli(job, use_underscores=True))
-
-
-if __name__ == "__main__":
-    sys.exit(cli())

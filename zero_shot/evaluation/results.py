@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,18 @@ from cohort.exposure import TrainingExposure
 from common.atomic import write_json, write_whole
 from metrics.precision_recall import adjusted_auprc_matrix, auprc_matrix
 from metrics.threshold_policy import thresholds_to_json
+from models import pick_device
 from zero_shot.auroc_table import metrics_table
 from zero_shot.embeddings import Cache
 from zero_shot.ensemble import Member, in_order, score_ensemble
-from zero_shot.evaluation.decisions import LabelledScores
+from zero_shot.evaluation.decision_rule import LabelledScores
+from zero_shot.evaluation.decisions import DecisionTables, decide_scores
 from zero_shot.evaluation.seen_in_training import stamp
-from zero_shot.evaluation.spec import build_spec, labels_fingerprint
-from zero_shot.evaluation.validation import DecisionTables, ValidationImages, decide, labels_of, validation_of
-from zero_shot.features import pick_device
+from zero_shot.evaluation.spec import spec_of_run
 from zero_shot.images import Images
 from zero_shot.prompts import PromptSet, load_prompts
 from zero_shot.protocols import ProtocolPlan, apply_protocol, beside_text
-from zero_shot.select import select_images
+from zero_shot.select import choose_labels, select_images, select_validation
 from zero_shot.zero_shot_config import ZeroShotConfig
 
 EMBEDDINGS = "embeddings.h5"
@@ -128,56 +129,67 @@ def run(config: ZeroShotConfig) -> Results:
         ValueError: see `select_images`, `choose_labels`, `load_prompts`, `score_ensemble`, `metrics_table`.
     """
     cohort = read_cohort(config.cohort_filepath)
-    applied = apply_protocol(config, cohort) if config.protocol else None
-    config = applied.config if applied else config
+    plan = apply_protocol(config, cohort) if config.protocol else None
+    config = plan.config if plan else config
     prompts = load_prompts(config.prompts)
     prompts = prompts.select(config.findings) if config.findings else prompts
+    findings = prompts.findings
+
     with open_images(config.cxr_filepath) as store:
-        chosen, images, flow = select_images(
-            cohort, store, split=config.split, views=config.views, left_out=applied.left_out if applied else None
+        # which images and labels: to score, and to fit on
+        left_out = plan.left_out if plan else None
+        chosen, images, flow = select_images(cohort, store, split=config.split, views=config.views, left_out=left_out)
+        plan = plan.selected(chosen) if plan else None
+        label = partial(_labels, config, plan, findings=findings)
+        truth = label(chosen)
+        validation, why_not = select_validation(
+            cohort,
+            store,
+            chosen,
+            label,
+            split=config.fit_split,
+            scored_split=config.split,
+            views=config.views,
+            left_out=left_out,
         )
-        applied = applied.selected(chosen) if applied else None
-        truth = labels_of(config, applied, chosen, prompts.findings)
-        validation, why_not = validation_of(config, applied, cohort, store, judged=chosen, findings=prompts.findings)
+
+        # one pass over all images, so that each model is loaded once
         to_score = images.followed_by(validation.images) if validation else images
         cache = _cache(config, to_score)
-        stamped = stamp(config.checkpoints, chosen, images, named=config.trained_on)
+        exposure = stamp(config.checkpoints, chosen, images, named=config.trained_on)
         scores, members = _score(config, to_score, prompts, cache)
-        judged = _judged(chosen, truth, scores[: len(images)])
-        on = _judged(validation.cohort, validation.truth, scores[len(images) :]) if validation else None
-        decided = decide(
-            config,
-            judged,
-            on,
-            findings=prompts.findings,
-            studies=chosen["study_id"].tolist(),
-            why_not=why_not,
-        )
-        spec = _spec(config, members, prompts, store=store, images=images, truth=truth, validation=validation)
-    spec["exposure"] = stamped.to_json()
-    if applied:
-        spec["protocol"] = applied.to_json()
+        spec = spec_of_run(config, members, prompts, store=store, images=images, truth=truth, validation=validation)
+    spec["exposure"] = exposure.to_json()
+    if plan:
+        spec["protocol"] = plan.to_json()
+
+    # figures of the scores, and of the decisions fitted on validation images
+    scored = _labelled(chosen, truth, scores[: len(images)])
+    fit_on = _labelled(validation.cohort, validation.truth, scores[len(images) :]) if validation else None
+    studies = chosen["study_id"].tolist()
+    decided = decide_scores(config, scored, fit_on, findings=findings, studies=studies, why_not=why_not)
     table = metrics_table(
-        judged.predictions,
+        scored.predictions,
         truth,
-        judged.subject_ids,
-        findings=prompts.findings,
+        scored.subject_ids,
+        findings=findings,
         n_replicates=config.n_replicates,
         seed=config.seed,
         further=FURTHER,
     )
-    beside = applied.beside(decided.joined(table), judged.predictions, truth, judged.subject_ids) if applied else None
+    beside = plan.beside(decided.joined(table), scored.predictions, truth, scored.subject_ids) if plan else None
+
     return Results(
-        predictions=judged.predictions,
+        predictions=scored.predictions,
         truth=truth,
         cohort=chosen,
         metrics=table,
         decided=decided,
         spec=spec,
         flow=flow,
-        exposure=stamped.exposure,
+        exposure=exposure.exposure,
         notes=(*_notes(members, store), *decided.notes),
-        protocol=applied,
+        protocol=plan,
         beside=beside,
     )
 
@@ -185,23 +197,20 @@ def run(config: ZeroShotConfig) -> Results:
 def write(results: Results, subgroups: pd.DataFrame, folder: Path) -> None:
     """Write predictions, truth, metrics, subgroups, flow (CSV) and spec.json into `folder`, each whole or not at all.
 
-    Where thresholds and calibration were fitted, also thresholds.json, calibration.json, and the tables of
-    `DecisionTables`. truth.csv holds the labels that the scores were judged by and the patient of every image, so that
-    two folders can be compared patient by patient. exposure.csv is written only if not all images are clean,
-    published.csv only with a protocol. The specification comes last: a folder with a spec.json has all tables.
-    The report and its figures follow, see `wiring.evaluation_report`.
+    `truth.csv` holds the labels and the patient of every image, so that two folders can be compared patient by patient.
+    If thresholds and calibration were fitted, thresholds.json, calibration.json and the tables of `DecisionTables` are
+    written too; exposure.csv only if not all images are clean, published.csv only with a protocol. The specification
+    comes last: a folder with a spec.json has all tables. The report and its figures follow, see
+    `wiring.evaluation_report`.
     """
     for name in ("spec.json", *SOMETIMES):
         (folder / name).unlink(missing_ok=True)
+
+    # tables
     truth = results.truth.copy()
     truth.insert(1, "subject_id", results.cohort["subject_id"].to_numpy())
-    tables = {
-        "predictions": results.predictions,
-        "truth": truth,
-        "metrics": results.metrics,
-        "subgroups": subgroups,
-        **results.decided.tables,
-    }
+    tables = {"predictions": results.predictions, "truth": truth, "metrics": results.metrics, "subgroups": subgroups}
+    tables |= results.decided.tables
     if results.exposure.stamp != "clean":
         tables["exposure"] = results.exposure.images
     if results.beside is not None:
@@ -210,14 +219,34 @@ def write(results: Results, subgroups: pd.DataFrame, folder: Path) -> None:
         with write_whole(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, lineterminator="\n")
     results.flow.write(folder / "flow.csv")
-    if results.decided.fitted is not None:
-        write_json(folder / "thresholds.json", thresholds_to_json(results.decided.fitted.thresholds))
-        if results.decided.fitted.calibrators:
-            write_json(folder / "calibration.json", results.decided.fitted.to_json())
+
+    # the fitted rule
+    rule = results.decided.fitted
+    if rule is not None:
+        write_json(folder / "thresholds.json", thresholds_to_json(rule.thresholds))
+        if rule.calibrators:
+            write_json(folder / "calibration.json", rule.to_json())
+
     write_json(folder / "spec.json", results.spec)
 
 
-def _judged(chosen: pd.DataFrame, truth: pd.DataFrame, scores: Float[np.ndarray, "n c"]) -> LabelledScores:
+def _labels(
+    config: ZeroShotConfig, plan: ProtocolPlan | None, chosen: pd.DataFrame, *, findings: tuple[str, ...]
+) -> pd.DataFrame:
+    """Return image_id and a label per finding for cohort rows: the protocol's, a truth file's, or the cohort's own."""
+    if plan is not None:
+        return plan.truth(chosen, findings)
+    return choose_labels(
+        chosen,
+        findings,
+        truth_filepath=config.truth_filepath,
+        uncertainty_policy=config.uncertainty_policy,
+        blank_is_zero=config.blank_is_zero,
+    )
+
+
+def _labelled(chosen: pd.DataFrame, truth: pd.DataFrame, scores: Float[np.ndarray, "n c"]) -> LabelledScores:
+    """Return scores with the labels and patients of their images."""
     predictions = pd.DataFrame(scores, columns=list(truth.columns[1:]))
     predictions.insert(0, "image_id", chosen["image_id"].to_numpy())
     return LabelledScores(predictions=predictions, truth=truth, subject_ids=chosen["subject_id"].tolist())
@@ -249,45 +278,6 @@ def _score(
             device=pick_device(config.device),
             progress=bar.update,
         )
-
-
-def _spec(
-    config: ZeroShotConfig,
-    members: tuple[Member, ...],
-    prompts: PromptSet,
-    *,
-    store: ImageStore,
-    images: Images,
-    truth: pd.DataFrame,
-    validation: ValidationImages | None,
-) -> dict[str, Any]:
-    return build_spec(
-        members,
-        prompts,
-        scoring=config.scoring,
-        averaged=config.ensemble,
-        images={
-            "split": config.split,
-            "views": config.views,
-            "n": len(images),
-            "fingerprint": images.fingerprint(),
-            "resize_rule": store.attributes.get("resize_rule"),
-            "resolution": store.resolution,
-        },
-        labels={
-            "fingerprint": labels_fingerprint(truth),
-            "source": "cohort" if config.truth_filepath is None else "truth file",
-            "uncertainty_policy": config.uncertainty_policy,
-            "blank_is_zero": config.truth_filepath is None if config.blank_is_zero is None else config.blank_is_zero,
-        },
-        interval={"unit": "patient", "replicates": config.n_replicates, "seed": config.seed, "level": 0.95},
-        decisions={
-            "policy": config.threshold_policy,
-            "calibration": config.calibration,
-            "thresholds_file": config.thresholds is not None,
-            "fitted_on": {"split": config.fit_split, **validation.to_json()} if validation else None,
-        },
-    )
 
 
 def _notes(members: tuple[Member, ...], store: ImageStore) -> tuple[str, ...]:

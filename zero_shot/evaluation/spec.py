@@ -4,14 +4,18 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
 import pandas as pd
 
+from cohort import ImageStore
+from common.versions import package_versions
 from zero_shot.auroc_table import VERSIONS
 from zero_shot.ensemble import Averaged, Member
+from zero_shot.images import Images
 from zero_shot.prompts import NO_FINDING, PromptSet
+from zero_shot.select import ValidationImages, labels_fingerprint
+from zero_shot.zero_shot_config import ZeroShotConfig
 
 SPEC_VERSION = 3
 PACKAGES = ("torch", "open_clip_torch", "transformers", "numpy", "scipy", "scikit-learn", "pandas")
@@ -23,6 +27,56 @@ ORDER = {
 }
 """What is averaged or compared first, second and last."""
 POSITIVE_ONLY = ("single", "sigmoid")
+
+
+def spec_of_run(
+    config: ZeroShotConfig,
+    members: Sequence[Member],
+    prompts: PromptSet,
+    *,
+    store: ImageStore,
+    images: Images,
+    truth: pd.DataFrame,
+    validation: ValidationImages | None,
+) -> dict[str, Any]:
+    """Return `build_spec` of a run of `run_zero_shot.py`.
+
+    Args:
+        config: the configuration, completed by the protocol if there is one.
+        members: the checkpoints that were scored.
+        prompts: their prompts.
+        store: the store of the images.
+        images: the scored images.
+        truth: their labels.
+        validation: the images on which thresholds and calibration were fitted.
+    """
+    return build_spec(
+        members,
+        prompts,
+        scoring=config.scoring,
+        averaged=config.ensemble,
+        images={
+            "split": config.split,
+            "views": config.views,
+            "n": len(images),
+            "fingerprint": images.fingerprint(),
+            "resize_rule": store.attributes.get("resize_rule"),
+            "resolution": store.resolution,
+        },
+        labels={
+            "fingerprint": labels_fingerprint(truth),
+            "source": "cohort" if config.truth_filepath is None else "truth file",
+            "uncertainty_policy": config.uncertainty_policy,
+            "blank_is_zero": config.truth_filepath is None if config.blank_is_zero is None else config.blank_is_zero,
+        },
+        interval={"unit": "patient", "replicates": config.n_replicates, "seed": config.seed, "level": 0.95},
+        decisions={
+            "policy": config.threshold_policy,
+            "calibration": config.calibration,
+            "thresholds_file": config.thresholds is not None,
+            "fitted_on": {"split": config.fit_split, **validation.to_json()} if validation else None,
+        },
+    )
 
 
 def build_spec(
@@ -52,18 +106,21 @@ def build_spec(
         averaged: what is averaged over checkpoints.
         decisions: how thresholds and calibration were fitted, and on which images and labels.
     """
+    models = [
+        {
+            "weights": m.weights,
+            "architecture": m.architecture,
+            "preprocessing": dict(m.preprocessing),
+            "logit_scale": m.logit_scale,
+            "logit_bias": m.logit_bias,
+        }
+        for m in members
+    ]
+
+    # the hash covers this block: whatever changes a number belongs here, and nothing else
     evaluation = {
         "version": SPEC_VERSION,
-        "models": [
-            {
-                "weights": m.weights,
-                "architecture": m.architecture,
-                "preprocessing": dict(m.preprocessing),
-                "logit_scale": m.logit_scale,
-                "logit_bias": m.logit_bias,
-            }
-            for m in members
-        ],
+        "models": models,
         "scoring": scoring,
         "temperature": [1.0 if scoring in ("chexzero", "single") else 1 / m.logit_scale for m in members],
         "logit_bias": [m.logit_bias if scoring == "sigmoid" else None for m in members],
@@ -87,13 +144,14 @@ def build_spec(
         "interval": dict(interval),
         "decisions": dict(decisions or {}),
     }
+
     return {
         "hash": hash_of(evaluation),
         "evaluation": evaluation,
         "provenance": {
             "checkpoints": [{"path": m.path, "name": m.name} for m in members],
             "python": platform.python_version(),
-            "versions": {package: version(package) for package in PACKAGES},
+            "versions": package_versions(PACKAGES),
         },
     }
 
@@ -101,8 +159,3 @@ def build_spec(
 def hash_of(evaluation: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a specification's `evaluation` block, independent of the order of its keys."""
     return hashlib.sha256(json.dumps(evaluation, sort_keys=True, allow_nan=False).encode()).hexdigest()
-
-
-def labels_fingerprint(truth: pd.DataFrame) -> str:
-    """Return the SHA-256 of a table of labels as it would be written."""
-    return hashlib.sha256(truth.to_csv(index=False).encode()).hexdigest()

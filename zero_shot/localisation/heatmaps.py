@@ -1,17 +1,13 @@
-"""Heatmaps of findings over X-rays as PNG files, and the pointing game where the findings' places are known.
-
-python -m zero_shot.localisation.heatmaps --checkpoint runs/phantom --image_ids ID --findings "Pleural Effusion"
-"""
+"""`run_zero_shot.py heatmaps`: heatmaps over X-rays as PNG files, and the pointing game where places are known."""
 
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from common.programs import exit_code
+from common.programs import Job
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +17,18 @@ if TYPE_CHECKING:
     from zero_shot.images import Images
     from zero_shot.prompts import PromptSet
 
+ABOUT = """Draw heatmaps of findings over X-rays, and play the pointing game where boxes of the findings are known.
+
+python run_zero_shot.py heatmaps --checkpoint runs/phantom --image_ids ID --findings "Pleural Effusion"
+"""
+HEADINGS = {
+    "checkpoint": "model and images",
+    "out_dir": "output",
+    "method": "map",
+    "boxes_filepath": "pointing game",
+    "batch_size": "computation",
+}
+"""Field -> heading in `-h` of this field and the fields after it."""
 NO_FILE_NAME = re.compile(r"[^\w.-]+")
 """What ids of some archives contain, such as slashes."""
 UNITS = {"gradient": "part of the log-odds", "similarity": "log-odds of the place alone"}
@@ -31,48 +39,51 @@ class HeatmapConfig:
     """Show where a model sees its evidence: one PNG per image and finding."""
 
     checkpoint: str
-    """run folder, checkpoint folder, CheXzero .pt file or open_clip NAME:TAG"""
+    """Run folder, checkpoint folder, CheXzero .pt file or open_clip NAME:TAG"""
     image_ids: tuple[str, ...] = ()
-    """images to draw"""
+    """Images to draw"""
     findings: tuple[str, ...] = ()
-    """findings to draw, by name; all of the prompt set when empty"""
+    """Findings to draw; without it, all of the prompt set"""
     cxr_filepath: Path = Path("data/cxr.h5")
-    """images, as preprocess_train_data.py writes them"""
+    """Image store written by preprocess_train_data.py"""
     cohort_filepath: Path = Path("data/cohort.csv")
-    """cohort table written with them"""
+    """Cohort table written with the images"""
     out_dir: Path = Path("heatmaps")
-    """folder of the pictures"""
+    """Folder of the pictures"""
     method: Literal["gradient", "similarity"] = "gradient"
-    """gradient: what each place contributes to the score; similarity: the score of each place alone"""
+    """gradient: contribution of each place to the score; similarity: score of each place alone"""
     prompts: str = "radiologist"
-    """shipped prompt set (radiologist, chexzero) or a JSON file"""
+    """Shipped prompt set (radiologist, chexzero) or a JSON file"""
     scoring: Literal["mixture", "temperature", "chexzero"] = "mixture"
-    """as in run_zero_shot.py"""
+    """As in run_zero_shot.py"""
     boxes_filepath: Path | None = None
-    """CSV with image_id and boxes (JSON), such as the phantom's truth.csv: boxes are drawn, pointing.csv is written"""
+    """CSV with image_id and boxes (JSON), such as the phantom's truth.csv; boxes are drawn and pointing.csv is
+    written"""
     sizes_filepath: Path | None = None
-    """CSV with image_id or dicom_id, Columns and Rows of the original films, such as MIMIC-CXR's metadata; goes with
-    the boxes"""
+    """CSV with image_id or dicom_id, Columns and Rows of the original films, such as MIMIC-CXR's metadata; needed with
+    --boxes_filepath"""
     split: str = "test"
-    """cohort split whose frontal images play the pointing game, or "all\""""
+    """Split of the cohort whose frontal images play the pointing game, or "all\""""
     tolerance: float = 0.0
-    """pixels of the packed image by which a maximum may miss its box"""
+    """Distance by which a maximum may miss its box, pixels of the packed image"""
     n_replicates: int = 1000
-    """bootstrap resamples of patients"""
+    """Bootstrap resamples of patients"""
     seed: int = 0
-    """of the bootstrap"""
+    """Seed of the bootstrap"""
     batch_size: int = 16
-    """images per forward pass"""
+    """Images per forward pass"""
     device: str = "auto"
-    """cpu, cuda, or auto"""
+    """Device, as torch names it; auto: cuda if available, else cpu"""
 
     def __post_init__(self) -> None:
         if not self.image_ids and self.boxes_filepath is None:
-            raise ValueError("nothing to do: give --image_ids to draw, or --boxes_filepath for the pointing game")
+            raise ValueError("--image_ids, --boxes_filepath: wanted images to draw or boxes to point at, found neither")
         if (self.boxes_filepath is None) != (self.sizes_filepath is None):
-            raise ValueError("--boxes_filepath and --sizes_filepath go together: boxes are in pixels of the originals")
+            raise ValueError(
+                "--boxes_filepath, --sizes_filepath: wanted both (boxes are in pixels of the originals), found one"
+            )
         if self.tolerance < 0:
-            raise ValueError(f"--tolerance must be 0 pixels or more; found {self.tolerance}")
+            raise ValueError(f"--tolerance: wanted 0 pixels or more, found {self.tolerance}")
 
 
 class _HeatmapJob(NamedTuple):
@@ -125,10 +136,9 @@ def main(config: HeatmapConfig) -> pd.DataFrame | None:
         if config.boxes_filepath is not None and config.sizes_filepath is not None:
             known = read_boxes(config.boxes_filepath), read_sizes(config.sizes_filepath)
         import models  # noqa: PLC0415  (torch, which a refusal does not need)
-        from zero_shot.features import pick_device  # noqa: PLC0415
 
         bundle = models.load(config.checkpoint)
-        bundle.model.to(pick_device(config.device))
+        bundle.model.to(models.pick_device(config.device))
         job = _HeatmapJob(config, bundle, prompts, store.resolution, known)
         if named is not None:
             draw(job, named)
@@ -205,12 +215,4 @@ def judge(job: _HeatmapJob, images: Images, subject_ids: list[str]) -> pd.DataFr
     return table
 
 
-def cli() -> int:
-    """Run from the command line; 2 for a request that cannot be understood, 1 for a job that failed."""
-    import tyro  # noqa: PLC0415
-
-    return exit_code(lambda: main(tyro.cli(HeatmapConfig, description=__doc__, use_underscores=True)))
-
-
-if __name__ == "__main__":
-    sys.exit(cli())
+JOB = Job(about=ABOUT, config=HeatmapConfig, run=main, headings=HEADINGS)

@@ -10,9 +10,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
 import models
+from cohort.image_reader import ImageReader
+from models.encode_many import mean_features
 from models.places import relevance
-from zero_shot.features import logit_scale, phrase_features, prompt_features
-from zero_shot.images import Images, Reader, as_images
+from zero_shot.features import logit_scale, pair_features, phrase_features
+from zero_shot.images import Images, as_images
 from zero_shot.prompts import PromptSet
 from zero_shot.scoring import mixture_margins
 
@@ -23,7 +25,7 @@ PAIR_SCORINGS: tuple[str, ...] = get_args(PairScoring)
 
 def patch_similarity(
     bundle: models.Bundle,
-    images: Images | Reader | UInt8[np.ndarray, "n s s"],
+    images: Images | ImageReader | UInt8[np.ndarray, "n s s"],
     texts: Sequence[str],
     *,
     batch_size: int = 16,
@@ -50,7 +52,7 @@ def patch_similarity(
 
 def patch_margins(
     bundle: models.Bundle,
-    images: Images | Reader | UInt8[np.ndarray, "n s s"],
+    images: Images | ImageReader | UInt8[np.ndarray, "n s s"],
     prompts: PromptSet,
     *,
     scoring: PairScoring = "mixture",
@@ -70,7 +72,7 @@ def patch_margins(
 
 def gradient_relevance(
     bundle: models.Bundle,
-    images: Images | Reader | UInt8[np.ndarray, "n s s"],
+    images: Images | ImageReader | UInt8[np.ndarray, "n s s"],
     prompts: PromptSet,
     *,
     scoring: PairScoring = "mixture",
@@ -114,20 +116,20 @@ def _margins(
             f"a heatmap shows positive phrases against negative ones: scoring must be one of"
             f" {', '.join(PAIR_SCORINGS)}; found {scoring!r}"
         )
-    sides = [[getattr(pair, side) for pair in prompts.pairs.values()] for side in ("positive", "negative")]
+    scale = logit_scale(bundle)
+    sides = pair_features(bundle, prompts.pairs.values())
     if scoring == "mixture":
-        (positive, own), (negative, others) = (phrase_features(bundle, side) for side in sides)
-        phrases = (positive.to(bundle.device), own), (negative.to(bundle.device), others)
-        scale = logit_scale(bundle)
-        return lambda features: mixture_margins(features, *phrases, scale=scale)
-    present, absent = (prompt_features(bundle, side).to(bundle.device) for side in sides)
-    factor = logit_scale(bundle) if scoring == "temperature" else 1.0
+        positive, negative = (side._replace(features=side.features.to(bundle.device)) for side in sides)
+        return lambda features: mixture_margins(features, positive, negative, scale=scale)
+
+    present, absent = (mean_features(*side).to(bundle.device) for side in sides)  # (c, d)
+    factor = scale if scoring == "temperature" else 1.0
     return lambda features: factor * (features @ (present - absent).T)
 
 
 def _at_places(
     bundle: models.Bundle,
-    images: Images | Reader | UInt8[np.ndarray, "n s s"],
+    images: Images | ImageReader | UInt8[np.ndarray, "n s s"],
     score: Callable[[Float[Tensor, "n d"]], Float[Tensor, "n c"]],
     *,
     batch_size: int,

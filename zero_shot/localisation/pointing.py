@@ -8,7 +8,9 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 import metrics
+from metrics.evidence import MIN_N, MIN_PATIENTS, EvidenceRule, evidence_status, not_evaluable
 from metrics.map_hits import box_mask, energy_in_box, pointing_hits
+from metrics.resampling import interval_if_drawn
 from zero_shot.localisation.maps import upsample
 
 ALL = "all"
@@ -26,8 +28,8 @@ def pointing_game(
     rng: np.random.Generator,
     tolerance: float = 0.0,
     n_replicates: int = 1000,
-    min_n: int = 30,
-    min_patients: int = 10,
+    min_n: int = MIN_N,
+    min_patients: int = MIN_PATIENTS,
 ) -> pd.DataFrame:
     """Return one row per finding and a row `all` over all pairs of an image and a finding that has a box in it.
 
@@ -74,7 +76,7 @@ def pointing_game(
         judged.append((rows, _judge(*own, resolution=resolution, tolerance=tolerance)))
     judged.append((np.concatenate([rows for rows, _ in judged]), np.concatenate([pairs for _, pairs in judged])))
     table = [
-        _row(name, rows, pairs, subjects, weights, min_n=min_n, min_patients=min_patients)
+        _row(name, rows, pairs, subjects, weights, rule=EvidenceRule(min_n=min_n, min_patients=min_patients))
         for name, (rows, pairs) in zip([*findings, ALL], judged, strict=True)
     ]
     return pd.DataFrame(table, columns=list(COLUMNS))
@@ -109,30 +111,26 @@ def _row(
     subjects: np.ndarray,
     weights: metrics.ReplicateWeights,
     *,
-    min_n: int,
-    min_patients: int,
+    rule: EvidenceRule,
 ) -> dict[str, Any]:
     patients = len(set(subjects[rows]))
     row: dict[str, Any] = {"finding": finding, "n": len(rows), "patients": patients, **dict.fromkeys(FIGURES, np.nan)}
     if not len(rows):
-        return row | {"status": "undefined", "reason": "not evaluable: no image has a box of it"}
+        return row | {"status": "undefined", "reason": not_evaluable("no image has a box of it")}
+
     hit, chance, swapped, energy = pairs.T
     row |= {"pointing_score": hit.mean(), "chance": chance.mean()}
     row |= {name: _mean_of_defined(values) for name, values in (("swapped", swapped), ("energy", energy))}
-    sparse = ""
-    if weights.n_replicates:
-        drawn = weights.take(slice(None), rows).astype(np.float64)
-        with np.errstate(invalid="ignore"):
-            row["low"], row["high"], _, sparse = metrics.percentile_interval(drawn @ hit / drawn.sum(axis=1))
-    few = [
-        f"{found} {what} (wanted {wanted})"
-        for found, what, wanted in ((len(rows), "boxes", min_n), (patients, "patients", min_patients))
-        if found < wanted
-    ]
+
+    drawn = weights.take(slice(None), rows).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        row["low"], row["high"], _, sparse = interval_if_drawn(drawn @ hit / drawn.sum(axis=1))
+
+    few = rule.shortfalls(images={"boxes": len(rows)}, patients={"patients": patients})
     without = int(np.isnan(energy).sum())
     notes = [f"{without} maps have no positive evidence"] if without else []
-    status = "sparse" if sparse else "small" if few else "ok"
-    return row | {"status": status, "reason": "; ".join([*([sparse] if sparse else []), *few, *notes])}
+    reason = "; ".join(filter(None, [sparse, *few, *notes]))
+    return row | {"status": evidence_status(few, sparse), "reason": reason}
 
 
 def _mean_of_defined(values: Float[np.ndarray, "m"]) -> float:

@@ -13,8 +13,9 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 import models
+from cohort.image_reader import ImageReader
 from zero_shot.features import image_features
-from zero_shot.images import Images, Reader
+from zero_shot.images import Images
 from zero_shot.probing.minimal_pairs import Probe
 from zero_shot.probing.probes import (
     Bootstrap,
@@ -31,7 +32,7 @@ from zero_shot.probing.probes import (
 class MirroredReader:
     """A store whose films are mirrored left to right."""
 
-    reader: Reader
+    reader: ImageReader
     """The store."""
 
     def __len__(self) -> int:

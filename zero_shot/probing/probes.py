@@ -18,12 +18,20 @@ from torch import Tensor
 
 import metrics
 import models
-from metrics.resampling import mean_replicates
+from metrics.evidence import (
+    MEAN,
+    MIN_N,
+    MIN_PATIENTS,
+    EvidenceRule,
+    evidence_status,
+    mean_of,
+    not_evaluable,
+)
+from metrics.resampling import interval_if_drawn, mean_replicates
 from zero_shot.features import image_features, phrase_features
 from zero_shot.images import Images
 from zero_shot.probing.minimal_pairs import Probe
 
-MEAN = "mean"
 CHANCE = 0.5
 COLUMNS = (
     "probe",
@@ -53,9 +61,9 @@ class Bootstrap:
     """Resamples of patients; 0 gives no intervals."""
     seed: int = 0
     """Of the resampling."""
-    min_n: int = 30
+    min_n: int = MIN_N
     """Films of either kind below which a question is `small`: shown, but not in the mean."""
-    min_patients: int = 10
+    min_patients: int = MIN_PATIENTS
     """The same for patients."""
 
 
@@ -233,30 +241,32 @@ def _judged(
     row: dict[str, Any] = {"n_first": n_first, "n_second": n_second, "patients": patients, "score": scores[0]}
     nobody = [f"no film of which {which} sentence is true" for which, flags in kinds.items() if not flags.any()]
     if nobody:
-        return row | {"status": "undefined", "reason": f"not evaluable: {' and '.join(nobody)}"}
+        return row | {"status": "undefined", "reason": not_evaluable(" and ".join(nobody))}
+
+    rule = EvidenceRule(min_n=settings.min_n, min_patients=settings.min_patients)
     few = [
-        f"{found} {what} of which {which} sentence is true (wanted {wanted})"
+        reason
         for which, flags in kinds.items()
-        for found, what, wanted in (
-            (int(flags.sum()), "films", settings.min_n),
-            (len(set(subjects[flags])), "patients", settings.min_patients),
+        for reason in rule.shortfalls(
+            images={f"films of which {which} sentence is true": int(flags.sum())},
+            patients={f"patients of which {which} sentence is true": len(set(subjects[flags]))},
         )
-        if found < wanted
     ]
-    low, high, _, sparse = metrics.percentile_interval(scores[1:]) if len(scores) > 1 else (np.nan, np.nan, 0, "")
-    status = "sparse" if sparse else "small" if few else "ok"
-    return row | {"low": low, "high": high, "status": status, "reason": "; ".join(filter(None, [sparse, *few]))}
+    low, high, _, sparse = interval_if_drawn(scores[1:])
+    status, reason = evidence_status(few, sparse), "; ".join(filter(None, [sparse, *few]))
+    return row | {"low": low, "high": high, "status": status, "reason": reason}
 
 
 def _mean(rows: Sequence[dict[str, Any]], scores: Float[np.ndarray, "r k"]) -> dict[str, Any]:
     """Average the questions that are `ok`, in the estimate and within every replicate."""
     chosen = [k for k, row in enumerate(rows) if row["status"] == "ok" and not row["first"]]
     if not chosen:
-        return {"status": "undefined", "reason": "not evaluable: no question has status ok"}
+        return {"status": "undefined", "reason": not_evaluable("no question has status ok")}
+
     means = scores[:, chosen].mean(axis=1)
-    low, high, _, sparse = metrics.percentile_interval(means[1:]) if len(means) > 1 else (np.nan, np.nan, 0, "")
-    names = f"of {len(chosen)} questions: " + ", ".join(rows[k]["question"] for k in chosen)
-    row = {"score": means[0], "low": low, "high": high, "status": "sparse" if sparse else "ok"}
+    low, high, _, sparse = interval_if_drawn(means[1:])
+    names = mean_of([rows[k]["question"] for k in chosen], "questions")
+    row = {"score": means[0], "low": low, "high": high, "status": evidence_status([], sparse)}
     shares = {
         share: float(np.mean([rows[k][share] for k in chosen])) for share in ("right_on_first", "right_on_second")
     }

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from metrics.evidence import MEAN
+
 DATA = Path(__file__).parent / "data"
-MEAN = "mean"
 Evidence = Literal["code", "csv", "measured", "published", "second-hand", "memory", "derived"]
 """How a figure is known: read in a repository or its outputs, in a results file committed there, recomputed by us, in
 a paper, README or model card that nobody re-ran, quoted by a third party, remembered, or arithmetic."""

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zero_shot.auroc_table import MEAN as MEAN_ROW
+from metrics.evidence import MEAN, NOT_IN_MEAN, not_evaluable
 from zero_shot.auroc_table import metrics_table
-from zero_shot.prompts import NO_FINDING
-from zero_shot.protocols.protocol import MEAN, Protocol, Reference, Value
+from zero_shot.protocols.protocol import Protocol, Reference, Value
 
 HEADLINE = "headline"
 COLUMNS = (
@@ -29,7 +28,7 @@ def headline_findings(table: pd.DataFrame, protocol: Protocol) -> tuple[str, ...
     headline = protocol.headline
     if headline.more_positives_than is None:
         return headline.findings
-    enough = table["n_pos"].gt(headline.more_positives_than) & ~table["finding"].isin([MEAN_ROW, HEADLINE, NO_FINDING])
+    enough = table["n_pos"].gt(headline.more_positives_than) & ~table["finding"].isin([MEAN, HEADLINE, *NOT_IN_MEAN])
     return tuple(table.loc[enough.to_numpy(bool, na_value=False), "finding"])
 
 
@@ -62,7 +61,7 @@ def with_headline(
     missing = [finding for finding in findings if finding not in predictions]
     if not findings or missing:
         why = f"not scored: {', '.join(missing)}" if missing else "no finding has enough positives"
-        return _appended(table, row | {"reason": f"not evaluable: {why}"})
+        return _appended(table, row | {"reason": not_evaluable(why)})
     own = metrics_table(
         predictions,
         truth,

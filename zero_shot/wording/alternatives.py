@@ -11,6 +11,7 @@ from torch import Tensor
 import metrics
 import models
 from metrics.auroc import one_class_reason
+from metrics.evidence import not_evaluable
 from zero_shot.prompts import from_templates
 from zero_shot.scoring import Scoring, score_features
 from zero_shot.select import refuse_unknown, rows_by_id
@@ -62,7 +63,7 @@ def alternative_table(
         counts = {"n_pos": int((labels == 1).sum()), "n_neg": int((labels == 0).sum())}
         for name in alternatives:
             auroc = metrics.auroc(labels[known], scores[known, names.index(name)])
-            reason = f"not evaluable: {undefined}" if undefined else ""
+            reason = not_evaluable(undefined) if undefined else ""
             table.append({"finding": finding, "alternative": name, **counts, "auroc": auroc, "reason": reason})
     return pd.DataFrame(table)
 

@@ -20,10 +20,10 @@ from torch import Tensor
 import metrics
 import models
 from common.atomic import write_whole
-from zero_shot.auroc_table import MEAN, metrics_table
-from zero_shot.features import logit_scale, phrase_features
-from zero_shot.prompts import NO_FINDING
-from zero_shot.scoring import mixture_probabilities
+from metrics.evidence import MEAN, NOT_IN_MEAN
+from zero_shot.auroc_table import metrics_table
+from zero_shot.features import Phrases, logit_scale, phrase_features
+from zero_shot.scoring import score_phrases
 from zero_shot.select import refuse_unknown, rows_by_id
 from zero_shot.wording.families import Prompt, PromptFamily
 from zero_shot.wording.flips import rank_flips
@@ -49,8 +49,8 @@ class PromptFeatures:
     scale: float
     """The model's logit scale."""
 
-    def score(self, prompts: Sequence[Prompt]) -> Float[Tensor, "n v"]:
-        """Return the probability of a finding in every image by each of v prompts; see `mixture_probabilities`.
+    def score(self, prompts: Sequence[Prompt]) -> Float[np.ndarray, "n v"]:
+        """Return the probability of a finding in every image by each of v prompts, by the scoring "mixture".
 
         Raises:
             ValueError: a phrase that was not encoded.
@@ -62,11 +62,12 @@ class PromptFeatures:
             raise ValueError(
                 f"{len(unknown)} phrases have no feature, first {unknown[0]!r}: encode these prompts first"
             )
+
         texts = self.texts[torch.tensor([places[phrase] for phrase in used])]
         row = {phrase: k for k, phrase in enumerate(used)}
         sides = ([p.pair.positive for p in prompts], [p.pair.negative for p in prompts])
         positive, negative = ([[row[phrase] for phrase in phrases] for phrases in side] for side in sides)
-        return mixture_probabilities(self.images, (texts, positive), (texts, negative), scale=self.scale)
+        return score_phrases(self.images, Phrases(texts, positive), Phrases(texts, negative), scale=self.scale)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,13 +160,13 @@ def prompt_sensitivity(
     tables, summaries, defaults = [], [], {}
     for model, features in encoded.items():
         rows = rows_by_id(features.image_ids, ids)
-        scores = {finding: features.score(own).numpy()[rows] for finding, own in prompts.items()}
+        scores = {finding: features.score(own)[rows] for finding, own in prompts.items()}
         aurocs = {finding: _aurocs(truth[finding].to_numpy(np.float64), own) for finding, own in scores.items()}
         defaults[model] = pd.DataFrame({"image_id": ids} | {f: scores[f][:, chosen[f]] for f in findings})
         sampling = metrics_table(
             defaults[model], truth, subject_ids, findings=findings, n_replicates=n_replicates, seed=seed
         )
-        in_mean = [f for f in sampling.loc[sampling["status"] == "ok", "finding"] if f not in {MEAN, NO_FINDING}]
+        in_mean = [f for f in sampling.loc[sampling["status"] == "ok", "finding"] if f not in {MEAN, *NOT_IN_MEAN}]
         rows_of_model = [*_of_findings(prompts, aurocs, chosen), *_of_mean(prompts, aurocs, chosen, in_mean)]
         tables.append(pd.DataFrame(rows_of_model).assign(model=model)[["model", *COLUMNS]])
         summaries.append(_summary(tables[-1], sampling, in_mean))

@@ -19,7 +19,7 @@ import make_phantom
 import phantom
 from phantom.archive.hospital_tables import RACE_STRINGS, UNKNOWN_RACE_STRINGS
 from phantom.archive.physionet_layout import HOSPITAL, IMAGES, REPORTS, write_archive
-from phantom.drawing.film import Film
+from phantom.film import Film
 from phantom.patients.scenario import ABNORMALITIES
 
 ROOT = Path(__file__).resolve().parents[3]

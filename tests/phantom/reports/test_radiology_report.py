@@ -10,7 +10,8 @@ import pytest
 from scipy.stats import binomtest
 
 import phantom
-from phantom.body import DEVICE_KINDS, MIDLINE_FINDINGS, Exposure, Lesion
+from phantom.body import DEVICE_KINDS, Exposure, Lesion
+from phantom.findings.registry import PHANTOM_FINDINGS
 from phantom.patients.disease import Visit
 from phantom.patients.people import Person
 from phantom.patients.population import Image, Study, simulate
@@ -19,6 +20,7 @@ from phantom.reports.phrases import choose, phrases, read_phrases
 from phantom.reports.radiology_report import WIDTH, write_report
 from phantom.reports.statements import Reading, Statement, findings, impression, read_claims
 
+MIDLINE = {finding for finding in ABNORMALITIES if PHANTOM_FINDINGS[finding].places is None}
 HEADER = re.compile(r"\n ([A-Z()]+):")
 
 
@@ -35,7 +37,7 @@ def one_study(*lesions, omitted=(), hedged=(), age_years=60.0, view="PA"):
 
 
 def places(finding):
-    if finding in MIDLINE_FINDINGS:
+    if finding in MIDLINE:
         return [("", "")]
     sides = ("left", "right") if finding == "Pneumothorax" else ("left", "right", "both")
     zones = {"Pneumothorax": ("upper",), "Pleural Effusion": ("lower",), "Pleural Other": ("upper", "lower")}
@@ -97,7 +99,7 @@ def test_every_device_can_be_worded():
 
 def test_every_phrase_fills_its_gaps():
     lesions = {
-        finding: Lesion(finding=finding, side="" if finding in MIDLINE_FINDINGS else "left", zone="lower")
+        finding: Lesion(finding=finding, side="" if finding in MIDLINE else "left", zone="lower")
         for finding in (*ABNORMALITIES, "Support Devices")
     }
     reading = Reading(study=one_study(*lesions.values()), prior=None, seed=3)
@@ -274,5 +276,5 @@ def test_a_phrase_about_an_unknown_finding_is_refused_with_its_line(tmp_path):
 
 
 def test_having_nothing_to_say_is_an_error_that_names_the_table():
-    with pytest.raises(ValueError, match=r"no phrase fits: phrases.csv lacks a row"):
+    with pytest.raises(ValueError, match=r"no phrase fits: the finding's table of phrases lacks a row"):
         choose([], np.random.default_rng(0))

@@ -108,7 +108,7 @@ def test_a_mirrored_film_is_moved_like_any_other(films):
 
 
 def test_impossible_settings_are_refused():
-    with pytest.raises(ValueError, match=r"augment.brightness is a largest change, wanted at least 0, found -1.0"):
+    with pytest.raises(ValueError, match=r"--augment.brightness: wanted 0 or more, found -1.0"):
         Augmentation(brightness=-1.0)
-    with pytest.raises(ValueError, match=r"augment.shift .* below 1, found 1.5"):
+    with pytest.raises(ValueError, match=r"--augment.shift: .* below 1, found 1.5"):
         Augmentation(shift=1.5)

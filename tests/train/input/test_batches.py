@@ -7,9 +7,10 @@ import pytest
 import torch
 
 import models
+from cohort.image_reader import ArrayImages
 from train.distributed import World
 from train.input.batches import Batch, PairBatches, batches_from
-from train.input.pairs import ArrayImages, Pairs
+from train.input.pairs import Pairs
 from train.train_config import Augmentation, TrainConfig
 
 N = 23
@@ -41,7 +42,7 @@ def some(pairs, bundle, config, *, n, start=0, world=World()):  # noqa: B008  (i
 
 
 def equal(one: Batch, other: Batch) -> bool:
-    tensors = ("films", "is_mirrored", "tokens", "targets")
+    tensors = ("images", "is_mirrored", "tokens", "targets")
     return (one.step, one.loss_floor) == (other.step, other.loss_floor) and all(
         torch.equal(getattr(one, name), getattr(other, name)) for name in tensors
     )
@@ -54,7 +55,7 @@ def words(bundle, tokens):
 def test_a_film_comes_with_its_own_texts(pairs, bundle):
     for batch in some(pairs, bundle, settings(sentences_per_report=None), n=6):
         texts = words(bundle, batch.tokens)
-        for film, row in zip(batch.films, batch.targets, strict=True):
+        for film, row in zip(batch.images, batch.targets, strict=True):
             own = [text for text, target in zip(texts, row, strict=True) if target]
             # the tokenizer writes each digit apart
             assert f"number {' '.join(str(int(film[0, 0])))}" in own
@@ -63,7 +64,7 @@ def test_a_film_comes_with_its_own_texts(pairs, bundle):
 def test_an_epoch_reads_every_film_once_and_the_next_in_another_order(pairs, bundle):
     batches = some(pairs, bundle, settings(), n=6)
     first, second = (
-        torch.cat([batch.films[:, 0, 0] for batch in part]).tolist() for part in (batches[:3], batches[3:])
+        torch.cat([batch.images[:, 0, 0] for batch in part]).tolist() for part in (batches[:3], batches[3:])
     )
     assert sorted(first) == sorted(second) == list(range(N))
     assert first != second
@@ -79,7 +80,7 @@ def test_starting_at_a_step_gives_what_comes_there_when_starting_at_zero(pairs, 
 
 def test_the_seed_decides_order_and_draws(pairs, bundle):
     one, other = (some(pairs, bundle, settings(seed=seed), n=1)[0] for seed in (5, 6))
-    assert not torch.equal(one.films, other.films)
+    assert not torch.equal(one.images, other.images)
 
 
 def test_worker_processes_give_the_same_batches_in_the_same_order(pairs, bundle):
@@ -99,11 +100,11 @@ def test_processes_share_the_batch_that_one_alone_has(pairs, bundle, size):
     alone = some(pairs, bundle, settings(), n=4)
     shares = [some(pairs, bundle, settings(), n=4, world=World(rank, size)) for rank in range(size)]
     for whole, *parts in zip(alone, *shares, strict=True):
-        assert torch.equal(torch.cat([part.films for part in parts]), whole.films)
+        assert torch.equal(torch.cat([part.images for part in parts]), whole.images)
         assert torch.equal(torch.cat([part.is_mirrored for part in parts]), whole.is_mirrored)
         assert [text for part in parts for text in words(bundle, part.tokens)] == words(bundle, whole.tokens)
         assert all(torch.equal(part.targets, whole.targets) for part in parts)
-        assert max(len(part.films) for part in parts) - min(len(part.films) for part in parts) <= 1
+        assert max(len(part.images) for part in parts) - min(len(part.images) for part in parts) <= 1
 
 
 def test_a_process_without_a_text_of_its_own_gets_one_to_keep_its_tower_busy(bundle):
@@ -150,12 +151,12 @@ def test_a_study_brings_so_many_views_and_they_share_their_texts(bundle):
     for epoch in range(8):
         steps = range(epoch * batches.order.steps_per_epoch, (epoch + 1) * batches.order.steps_per_epoch)
         seen = [some(multi, bundle, config, n=1, start=step)[0] for step in steps]
-        films = torch.cat([batch.films[:, 0, 0] for batch in seen]).tolist()
+        films = torch.cat([batch.images[:, 0, 0] for batch in seen]).tolist()
         assert len(set(films)) == len(films)
         assert np.bincount(studies[films]).tolist() == [2, 2, 2, 1, 1, 1]
         assert all(batch.n_images <= 5 for batch in seen)
         for batch in seen:
-            of_study = studies[batch.films[:, 0, 0].numpy()]
+            of_study = studies[batch.images[:, 0, 0].numpy()]
             assert batch.n_texts == len(set(of_study))
             assert np.array_equal((batch.targets @ batch.targets.T).numpy() > 0, of_study[:, None] == of_study)
         chosen.add(tuple(sorted(film for film in films if studies[film] == 0)))
@@ -163,7 +164,7 @@ def test_a_study_brings_so_many_views_and_they_share_their_texts(bundle):
 
 
 def test_views_of_studies_that_nobody_knows_are_an_error(pairs, bundle):
-    with pytest.raises(ValueError, match=r"views_per_study above 1 needs to know the studies"):
+    with pytest.raises(ValueError, match=r"views_per_study above 1 needs the study of each image"):
         PairBatches(brief(pairs), bundle, settings(views_per_study=2), World())
 
 

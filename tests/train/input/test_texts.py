@@ -13,10 +13,11 @@ from open_clip.loss import ClipLoss
 from torch.nn.functional import one_hot
 
 import models
+from cohort.image_reader import ArrayImages
 from cohort.report_sentences import distinct_sentences
 from train.input import texts as columns
 from train.input.mirrored_text import swap_sides
-from train.input.pairs import ArrayImages, Pairs
+from train.input.pairs import Pairs
 from train.input.texts import infonce_floor, make_text_table
 from train.train_config import Augmentation, TrainConfig
 

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from cohort.exposure import image_hashes
+from cohort.image_reader import ArrayImages
 from cohort.training_record import TRAINED_ON, read_trained_on
-from train.input.pairs import ArrayImages, Pairs
-from train.saving.trained_on import write_seen
+from train.input.pairs import Pairs
+from train.saving.trained_on import record_trained_on
 from train.train_config import TrainConfig
 
 CONFIG = TrainConfig(model="toy", pretrained=None)
@@ -27,7 +28,7 @@ def pairs():
 
 
 def test_trained_and_selected_images_are_recorded_with_their_pictures(pairs, tmp_path):
-    write_seen(tmp_path, pairs, replace(CONFIG, record_pictures=True), selected=people(0, 5))
+    record_trained_on(tmp_path, pairs, replace(CONFIG, record_pictures=True), selected=people(0, 5))
     record = read_trained_on(tmp_path / TRAINED_ON)
     assert record.images["image_id"].tolist() == ["i4", "i1", "i3", "i0", "i5"]
     assert record.images["role"].tolist() == ["trained"] * 3 + ["selected"] * 2
@@ -36,12 +37,12 @@ def test_trained_and_selected_images_are_recorded_with_their_pictures(pairs, tmp
 
 
 def test_pictures_are_left_alone_unless_asked_for(pairs, tmp_path):
-    write_seen(tmp_path, pairs, CONFIG, selected=None)
+    record_trained_on(tmp_path, pairs, CONFIG, selected=None)
     assert read_trained_on(tmp_path / TRAINED_ON).hashes is None
 
 
 def test_nobody_is_recorded_where_nobody_is_known(pairs, tmp_path):
-    write_seen(tmp_path, replace(pairs, cohort=None), CONFIG, selected=None)
+    record_trained_on(tmp_path, replace(pairs, cohort=None), CONFIG, selected=None)
     assert not list(tmp_path.iterdir())
 
 
@@ -49,9 +50,9 @@ def test_a_run_that_starts_from_another_has_seen_what_that_one_has(pairs, tmp_pa
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):
         folder.mkdir()
-    write_seen(first, pairs, replace(CONFIG, pretrained="openai"), selected=None)
+    record_trained_on(first, pairs, replace(CONFIG, pretrained="openai"), selected=None)
     other = replace(pairs, rows=pairs.rows[:2], texts=["x", "y"], cohort=people(2, 5))
-    write_seen(second, other, replace(CONFIG, model=str(first)), selected=None)
+    record_trained_on(second, other, replace(CONFIG, model=str(first)), selected=None)
     record = read_trained_on(second / TRAINED_ON)
     assert record.images["image_id"].tolist() == ["i2", "i5", "i4", "i1", "i3"]
     assert record.unrecorded == "toy:openai"
@@ -67,11 +68,11 @@ def test_a_run_that_starts_from_another_has_seen_what_that_one_has(pairs, tmp_pa
     ],
 )
 def test_what_nobody_recorded_is_named(pairs, tmp_path, start, name):
-    write_seen(tmp_path, pairs, replace(CONFIG, **start), selected=None)
+    record_trained_on(tmp_path, pairs, replace(CONFIG, **start), selected=None)
     assert read_trained_on(tmp_path / TRAINED_ON).unrecorded == name
 
 
 def test_a_checkpoint_without_a_record_is_named(pairs, tmp_path):
     (tmp_path / "old.pt").write_bytes(b"")
-    write_seen(tmp_path, pairs, replace(CONFIG, model=str(tmp_path / "old.pt")), selected=None)
+    record_trained_on(tmp_path, pairs, replace(CONFIG, model=str(tmp_path / "old.pt")), selected=None)
     assert read_trained_on(tmp_path / TRAINED_ON).unrecorded == str(tmp_path / "old.pt")

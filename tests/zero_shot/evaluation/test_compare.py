@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+import run_zero_shot
 from common.atomic import write_json
 from zero_shot import compare_results, load_prompts, metrics_table
 from zero_shot.ensemble import Member
-from zero_shot.evaluation import compare
 from zero_shot.evaluation.spec import build_spec, hash_of
 
 FINDINGS = ["Edema", "Fracture", "No Finding"]
@@ -207,8 +207,8 @@ def test_the_hash_that_is_checked_is_the_one_that_is_written(pair):
 
 
 def test_the_command_prints_figures_and_differences_side_by_side(pair, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["compare", *map(str, pair), "--experiment", "models"])
-    assert compare.cli() == 0
+    monkeypatch.setattr(sys, "argv", ["run_zero_shot.py", "compare", *map(str, pair), "--experiment", "models"])
+    assert run_zero_shot.cli() == 0
     header, *lines = capsys.readouterr().out.splitlines()
     assert header.split() == ["a", "b", "b", "-", "a"]
     table = compare_results(pair, experiment=["models"]).set_index(["finding", "folder"])
@@ -216,6 +216,6 @@ def test_the_command_prints_figures_and_differences_side_by_side(pair, monkeypat
     wanted = f"{row['difference']:+.3f} ({row['difference_low']:+.3f} to {row['difference_high']:+.3f})"
     assert lines[0].startswith("Edema")
     assert wanted in lines[0]
-    monkeypatch.setattr(sys, "argv", ["compare", *map(str, pair)])
-    assert compare.cli() == 2
+    monkeypatch.setattr(sys, "argv", ["run_zero_shot.py", "compare", *map(str, pair)])
+    assert run_zero_shot.cli() == 2
     assert "error: the results were not made under one specification" in capsys.readouterr().err

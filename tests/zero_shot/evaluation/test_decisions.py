@@ -12,15 +12,14 @@ from sklearn.metrics import brier_score_loss, confusion_matrix, f1_score, matthe
 import metrics
 from audit import Thresholds
 from metrics.threshold_policy import thresholds_to_json
-from zero_shot.evaluation.decisions import (
-    LabelledScores,
+from zero_shot.evaluation.decision_rule import LabelledScores, fit_decisions, read_thresholds
+from zero_shot.evaluation.decision_tables import (
     calibrated,
     calibration_table,
     decisions_table,
-    fit_decisions,
+    readers_table,
     reliability_bins,
 )
-from zero_shot.evaluation.validation import read_thresholds, readers_table
 
 FINDINGS = ("Edema", "Fracture")
 YOUDEN = metrics.ThresholdPolicy(rule="youden")
@@ -182,7 +181,7 @@ def test_thresholds_of_an_earlier_run_are_read_by_name(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"wanted a thresholds\.json that an earlier run wrote"):
         read_thresholds(tmp_path / "nothing.json", FINDINGS)
     path.write_text("no")
-    with pytest.raises(ValueError, match=r"is no thresholds\.json"):
+    with pytest.raises(ValueError, match=r"is not a thresholds\.json"):
         read_thresholds(path, FINDINGS)
 
 

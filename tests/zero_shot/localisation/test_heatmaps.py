@@ -92,9 +92,9 @@ def test_the_table_is_the_pointing_game_of_the_frontal_images_of_the_split(
     [
         ({"image_ids": ("nobody",)}, r"1 of 1 images are not in .*cohort.csv or not packed, first nobody"),
         ({"findings": ("Gout",), "image_ids": ("nobody",)}, r"has no prompts for Gout; it knows"),
-        ({}, r"nothing to do: give --image_ids to draw, or --boxes_filepath"),
-        ({"image_ids": ("a",), "boxes_filepath": Path("b.csv")}, r"--sizes_filepath go together"),
-        ({"image_ids": ("a",), "tolerance": -1.0}, r"--tolerance must be 0 pixels or more; found -1"),
+        ({}, r"--image_ids, --boxes_filepath: wanted images to draw or boxes to point at, found neither"),
+        ({"image_ids": ("a",), "boxes_filepath": Path("b.csv")}, r"--boxes_filepath, --sizes_filepath: wanted both"),
+        ({"image_ids": ("a",), "tolerance": -1.0}, r"--tolerance: wanted 0 pixels or more, found -1"),
     ],
 )
 def test_a_request_that_cannot_be_met_says_why(options, wrong, message):
@@ -106,8 +106,8 @@ def test_a_request_that_cannot_be_met_says_why(options, wrong, message):
 def test_the_command_line_ends_with_2_and_one_line(tmp_path):
     command = [
         sys.executable,
-        "-m",
-        "zero_shot.localisation.heatmaps",
+        "run_zero_shot.py",
+        "heatmaps",
         "--checkpoint",
         "x",
         "--image_ids",

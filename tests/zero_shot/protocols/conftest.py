@@ -16,7 +16,7 @@ import models
 from cohort import read_cohort, write_cohort
 from cohort.sources.by_name import read_archive
 from phantom.archive.physionet_layout import write_archive
-from phantom.drawing.film import Film
+from phantom.film import Film
 from phantom.miniatures.writers import write_miniature
 from phantom.patients import scenario_presets as presets
 from zero_shot import ZeroShotConfig

@@ -7,9 +7,10 @@ import re
 import pytest
 
 from cohort.sources.label_map import read_label_map
+from metrics.evidence import MEAN
 from zero_shot import load_prompts
 from zero_shot.protocols import load_protocol, protocol_names
-from zero_shot.protocols.protocol import DATA, MEAN
+from zero_shot.protocols.protocol import DATA
 
 NAMES = protocol_names()
 EVIDENCE = {"code", "csv", "measured", "published", "second-hand", "memory", "derived"}

@@ -134,7 +134,7 @@ def test_two_models_change_places_with_the_prompt(found):
 def test_the_default_prompt_has_the_interval_of_the_metrics_table(found):
     truth = make_truth()
     moved = planted(truth, {"edema": 0.0, "edemas": 0.1, "signs of edema": 0.3, "signs of edemas": 0.2})
-    scores = {f: moved.score(PROMPTS[f][-1:]).numpy()[:, 0] for f in FINDINGS}
+    scores = {f: moved.score(PROMPTS[f][-1:])[:, 0] for f in FINDINGS}
     expected = metrics_table(
         pd.DataFrame({"image_id": IDS} | scores), truth, PATIENTS, findings=FINDINGS, n_replicates=100
     )
@@ -152,7 +152,7 @@ def test_the_models_difference_is_paired_over_patients(found):
         ("moved", {"edema": 0.0, "edemas": 0.1, "signs of edema": 0.3, "signs of edemas": 0.2}),
         ("still", {"edema": 0.1, "signs of edema": 0.1}),
     ):
-        scores = planted(truth, lost).score(PROMPTS["Edema"][-1:]).numpy()[:, 0]
+        scores = planted(truth, lost).score(PROMPTS["Edema"][-1:])[:, 0]
         copies = [np.repeat(np.arange(N), draw[counts.unit]) for draw in counts.counts]
         aurocs[name] = np.array([roc_auc_score(truth["Edema"].to_numpy()[rows], scores[rows]) for rows in copies])
     low, high = np.quantile(aurocs["moved"] - aurocs["still"], [0.025, 0.975])
