@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test slow check format clean help
+.PHONY: demo test slow check format map clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -24,10 +24,10 @@ help: ## list the targets
 demo: .venv/installed ## simulated archive -> preprocess -> train -> zero-shot -> report
 	$(BIN)/python run_demo.py --out_dir runs/demo
 
-test: .venv/installed-dev ## the default tests: CPU, offline
+test: .venv/installed-dev ## the default tests: CPU, offline, about 18 minutes
 	$(BIN)/python -m pytest
 
-slow: .venv/installed-dev ## the tests that take minutes
+slow: .venv/installed-dev ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
 
 check: .venv/installed-dev ## lint, types, import contracts
@@ -39,6 +39,9 @@ check: .venv/installed-dev ## lint, types, import contracts
 format: .venv/installed-dev ## rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+map: ## print every Python file with the first line of its docstring
+	@$(PYTHON) tests/house_map.py
 
 clean: ## remove environment and caches; data/ and runs/ stay
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,4 +1,4 @@
-"""What a job costs: seconds per stage, and the most memory that its processes held together."""
+"""The cost of a job: seconds per stage, and the peak memory of its processes together."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ INTERVAL_SECONDS = 0.25
 
 
 class Meter:
-    """What `metered` has measured so far."""
+    """Seconds by stage and peak memory, as `metered` measures them."""
 
     def __init__(self) -> None:
         self.seconds_by_stage: dict[str, float] = {}
@@ -27,20 +27,20 @@ class Meter:
             self.seconds_by_stage[name] = self.seconds_by_stage.get(name, 0.0) + time.perf_counter() - started
 
     def sample(self) -> None:
-        """Look at the memory of this process and its children now."""
+        """Read the memory of this process and its children now, and keep the peak."""
         here = psutil.Process()
         total = here.memory_info().rss
         for child in here.children(recursive=True):
             try:
                 total += child.memory_info().rss
             except psutil.NoSuchProcess:
-                continue  # it ended between the listing and the look
+                continue  # the child ended after it was listed
         self.peak_rss_mb = max(self.peak_rss_mb, total / 2**20)
 
 
 @contextmanager
 def metered() -> Iterator[Meter]:
-    """Measure what happens inside.
+    """Measure time and memory of the block.
 
     Memory is the resident set summed over the process and its children, sampled four times a second. Pages that
     processes share are counted once for each, so the sum is an upper bound.

@@ -1,6 +1,8 @@
 """The house keeps its order: no circles, no full folders, no two things of one name, and a README that names them."""
 
 import ast
+import re
+import runpy
 import subprocess
 import sys
 from collections import defaultdict
@@ -15,11 +17,10 @@ ONE_KIND = {"cohort/sources", "phantom/findings"}  # folders that list one kind 
 MOST_FILES, MOST_LINES = 16, 320
 
 
-def tracked(pattern):
-    """Return the files that are in git or about to be, by glob."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", pattern]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
-    return [ROOT / name for name in sorted(set(listed)) if name and (ROOT / name).is_file()]
+MAP = runpy.run_path(str(ROOT / "tests" / "house_map.py"))
+tracked = MAP["tracked"]
+ARTEFACTS = {".h5", ".pt", ".safetensors", ".npy", ".npz", ".dcm"}
+MOST_BYTES = 500_000
 
 
 @cache
@@ -141,3 +142,62 @@ def test_a_folder_shows_its_public_names_and_each_of_them_loads(name):
         public = {alias.asname for node in parsed(stub).body for alias in node.names}
         assert set(names) == public
         assert int(loaded) == len(public) <= 20
+
+
+def test_no_artefact_is_in_git():
+    files = [path for path in tracked("*") if path.suffix in ARTEFACTS or path.stat().st_size > MOST_BYTES]
+    assert files == []
+
+
+def test_results_are_ignored_wherever_they_are_written_and_no_code_is():
+    results = [
+        f"{folder}{name}/a/b.json" for folder in ("", "notebooks/") for name in ("runs", "predictions", "audits")
+    ]
+    command = ["git", "check-ignore", "--no-index", "--stdin"]
+    files = "\n".join([*results, *(str(path.relative_to(ROOT)) for path in tracked("*"))])
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, input=files)
+    assert done.stdout.split() == results
+
+
+def tree():
+    """Return the paths that the README's tree names."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = readme.partition("## What is where")[2].split("```")[1]
+    parent, named = "", set()
+    for line in filter(None, block.splitlines()):
+        name = line.split()[0].rstrip("/")
+        parent = parent if line[0] == " " else name
+        named.add(f"{parent}/{name}" if line[0] == " " else name)
+    return named
+
+
+def test_the_readmes_tree_names_every_program_and_folder_of_code_and_nothing_that_is_gone():
+    inside = [path.relative_to(ROOT) for path in tracked("*") if path.relative_to(ROOT).parts[0][0] != "."]
+    top = {path.parts[0] for path in inside}
+    deeper = {str(path.parent) for path in inside if path.suffix == ".py" and path.parts[0] not in ("tests", ".")}
+    named = tree()
+    assert (top | deeper) - {"."} - named == set()
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+def test_every_place_that_the_readme_and_the_docs_name_exists():
+    gone = set()
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *tracked("docs/*.md")]:
+        for name in re.findall(r"`([\w/.-]+\.(?:py|csv|json|md|ipynb))`", path.read_text(encoding="utf-8")):
+            first = name.split("/")[0]
+            if name.endswith((".py", ".ipynb")) and "/" not in name and not name.startswith(("run_", "make_", "prep")):
+                continue
+            if (name.endswith(".py") or first in FOLDERS) and not (ROOT / name).exists():
+                gone.add(f"{path.name}: {name}")
+    assert gone == set()
+
+
+def test_every_file_stands_in_the_map_and_says_what_is_in_it():
+    text = MAP["house_map"]()
+    assert max(map(len, text.splitlines())) < 120
+    silent = [
+        path
+        for path in tracked("*.py")
+        if path.relative_to(ROOT).parts[0] != "tests" and path.name != "__init__.py" and not MAP["first_line"](path)
+    ]
+    assert silent == []

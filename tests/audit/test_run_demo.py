@@ -1,6 +1,7 @@
 """The demo from an empty folder to its report, small; what it learns is the business of `make demo`."""
 
 import json
+import re
 import sys
 
 import pandas as pd
@@ -38,6 +39,20 @@ def test_the_report_shows_every_part_of_the_run(demo):
         assert f'<section id="{part}">' in page
     assert page.count("data:image/jpeg;base64,") == 6
     assert "Planted: 4% of the visible abnormalities" in page
+
+
+def test_the_report_is_the_evaluation_s_page_with_more_on_it(demo):
+    root, _ = demo
+    parts = [
+        re.findall(r'<section id="(\w+)">', path.read_text(encoding="utf-8"))
+        for path in (root / "predictions" / "report.html", root / "report.html")
+    ]
+    assert "decisions" in parts[0]
+    assert [part for part in parts[1] if part not in {"reports", "training", "examples"}] == parts[0]
+    evaluated = (root / "predictions" / "report.html").read_text(encoding="utf-8")
+    settings = re.search(r'<dl class="facts">.*?</dl>', evaluated)[0]
+    assert settings in (root / "report.html").read_text(encoding="utf-8")
+    assert "data:image" not in evaluated
 
 
 def test_only_held_out_patients_are_scored_and_against_the_truth_of_the_films(demo):
