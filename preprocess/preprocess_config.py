@@ -21,7 +21,7 @@ HEADINGS = {
     "max_failed_share": "faults",
     "workers": "processes",
 }
-"""Field -> heading in `-h` of this field and those that follow it."""
+"""Field -> heading in `-h` of this field and the fields after it."""
 TEXTS_IN_FILES = ("mimic", "mimic-dicom")
 TEXTS_IN_A_COLUMN = ("csv", "openi", "padchest", "chexpert-plus")
 """Archives with texts. A file of its own per study is named by the cohort's `report_path`; the others have `report`."""
