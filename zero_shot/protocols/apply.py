@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from cohort.sources import dataset_type_of
 from zero_shot.prompts import NO_FINDING, load_prompts
 from zero_shot.protocols.frozen_list import list_hash
 from zero_shot.protocols.protocol import DATA, Protocol, load_protocol
@@ -66,7 +67,7 @@ class ProtocolPlan:
             raise ValueError(
                 f"protocol {self.protocol.name} scores the first view of a study, but {repeated.nunique()} studies "
                 f"have several images in the cohort table, first {repeated.iloc[0]}. Preprocess the archive with "
-                f"--dataset_type {self.protocol.datasets[0]}"
+                f"--dataset_type {dataset_type_of(self.protocol.datasets[0])}"
             )
         if self.protocol.n in (None, len(chosen)):
             return self
@@ -206,7 +207,7 @@ def _not_in_protocol(cohort: pd.DataFrame, protocol: Protocol) -> dict[str, str]
         if column not in cohort:
             raise ValueError(
                 f"protocol {protocol.name} takes images whose {column} is {value}; the cohort table has no column "
-                f"{column}. Preprocess the archive with --dataset_type {protocol.datasets[0]}"
+                f"{column}. Preprocess the archive with --dataset_type {dataset_type_of(protocol.datasets[0])}"
             )
         others = cohort.loc[known & cohort[column].ne(value), "image_id"]
         left_out = dict.fromkeys(others, f"{column} is not {value}") | left_out

@@ -1,7 +1,8 @@
 import pytest
 from pydicom import dcmread
 
-from cohort.sources.mimic import find_mimic, layout_at, read_mimic
+from cohort.sources.mimic import read_mimic
+from cohort.sources.mimic_layout import find_mimic, layout_at
 from phantom.archive.physionet_layout import HOSPITAL, REPORTS
 
 
