@@ -1,4 +1,4 @@
-"""Texts to token ids, with CLIP's rules for what does not fit."""
+"""From texts to token ids: tokenise, cut or refuse long texts, trim padding."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -9,13 +9,13 @@ from torch import Tensor
 
 
 def pad_id(tokenizer: Any) -> int:
-    """Return the id a tokenizer fills rows with: the Hugging Face tokenizer's own, 0 for CLIP's."""
+    """Return the id that pads rows: the Hugging Face tokenizer's own, or 0 for CLIP's."""
     inner = getattr(tokenizer, "tokenizer", None)
     return 0 if inner is None or inner.pad_token_id is None else int(inner.pad_token_id)
 
 
 def end_id(tokenizer: Any) -> int | None:
-    """Return the id that ends a text, where it is a Hugging Face tokenizer that has one."""
+    """Return the id that ends a text, if it is a Hugging Face tokenizer that has one."""
     inner = getattr(tokenizer, "tokenizer", None)
     return None if inner is None or inner.eos_token_id is None else int(inner.eos_token_id)
 
@@ -36,7 +36,7 @@ def tokenize(
         texts: The k texts.
         tokenizer: An open_clip tokenizer, `bundle.tokenizer`.
         context_length: Row length t.
-        on_overflow: What to do with a text of more than t tokens.
+        on_overflow: How to treat a text of more than t tokens.
 
     Raises:
         ValueError: With `on_overflow="error"`, naming the first texts that are too long.
