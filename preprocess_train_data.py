@@ -1,6 +1,7 @@
-"""Preprocess an archive of chest X-rays: images to data/cxr.h5, texts to data/mimic_impressions.csv, data/cohort.csv.
+"""Preprocess an archive of chest X-rays and reports into data/cxr.h5, data/mimic_impressions.csv and data/cohort.csv.
 
-flow.csv says what was excluded and why.
+cxr.h5 holds the images, mimic_impressions.csv the texts, cohort.csv who was imaged, and flow.csv what was
+excluded and why.
 
 python preprocess_train_data.py                               # the archive in data/, real or simulated
 python preprocess_train_data.py --chest_x_ray_path /mimic-cxr-jpg/files --radiology_reports_path /mimic-cxr/files

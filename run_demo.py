@@ -24,6 +24,7 @@ def main(config: DemoConfig) -> dict[str, Any]:
 
     archive, packing, training, scoring = plan(config)
     root, runs, shuffled = config.out_dir, {"reports": training.folder}, None
+
     with audit.metered() as meter:
         with meter.stage("phantom"):
             make_phantom(archive)

@@ -108,6 +108,7 @@ def _check_values(
         raise ValueError(
             f"predictions: {len(bad)} scores are not finite, first {findings[column]!r} of image {ids[row]!r}"
         )
+
     bad = np.argwhere(~np.isnan(labels) & (labels != 0) & (labels != 1))
     if len(bad):
         row, column = bad[0]

@@ -139,6 +139,7 @@ def _resolve(thresholds: Thresholds | Mapping[str, float] | None, table: AuditTa
             table.truth, table.scores, findings=table.findings, policy=youden, fitted_on="test"
         )
         return Thresholds.of(fitted)
+
     if not isinstance(thresholds, Thresholds):
         thresholds = Thresholds(by_finding=thresholds, policy="declared", fitted_on="other-rows")
     missing = [finding for finding in table.findings if finding not in thresholds.by_finding]

@@ -1,4 +1,4 @@
-"""The page that `-h` prints: usage, what the program does, its other jobs, and its flags under headings."""
+"""The page that `-h` prints: usage, description, examples, other jobs, and flags under headings."""
 
 import ast
 import inspect
@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 PROGRAMS = ("python ", "torchrun ")
-"""How the lines of a description begin that are examples, to be copied as they stand."""
+"""First words of the lines in a description that are examples, kept as lines of their own."""
 FLAG_WIDTH = 24
-"""Longest flag that has its description beside it, characters."""
+"""Longest flag with its description on the same line, characters."""
 NARROWEST, WIDEST = 60, 120
 UNBROKEN = "\N{NO-BREAK SPACE}"
-"""A space at which no line ends, until the page is printed."""
+"""A space at which lines are not broken; replaced before the page is returned."""
 OTHER = "options"
-"""The heading of flags that have none."""
+"""Heading of flags without one."""
 WORDS: Mapping[Any, str] = {str: "TEXT", int: "INT", float: "FLOAT", Path: "PATH", type(None): "None"}
-"""How a type is called in place of a value."""
+"""Type -> placeholder of its value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +29,13 @@ class Flag:
     """One line of the page."""
 
     name: str
-    """How it is typed, with both spellings where it is a switch"""
+    """Flag as it is typed, both spellings of a switch that is on by default"""
     value: str
-    """What follows it: PATH, or {a,b}"""
+    """Placeholder of its value, such as PATH or {a,b}"""
     about: str
-    """Its description, with the default"""
+    """Description with the default"""
     heading: str
-    """Where it stands"""
+    """Heading of its group"""
 
 
 def help_page(
@@ -50,10 +50,10 @@ def help_page(
 
     Args:
         usage: The command as it is typed, such as "python run_train.py".
-        about: What the program does. Paragraphs are wrapped; lines that begin as a command stand by themselves.
-        jobs: First word of the command -> what it does.
-        settings: A dataclass, or an instance whose values are the defaults; and the field at which each heading begins.
-        width: Characters in a line; the terminal's by default.
+        about: Description. Paragraphs are wrapped; lines that begin with a command become examples.
+        jobs: Name -> description of the program's other jobs.
+        settings: Dataclasses, or instances whose values are the defaults, each with the fields that begin a heading.
+        width: Characters per line; None: the width of the terminal.
     """
     width = min(max(width or shutil.get_terminal_size().columns, NARROWEST), WIDEST)
     flags = [flag for config, headings in settings for flag in flags_of(config, headings)]
@@ -75,12 +75,12 @@ def help_page(
 
 
 def flags_of(config: Any, headings: Mapping[str, str], *, prefix: str = "") -> Iterator[Flag]:
-    """Yield the flags of a dataclass, or of an instance of one, in order; those of a dataclass within it as well.
+    """Yield the flags of a dataclass or of its instance in order, nested dataclasses included.
 
     Args:
         config: The dataclass or its instance.
-        headings: Field -> heading of this field and those that follow it.
-        prefix: What comes before the names, such as "augment.".
+        headings: Field -> heading of this field and the fields after it.
+        prefix: Text before the names, such as "augment.".
     """
     cls = config if isinstance(config, type) else type(config)
     hints, texts = get_type_hints(cls, include_extras=True), field_docstrings(cls)
@@ -126,7 +126,7 @@ def _flag(name: str, hint: Any, default: Any, text: str, heading: str) -> Flag:
 
 
 def _said(default: Any) -> str:
-    """Return the default in brackets; nothing for None and for what is empty, which the description explains."""
+    """Return the default in brackets; nothing for None and for empty values, which the description explains."""
     if default is None or default in ("", (), {}, []):
         return ""
     if isinstance(default, bool):
@@ -136,14 +136,14 @@ def _said(default: Any) -> str:
 
 
 def _value(hint: Any, default: Any) -> str:
-    """Return what a flag wants, such as PATH, INT|auto, {a,b} or TEXT [TEXT ...]."""
+    """Return the placeholder of a value, such as PATH, INT|auto, {a,b} or TEXT [...]."""
     origin, inner = get_origin(hint), get_args(hint)
     if hint is bool:
         return "{True,False}"
     if origin is Literal:
         return inner[0] if len(inner) == 1 else "{" + ",".join(map(str, inner)) + "}"
     if origin in (Union, types.UnionType):
-        # None is worth a word only where it changes something.
+        # "None" is shown only if it differs from the default
         return "|".join(_value(kind, default) for kind in inner if kind is not type(None) or default is not None)
     if origin is tuple:
         return f"{_value(inner[0], None)} [...]" if inner[-1] is ... else " ".join(_value(kind, None) for kind in inner)
@@ -163,7 +163,7 @@ def _described(about: str, width: int) -> Iterator[str]:
 
 
 def _example(command: str, width: int) -> Iterator[str]:
-    """Yield a command on as few lines as it takes, broken before flags so that it can still be pasted."""
+    """Yield a command in lines of at most `width`, broken before flags with a backslash, so that it can be pasted."""
     command, _, comment = (part.strip() for part in command.partition(" # "))
     if comment:
         yield f"  # {comment}"

@@ -16,24 +16,24 @@ Config = TypeVar("Config")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job(Generic[Config]):
-    """Something that a program does, with settings of its own."""
+    """One task of a program, with its own settings."""
 
     about: str
-    """What it does, and examples; the first line by itself is shown where jobs are listed"""
+    """Description and examples for `-h`; its first line is shown in the list of jobs"""
     config: type[Config]
-    """Its settings: a frozen dataclass with a docstring under every field"""
+    """Settings: a frozen dataclass with a docstring under every field"""
     run: Callable[[Config], object]
-    """Does it"""
+    """Function from the settings to a result"""
     headings: Mapping[str, str] = field(default_factory=dict)
-    """Field -> heading in `-h` of this field and those that follow it"""
+    """Field -> heading in `-h` of this field and the fields after it"""
 
 
 def start(job: Job[Any], *, others: Mapping[str, Job[Any]] | None = None) -> int:
-    """Read the command line, run what it asks for, and return the exit code.
+    """Read the command line, run the job that it names, and return the exit code.
 
     Args:
-        job: What the program does by default.
-        others: First word of the command line -> what is done in its place.
+        job: The job that runs if the command line begins with a flag.
+        others: First word of the command line -> the job that runs instead.
     """
     return exit_code(partial(_start, job, others or {}))
 
@@ -41,9 +41,11 @@ def start(job: Job[Any], *, others: Mapping[str, Job[Any]] | None = None) -> int
 def _start(job: Job[Any], others: Mapping[str, Job[Any]]) -> None:
     program, *arguments = sys.argv
     command = f"python {Path(program).name}"
+
     word = arguments[0] if arguments and not arguments[0].startswith("-") else ""
     if word and others and word not in others:
         raise ValueError(f"{command}: wanted flags or one of the jobs {', '.join(others)}, found {word!r}")
+
     if word in others:
         chosen = others[word]
         chosen.run(read_flags(chosen, arguments[1:], command=f"{command} {word}"))
@@ -64,12 +66,12 @@ def read_flags(
     """Return the settings of a job from its flags.
 
     Args:
-        job: Whose flags they are.
-        arguments: As in `sys.argv[1:]`, without the job's own name.
-        command: How the program is called, for `-h` and errors.
-        default: Values of the flags that are not given; the dataclass's own without it.
-        before: Dataclasses of further flags, which the caller has read, and their headings; for `-h`.
-        jobs: The program's other jobs, and what they do; for `-h`.
+        job: The job that the flags belong to.
+        arguments: As in `sys.argv[1:]`, without the name of the job.
+        command: The command as it is typed, for `-h` and errors.
+        default: Values of flags that are not given; None: the defaults of the dataclass.
+        before: Dataclasses of flags that the caller has read itself, with their headings, for `-h`.
+        jobs: Name -> description of the program's other jobs, for `-h`.
 
     Raises:
         ValueError: A value that the dataclass refuses.
@@ -84,7 +86,7 @@ def read_flags(
         raise SystemExit(0)
     import tyro  # noqa: PLC0415  (a quarter of a second, which -h does not need)
 
-    # Without its checks, so that what they refuse is one line in our words and not a box around them.
+    # tyro parses without the checks of the dataclass: it would print their message in a box, we print one line.
     unchecked = type(job.config.__name__, (job.config,), {"__post_init__": lambda _: None})
     start_values = {} if default is None else {"default": unchecked(**_values(default))}
     read = tyro.cli(unchecked, args=list(arguments), prog=command, use_underscores=True, **start_values)
@@ -96,7 +98,7 @@ def _values(config: Any) -> dict[str, Any]:
 
 
 def project_version() -> str:
-    """Return the project's version: of this clone, else of the installed package."""
+    """Return the version of this clone, or of the installed package if there is no clone."""
     import tomllib  # noqa: PLC0415
 
     project = Path(__file__).resolve().parent.parent / "pyproject.toml"
@@ -108,10 +110,10 @@ def project_version() -> str:
 def exit_code(job: Callable[[], object]) -> int:
     """Run `job` and return 0; 2 for a request or input that cannot be used, 1 for a job that failed.
 
-    What cannot be done becomes one line, never a traceback. A reader that closes the pipe (`| head`) changes nothing:
-    the job continues, and what it prints is dropped.
+    An error becomes one line on stderr, never a traceback. If the reader of a pipe stops (`| head`), the job continues
+    and its further output is dropped.
     """
-    stdout, sys.stdout = sys.stdout, cast("TextIO", _DeafOutput(sys.stdout))
+    stdout, sys.stdout = sys.stdout, cast("TextIO", _PipeSafeOutput(sys.stdout))
     try:
         job()
     except (FileNotFoundError, ValueError) as error:
@@ -126,8 +128,8 @@ def exit_code(job: Callable[[], object]) -> int:
     return 0
 
 
-class _DeafOutput:
-    """Standard output that nobody has to read."""
+class _PipeSafeOutput:
+    """Standard output that drops what is written after its reader has closed the pipe."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -149,5 +151,5 @@ class _DeafOutput:
         return getattr(self._stream, name)
 
     def _discard(self) -> None:
-        """Point the file descriptor elsewhere, or Python fails once more when it flushes at its end."""
+        """Send further output to nowhere; Python flushes once more when it exits, and would fail there."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())

@@ -1,7 +1,8 @@
 """The tables of CheXzero's `eval.py`: same columns, same resamples, same interval convention.
 
-For comparison with numbers published that way. Rows are resampled as if independent and intervals are order statistics
-with undefined replicates sorted last; for intervals of your own use `patient_weights` and `percentile_interval`.
+Use them to compare with numbers that were published that way. Rows are resampled as if independent, and intervals are
+order statistics with undefined replicates sorted last. For your own intervals use `patient_weights` and
+`percentile_interval`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,9 +16,9 @@ from metrics.rates import Confusion, confusion, decide
 from metrics.resampling import image_weights
 
 COMPETITION = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
-"""The labels of the CheXpert competition, which a column `Mean` averages"""
+"""The labels of the CheXpert competition; the column `Mean` averages them"""
 MIN_REPLICATES = 40
-"""Below this the reference's rule takes element -1, the largest, as the lower end"""
+"""With fewer, the reference's rule takes element -1, the largest, as the lower end"""
 
 
 def evaluate(
@@ -26,7 +27,7 @@ def evaluate(
     labels: Sequence[str],
     label_idx_map: Mapping[str, int] | None = None,
 ) -> pd.DataFrame:
-    """Return one row of AUROCs with columns `{label}_auc`; NaN for a label of one class.
+    """Return one row of AUROCs with columns `{label}_auc`; NaN if a label has one class only.
 
     Args:
         y_pred: scores, one column per label.
@@ -35,7 +36,7 @@ def evaluate(
         label_idx_map: for alternative labels, the column of `y_true` that belongs to each name in `labels`.
 
     Raises:
-        ValueError: the shapes, names and columns do not fit each other, a label is not 0 or 1, a score is NaN.
+        ValueError: shapes, names and columns do not fit, a label is not 0 or 1, or a score is NaN.
     """
     columns = _true_columns(y_pred, y_true, labels, label_idx_map)
     row = {f"{name}_auc": auroc(y, s) for name, y, s in zip(labels, columns, y_pred.T, strict=True)}
@@ -51,8 +52,8 @@ def bootstrap(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the AUROCs on `n_samples` resamples of the rows, and their interval table (see `compute_cis`).
 
-    Resample i draws rows by `RandomState(i).randint(0, n, n)`, the same for all labels. The draws become counts and the
-    AUROCs are computed with weights: no table is copied.
+    Resample i draws rows by `RandomState(i).randint(0, n, n)`, the same for all labels. The draws become weights, so no
+    table is copied.
 
     Raises:
         ValueError: as `evaluate`; or fewer than 40 samples were asked for.
@@ -61,10 +62,12 @@ def bootstrap(
     """
     columns = _true_columns(y_pred, y_true, labels, label_idx_map)
     n = len(y_pred)
+
     counts = np.empty((n_samples, n), dtype=np.uint16)
     for seed, row in enumerate(counts):
-        # The legacy generator is the point: its streams are what the reference's resamples are made of.
+        # The legacy generator on purpose: the reference's resamples come from its streams.
         row[:] = np.bincount(np.random.RandomState(seed).randint(0, n, n), minlength=n)
+
     weights = image_weights(counts)
     table = pd.DataFrame(
         {f"{name}_auc": auroc_replicates(y, s, weights) for name, y, s in zip(labels, columns, y_pred.T, strict=True)}
@@ -75,8 +78,8 @@ def bootstrap(
 def compute_cis(df: pd.DataFrame, confidence_level: float = 0.05) -> pd.DataFrame:
     """Return rows `mean`, `lower`, `upper`, rounded to 4 digits.
 
-    With a column sorted ascending, NaN last, lower is element int(a/2 · r) - 1 and upper is element
-    int((1 - a/2) · r) - 1 (24 and 974 of 1000); mean leaves NaN out.
+    In a column sorted ascending, NaN last, lower is element int(a/2 · r) - 1 and upper is int((1 - a/2) · r) - 1 (24
+    and 974 of 1000). The mean leaves NaN out.
 
     Raises:
         ValueError: fewer than 40 replicates, for which the lower index would be negative.
@@ -87,6 +90,7 @@ def compute_cis(df: pd.DataFrame, confidence_level: float = 0.05) -> pd.DataFram
     lower, upper = int(confidence_level / 2 * r) - 1, int((1 - confidence_level / 2) * r) - 1
     if r < MIN_REPLICATES or lower < 0:
         raise ValueError(f"{r} replicates are too few for a {1 - confidence_level:.0%} interval by order statistics")
+
     ascending = np.sort(df.to_numpy(dtype=np.float64), axis=0)
     rows = np.stack([_mean(ascending), ascending[lower], ascending[upper]])
     return pd.DataFrame(rows, index=["mean", "lower", "upper"], columns=df.columns).round(4)
@@ -104,7 +108,7 @@ def compute_f1(
 ) -> pd.DataFrame:
     """Return the interval table of F1: one column per label and `Mean` over the five competition labels.
 
-    F1 is 1 in a resample without positives of which none is called; `Confusion.f1` leaves it undefined.
+    F1 is 1 in a resample without positives and without positive decisions; `Confusion.f1` leaves it undefined.
 
     Args:
         y_pred: scores, one column per label; positive is score >= threshold.
@@ -112,7 +116,7 @@ def compute_f1(
         cxr_labels: names of the score columns; the five competition labels must be among them.
         thresholds: of every label, chosen on validation (the reference's rule is `max_mcc_threshold`).
         label_idx_map: for alternative labels, the column of `y_true` that belongs to each name.
-        rng: draws the rows. The reference draws unseeded: its own numbers cannot be repeated, ours can.
+        rng: draws the rows; the reference draws unseeded, so its own numbers cannot be repeated.
         n_samples: resamples.
 
     Raises:
@@ -135,10 +139,10 @@ def compute_mcc(
     rng: np.random.Generator,
     n_samples: int = 1000,
 ) -> pd.DataFrame:
-    """Return the interval table of Matthews' correlation, laid out as that of `compute_f1`, which says what it takes.
+    """Return the interval table of Matthews' correlation. Arguments and layout are those of `compute_f1`.
 
-    The correlation is 0 in a resample of one class or one decision, as in scikit-learn; `Confusion.mcc` leaves it
-    undefined.
+    The correlation is 0 in a resample with one class or one decision only, as in scikit-learn; `Confusion.mcc` leaves
+    it undefined.
 
     Raises:
         ValueError: as `compute_f1`.
@@ -159,13 +163,14 @@ def _resampled_counts(
     rng: np.random.Generator,
     n_samples: int,
 ) -> dict[str, Confusion]:
-    """Return the counts of right and wrong decisions of every label in every resample, all from the same rows."""
+    """Return right and wrong decisions of each label in each resample; all labels share the drawn rows."""
     for wanted, there, what in ((COMPETITION, labels, "scores"), (labels, thresholds, "threshold")):
         missing = [name for name in wanted if name not in there]
         if missing:
             raise ValueError(f"no {what} for {', '.join(missing[:3])}")
     for y, s in zip(columns, y_pred.T, strict=True):
         checked(y, s)
+
     n = len(y_pred)
     drawn = np.empty((n_samples, n), dtype=np.uint16)
     for row in drawn:
@@ -185,7 +190,7 @@ def _with_mean(columns: Mapping[str, Float[np.ndarray, "r"]]) -> pd.DataFrame:
 
 
 def _mean(values: Float[np.ndarray, "r c"]) -> Float[np.ndarray, "c"]:
-    """Return column means without NaN; NaN for a column of nothing else."""
+    """Return column means without NaN; NaN if a column has no other value."""
     defined = ~np.isnan(values)
     counts = defined.sum(axis=0)
     means: Float[np.ndarray, "c"] = np.full(counts.shape, np.nan)
@@ -199,7 +204,7 @@ def _true_columns(
     labels: Sequence[str],
     label_idx_map: Mapping[str, int] | None,
 ) -> list[Shaped[np.ndarray, "n"]]:
-    """Return the column of true labels for every score column."""
+    """Return the column of true labels for each score column."""
     if y_pred.shape[1] != len(labels) or len(y_pred) != len(y_true):
         raise ValueError(f"{len(labels)} labels do not fit scores {y_pred.shape} and true labels {y_true.shape}")
     if label_idx_map is None:

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Real, Shaped
 
 MIN_N = 30
-"""Images that a figure needs on each side of its comparison"""
+"""Images that a figure needs in each of its denominators"""
 MIN_PATIENTS = 10
 """Patients that it needs there"""
 
@@ -39,9 +39,9 @@ DENOMINATORS: Mapping[str, tuple[Side, ...]] = {
 """Metric -> the class or classes that it is computed from"""
 
 WANTED = "{found} {what} (wanted {wanted})"
-"""A reason in the tables over everybody, which list all that is too small"""
+"""Wording of tables over everybody, which list each count that is too small"""
 FEWER = "{found} {what}, fewer than {wanted}"
-"""A reason in the tables of groups, which give the first"""
+"""Wording of tables of groups, which give the first count that is too small"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ def count_evidence(labels: Real[np.ndarray, "n"], subjects: Shaped[np.ndarray, "
 
     Args:
         labels: 1, 0, or NaN for an image without a label, which counts nowhere.
-        subjects: the patient of every image.
+        subjects: the patient of each image.
     """
     positive, negative = labels == 1, labels == 0
     known = positive | negative
@@ -85,7 +85,7 @@ def count_evidence(labels: Real[np.ndarray, "n"], subjects: Shaped[np.ndarray, "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceRule:
-    """How many images and patients a figure needs. Each is asked of every denominator that the figure has.
+    """How many images and patients a figure needs, in each of its denominators.
 
     The denominator of TPR is the positives, of FPR the negatives, and AUROC needs enough of both.
     """
@@ -102,12 +102,12 @@ class EvidenceRule:
         patients: Mapping[str, int] | None = None,
         wording: str = WANTED,
     ) -> list[str]:
-        """Return a reason for every count that is too small; none where there is enough.
+        """Return a reason for each count that is too small; none if there is enough.
 
         Args:
-            images: what is counted in words -> how many there are, e.g. {"positives": 12}.
-            patients: the same for patients.
-            wording: of a reason, see WANTED and FEWER.
+            images: name of a count -> images found, e.g. {"positives": 12}.
+            patients: name of a count -> patients found.
+            wording: how a reason is written: WANTED or FEWER.
         """
         limits = [(images or {}, self.min_n), (patients or {}, self.min_patients)]
         return [
@@ -121,13 +121,14 @@ class EvidenceRule:
         """Return (status, reason) of one metric in one group, "suppressed" before "undefined:WHY" before "small".
 
         Args:
-            counts: of the group.
-            metric: one of DENOMINATORS.
+            counts: images and patients of the group.
+            metric: a key of DENOMINATORS.
         """
         hidden = self.shortfalls(patients={"patients": counts.patients}, wording=FEWER)
         if hidden:
             return "suppressed", hidden[0]
 
+        # Every denominator must exist before any of them can be too small.
         sides = [(side, *counts.of(side)) for side in DENOMINATORS[metric]]
         for side, images, _ in sides:
             if images == 0:
@@ -147,17 +148,17 @@ def evidence_status(few: Sequence[str], sparse: str = "") -> Status:
     """Return the status of a figure that exists.
 
     Args:
-        few: what `EvidenceRule.shortfalls` returned; nothing for a mean, whose parts were judged one by one.
-        sparse: why the interval is withheld, as `percentile_interval` says it.
+        few: what `EvidenceRule.shortfalls` returned; empty for a mean, whose parts were judged one by one.
+        sparse: why the interval is withheld, from `percentile_interval`; "" if it is not.
     """
     return "sparse" if sparse else "small" if few else "ok"
 
 
 def not_evaluable(why: str) -> str:
-    """Return the reason of an undefined figure as all tables print it."""
+    """Return why a figure is undefined, as all tables print it."""
     return f"not evaluable: {why}"
 
 
 def mean_of(names: Sequence[str], kind: str = "findings") -> str:
-    """Return what a mean is of as all tables print it, e.g. "of 2 findings: Edema, Fracture"."""
+    """Return what a mean averages, as all tables print it, e.g. "of 2 findings: Edema, Fracture"."""
     return f"of {len(names)} {kind}: {', '.join(names)}"

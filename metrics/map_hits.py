@@ -1,4 +1,4 @@
-"""Whether maps of evidence point at the boxes that findings lie in."""
+"""The pointing game: whether heatmaps have their maximum, or their positive evidence, in the boxes of findings."""
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -12,8 +12,7 @@ def in_boxes(
 ) -> Bool[np.ndarray, "m k"]:
     """Return which of k points lie in which of m boxes x0, y0, x1, y1 (x1, y1 exclusive), each widened by `tolerance`.
 
-    Points and boxes are in one unit, pixels; a pixel's point is its centre, 0.5 for the first. Nothing lies in a box
-    of NaN.
+    Points and boxes are in pixels. The point of a pixel is its centre, 0.5 for the first. A box of NaN holds nothing.
     """
     x0, y0, x1, y1 = (edge[:, None] for edge in boxes.T)
     across = (columns >= x0 - tolerance) & (columns < x1 + tolerance)
@@ -25,15 +24,14 @@ def in_boxes(
 def pointing_hits(
     heatmap: Float[np.ndarray, "h w"], boxes: Float[np.ndarray, "m 4"], *, tolerance: float = 0.0
 ) -> Float[np.ndarray, "m"]:
-    """Return for each box the share of the map's highest pixels that lie in it: 1 or 0 where one pixel is highest.
+    """Return for each box the share of the map's highest pixels that lie in it: 1 or 0 if one pixel is highest.
 
-    Equal pixels share the hit, so that a map of one value scores what a random point would: the box's share of the
-    area.
+    Equal pixels share the hit, so a constant map scores what a random point would: the box's share of the area.
 
     Args:
-        heatmap: evidence, in the pixels that the boxes are in.
+        heatmap: evidence, at the resolution of the boxes.
         boxes: x0, y0, x1, y1.
-        tolerance: pixels outside a box that still count, 0 for none.
+        tolerance: pixels outside a box that still count.
 
     Raises:
         ValueError: the map has a value that is not finite.
@@ -50,7 +48,7 @@ def pointing_hits(
 def energy_in_box(heatmap: Float[np.ndarray, "h w"], box: Float[np.ndarray, "4"]) -> float:
     """Return the share of the positive evidence that lies in a box, `sum_box max(v, 0) / sum max(v, 0)`.
 
-    NaN where the map has no positive value. A map of one positive value has the box's share of the area.
+    NaN if the map has no positive value. A constant positive map gets the box's share of the area.
 
     Raises:
         ValueError: the map has a value that is not finite.
@@ -64,7 +62,7 @@ def energy_in_box(heatmap: Float[np.ndarray, "h w"], box: Float[np.ndarray, "4"]
 
 
 def box_mask(box: Float[np.ndarray, "4"], shape: tuple[int, ...], *, tolerance: float = 0.0) -> Bool[np.ndarray, "h w"]:
-    """Return which pixels of a picture of `shape` (height, width) have their centre in a box."""
+    """Return which pixels of an image of `shape` (height, width) have their centre in a box."""
     rows, columns = (points.ravel() + 0.5 for points in np.indices(shape))
     mask: Bool[np.ndarray, "h w"] = in_boxes(box[None], rows, columns, tolerance).reshape(shape)
     return mask

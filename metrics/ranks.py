@@ -1,4 +1,4 @@
-"""Retrieval: where in a ranking the first right answer stands. A query may have several right answers."""
+"""Retrieval: at which rank the first right answer is, and recall at 1, 5 and 10. A query may have several answers."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -9,36 +9,39 @@ from jaxtyping import Bool, Float, Int, Real
 from metrics.resampling import ReplicateWeights, mean_replicates
 
 DEPTHS = (1, 5, 10)
-"""ranks up to which recall is reported"""
+"""Ranks up to which recall is reported"""
 CELLS = 2**23
-"""similarities held at a time: 32 MB in float32, whatever the size of the archive"""
+"""Similarities held at a time: 32 MB in float32, whatever the size of the archive"""
 
 
 def first_hit_ranks(similarity: Real[np.ndarray, "n m"], relevant: Bool[np.ndarray, "n m"]) -> Int[np.ndarray, "n"]:
     """Return for each of n queries the rank of its best relevant candidate among m, 1 for the first.
 
-    `1 + |{j : not relevant_ij and s_ij >= max_{k relevant to i} s_ik}|`: candidates that tie with it are placed before
-    it, so that constant scores find nothing, and other relevant ones do not count as being in its way.
+        1 + |{j : not relevant_ij and s_ij >= max_{k relevant to i} s_ik}|
+
+    Irrelevant candidates that tie come before the hit, so constant scores find nothing. Other relevant candidates are
+    not counted.
 
     Raises:
-        ValueError: a query without relevant candidate, or a similarity that is NaN.
+        ValueError: a query has no relevant candidate, or a similarity is NaN.
     """
     if not relevant.any(axis=1).all():
         raise ValueError(f"query {np.flatnonzero(~relevant.any(axis=1))[0]} has no relevant candidate: leave it out")
     if np.isnan(similarity).any():
         raise ValueError("similarities hold NaN, which has no rank")
+
     best = np.where(relevant, similarity, -np.inf).max(axis=1)
     ranks: np.ndarray = 1 + ((similarity >= best[:, None]) & ~relevant).sum(axis=1)
     return ranks
 
 
 class Ranks(NamedTuple):
-    """Ranks of n pairs of image and text in one direction, by two rules of what a hit is."""
+    """Ranks of n pairs of image and text in one direction, by two definitions of a hit."""
 
     same_text: Int[np.ndarray, "n"]
-    """Anything with the same text is a hit; copies of a text are one candidate"""
+    """Anything with the same text is a hit; copies of a text count as one candidate"""
     own_pair: Int[np.ndarray, "n"]
-    """Only the query's own partner is a hit, the diagonal: every copy is a candidate that ties with it"""
+    """Only the query's own partner (the diagonal) is a hit; each copy is another candidate, which ties with it"""
 
 
 def image_to_text_ranks(
@@ -48,27 +51,30 @@ def image_to_text_ranks(
     *,
     cells: int = CELLS,
 ) -> Ranks:
-    """Return for each image the rank of its text, as `first_hit_ranks` counts, without ever holding the matrix.
+    """Return for each image the rank of its text, as `first_hit_ranks` counts, without holding the whole matrix.
 
-    `same_text` ranks among the m distinct texts; `own_pair` among the n texts with all their copies, so that a text
-    that is there k times is at best on rank k.
+    `same_text` ranks among the m distinct texts; `own_pair` among the n texts with all copies, so that a text with k
+    copies is at best on rank k.
 
     Args:
         images: features.
         texts: features of the distinct texts.
-        content: which of them belongs to each image; every text belongs to one at least.
-        cells: similarities held at a time (one row at least); it changes results by rounding only.
+        content: the text of each image; each text belongs to at least one image.
+        cells: similarities held at a time (at least one row); it changes results by rounding only.
 
     Raises:
-        ValueError: a feature that is not finite, or content that names no text or leaves one out.
+        ValueError: a feature is not finite, content is not a text's number, or a text belongs to no image.
     """
-    copies = _copies(images, texts, content)
+    copies = _copies(images, texts, content)  # (m,)
+
+    # Repeated texts come first, so that their extra copies are a short slice of each row.
     order = np.argsort(-copies, kind="stable")
-    own = np.argsort(order)[content]
+    own = np.argsort(order)[content]  # (n,) the place of each image's text in that order
     n_repeated = np.count_nonzero(copies > 1)
     extra = copies[order[:n_repeated]] - 1
+
     ranks = Ranks(np.empty(len(images), dtype=np.int64), np.empty(len(images), dtype=np.int64))
-    for image, similarity in _rows(images, texts[order], cells):
+    for image, similarity in _rows(images, texts[order], cells):  # similarity (m,)
         is_before = similarity >= similarity[own[image]]
         ranks.same_text[image] = np.count_nonzero(is_before)
         ranks.own_pair[image] = ranks.same_text[image] + extra[is_before[:n_repeated]].sum()
@@ -84,15 +90,17 @@ def text_to_image_ranks(
 ) -> Ranks:
     """Return for each image's text the rank of an image among all n, as `first_hit_ranks` counts.
 
-    `same_text` is the rank of the best image that has this text, the others that have it not being in its way, and
-    therefore the same for all of them; `own_pair` is that of this image. Arguments and errors are those of
-    `image_to_text_ranks`.
+    `same_text` is the rank of the best image with this text, not counting the others with it; it is the same for all of
+    them. `own_pair` is the rank of this very image. Arguments and errors are those of `image_to_text_ranks`.
     """
-    copies = _copies(images, texts, content)
+    copies = _copies(images, texts, content)  # (m,)
+
+    # Images sorted by their text: those of one text are a slice that ends at `ends`.
     order = np.argsort(content, kind="stable")
     ends = np.cumsum(copies)
+
     ranks = Ranks(np.empty(len(images), dtype=np.int64), np.empty(len(images), dtype=np.int64))
-    for text, similarity in _rows(texts, images[order], cells):
+    for text, similarity in _rows(texts, images[order], cells):  # similarity (n,)
         share = slice(ends[text] - copies[text], ends[text])
         hits, pairs = similarity[share], order[share]
         best = hits.max()
@@ -104,10 +112,10 @@ def text_to_image_ranks(
 def _copies(
     images: Real[np.ndarray, "n d"], texts: Real[np.ndarray, "m d"], content: Int[np.ndarray, "n"]
 ) -> Int[np.ndarray, "m"]:
-    """Return how many images each text has, after checking that all this can be ranked."""
+    """Return how many images each text has, after checking the features and the numbers of the texts."""
     for what, features in (("images", images), ("texts", texts)):
         if not np.isfinite(features).all():
-            raise ValueError(f"features of {what} are not all finite, which have no rank")
+            raise ValueError(f"features of {what} are not all finite, so they have no rank")
     if len(content) and not 0 <= content.min() <= content.max() < len(texts):
         raise ValueError(f"content must be 0 to {len(texts) - 1}; found {content.min()} to {content.max()}")
     copies = np.bincount(content, minlength=len(texts))
@@ -119,9 +127,9 @@ def _copies(
 def _rows(
     queries: Real[np.ndarray, "n d"], candidates: Real[np.ndarray, "m d"], cells: int
 ) -> Iterator[tuple[int, Real[np.ndarray, "m"]]]:
-    """Yield each query's similarities to all candidates: a row at a time stays in the cache while it is counted."""
+    """Yield each query's similarities to all candidates, row by row: a row stays in the cache while it is counted."""
     n_rows = max(1, min(len(queries), cells // max(1, len(candidates))))
-    turned = np.ascontiguousarray(candidates.T)
+    turned = np.ascontiguousarray(candidates.T)  # (d m)
     block = np.empty((n_rows, len(candidates)), dtype=np.result_type(queries, candidates))
     for begin in range(0, len(queries), n_rows):
         taken = queries[begin : begin + n_rows]
@@ -136,15 +144,15 @@ def recall_at(ranks: Int[np.ndarray, "n"], depth: int) -> float:
 def recall_replicates(
     ranks: Int[np.ndarray, "n"], weights: ReplicateWeights, *, parts: Real[np.ndarray, "n"] | None = None
 ) -> Float[np.ndarray, "r k"]:
-    """Return recall at each of the k `DEPTHS` in every replicate, for an interval.
+    """Return recall at each of the k `DEPTHS` in each replicate, for an interval.
 
-    Queries are resampled with their patients; the candidates are the same in all replicates, so that an interval tells
-    of other queries against this very set.
+    Queries are resampled with their patients, while the candidates stay: an interval describes other queries against
+    the same candidates.
 
     Args:
         ranks: of n queries.
         weights: of the same n queries.
-        parts: which part of a query each row is: 1/k where k rows ask the same and shall count as one; 1 when absent.
+        parts: weight of each row, 1/k if k rows ask the same and shall count as one query; 1 by default.
 
     Raises:
         ValueError: the weights are for another number of queries.
@@ -165,7 +173,7 @@ def rank_figures(ranks: Int[np.ndarray, "n"]) -> dict[str, float]:
 def retrieval_figures(similarity: Float[np.ndarray, "n m"], relevant: Bool[np.ndarray, "n m"]) -> dict[str, float]:
     """Return `rank_figures` of `first_hit_ranks`.
 
-    Candidates with equal content are one candidate, or all relevant together: a duplicate is no mistake. Recall at k
-    falls with the number of candidates, so compare within one set only.
+    Merge candidates of equal content, or mark all of them as relevant: a duplicate is not a mistake. Recall at k falls
+    with the number of candidates, so compare within one set only.
     """
     return rank_figures(first_hit_ranks(similarity, relevant))

@@ -1,4 +1,4 @@
-"""Any open_clip architecture by name, with other towers in it where asked for."""
+"""Build a model: any open_clip architecture by name, with other towers if wanted, published or random weights."""
 
 from copy import deepcopy
 from pathlib import Path
@@ -19,12 +19,14 @@ from models.towers.network import network
 from models.towers.text_towers import find_text_tower, load_text_weights, read_tokenizer
 
 CONFIGS = Path(__file__).parent / "configs"
+N_MARKS = 2
+"""Start and end mark, the last ids of CLIP's vocabulary"""
 
 open_clip.add_model_config(CONFIGS)
 
 
 def published_names(prefix: str = "") -> list[str]:
-    """Return the architectures that `build` knows, ours included, whose name starts with `prefix`."""
+    """Return the architectures that `build` knows, ours included, whose names start with `prefix`."""
     return [name for name in open_clip.list_models() if name.startswith(prefix)]
 
 
@@ -44,23 +46,25 @@ def build(
     """Return an architecture with weights; float32, on the CPU.
 
     Args:
-        name: an open_clip architecture ("ViT-B-32", "RN50", ...) or ours ("phantom-tiny").
-        pretrained: a published tag ("openai"), a path of a weights file, or None for random weights, in all towers. A
-            tag is first looked for as `models/weights/{name}-{tag}.safetensors` (or .pt, .bin), then downloaded. Where
-            a tower is replaced, the new one starts from its own published weights behind a new projection.
-        image_tower: in place of the architecture's, see `find_image_tower`.
-        text_tower: in place of the architecture's, see `find_text_tower`.
-        embed_dim: width of the joint space; None keeps the architecture's.
-        image_size: side of the network's input in pixels; None keeps the tower's.
-        context_length: tokens of a text; None keeps the tower's. Trained positions are cut or stretched (`stretch`).
-        antialias: how stored images are to be shrunk to `image_size`; False is CheXzero's way.
-        grey_stem: let the image tower read one channel (`fold_stem`).
-        seed: fixes the random weights; the global generator is left as it was.
+        name: An open_clip architecture ("ViT-B-32", "RN50", ...) or ours ("phantom-tiny").
+        pretrained: A published tag ("openai"), the path of a weights file, or None for random weights in all towers. A
+            tag is looked for as `models/weights/{name}-{tag}.safetensors` (or .pt, .bin), then downloaded. A replaced
+            tower starts from its own published weights behind a new projection.
+        image_tower: Replaces the architecture's image tower, see `find_image_tower`.
+        text_tower: Replaces the architecture's text tower, see `find_text_tower`.
+        embed_dim: Width of the joint space; None keeps the architecture's.
+        image_size: Side of the network's input, pixels; None keeps the tower's.
+        context_length: Tokens of a text; None keeps the tower's. Trained positions are cut or stretched (`stretch`).
+        antialias: Whether stored images are downscaled to `image_size` with antialiasing; CheXzero does without.
+        grey_stem: Let the image tower read one channel (`fold_stem`).
+        seed: Seed of the random weights; the global generator is not changed.
 
     Raises:
-        ValueError: an unknown architecture, tag or tower, a file of another architecture, or what they cannot take.
-        FileNotFoundError: weights that are neither here nor can be downloaded.
+        ValueError: The architecture, tag or tower is unknown, a file holds another architecture, or an option does not
+            fit.
+        FileNotFoundError: Weights are not here and cannot be downloaded.
     """
+    # configuration: the architecture's own, then with the towers that replace its own
     image = None if image_tower is None else find_image_tower(image_tower, image_size=image_size)
     own = _config(name, pretrained, image_size=image_size)
     text = None
@@ -70,6 +74,8 @@ def build(
     config = _with_towers(own, image, text, embed_dim=embed_dim, keeps_weights=pretrained is not None)
     if pretrained is None and context_length is not None:
         config["text_cfg"]["context_length"] = context_length
+
+    # network and weights
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if pretrained is not None and image is None and text is None:
@@ -78,6 +84,8 @@ def build(
             model = network(config)
             if pretrained is not None:
                 _load_towers(model, name, pretrained, own, image=image, text=text)
+
+    # tokenizer and preprocessing that belong to it
     length = config["text_cfg"].get("context_length", model.context_length)
     named = [name if pretrained is None else f"{name}:{pretrained}", image_tower, text_tower]
     bundle = Bundle(
@@ -90,6 +98,7 @@ def build(
         context_length=length,
         config=config,
     )
+
     bundle = with_context_length(bundle, context_length or length)
     return fold_stem(bundle) if grey_stem else bundle
 
@@ -101,7 +110,7 @@ def _config(name: str, pretrained: str | None, *, image_size: int | None) -> dic
         near = published_names(name.split("-", maxsplit=1)[0]) or published_names()
         raise ValueError(f"model {name!r} is unknown to open_clip {open_clip.__version__}; known: {', '.join(near)}")
     config = deepcopy(known)
-    # one class for all architectures, with towers .visual and .text; open_clip converts weights of the other layout
+    # one class for all architectures, with towers .visual and .text; open_clip converts weights of its other layout
     config["custom_text"] = True
     if image_size is not None:
         config["vision_cfg"]["image_size"] = image_size
@@ -143,7 +152,7 @@ def _load_towers(
     image: ImageTower | None,
     text: dict[str, Any] | None,
 ) -> None:
-    """Give each tower its own published weights, in place; the logit scale stays, as the towers have never met."""
+    """Load each tower's own published weights, in place; the logit scale stays, as they were not trained together."""
     if image is None:
         model.visual = published_network(name, pretrained, own).visual
     else:
@@ -161,30 +170,27 @@ def _preprocessing(config: dict[str, Any], image: ImageTower | None, *, antialia
     return Preprocessing(image_size=side, antialias=antialias, mean=image.mean, std=image.std)
 
 
-N_MARKS = 2
-"""start and end mark, the last ids of CLIP's vocabulary"""
-
-
 def start_as_bag_of_words(text: TextTransformer, *, seed: int) -> None:
-    """Let a random text transformer begin as a bag of words, in place: every word counts, no order, no position.
+    """Let a random text transformer start as a bag of words, in place: the mean of its words, without their order.
 
-    Exactly so with one layer; in a deeper tower, later layers average over what each prefix of the text has averaged.
+    This is exact for one layer; in a deeper tower, later layers average over the means of all prefixes of the text.
 
-    Keys are 0, so attention averages all words alike; queries have a random bias, because of two zeros neither would
-    ever learn. Word embeddings have unit variance, which makes their relative change per step as slow as that of the
-    other weights. Marks and positions are 0, so that texts begin far apart rather than sharing their end mark. All of
-    it is trained on from there. Reports that share words then share features from the first step, which a few thousand
-    reports do not otherwise teach.
+    Keys are 0, so attention weights all words equally. Queries have a random bias, because with both at zero neither
+    would get a gradient. Word embeddings have unit variance, so that their relative change per step is as slow as that
+    of the other weights. Marks and positions are 0, so that texts start far apart and do not share an end mark. All of
+    these weights are trained. Reports that share words then share features from the first step; a few thousand reports
+    do not teach this otherwise.
 
     Args:
         text: open_clip's transformer with CLIP's tokenizer.
-        seed: of the word embeddings; the global generator is left as it was.
+        seed: Seed of the word embeddings; the global generator is not changed.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         text.token_embedding.weight.normal_(generator=generator)
         text.token_embedding.weight[-N_MARKS:] = 0
         text.positional_embedding.zero_()
+
         for block in text.transformer.resblocks:
             block.attn.in_proj_weight.chunk(3)[1].zero_()
             block.attn.in_proj_bias.chunk(3)[0].normal_(generator=generator)

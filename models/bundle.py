@@ -1,4 +1,4 @@
-"""A model with what it needs to be used rightly: tokenizer, preprocessing, configuration."""
+"""A model with its tokenizer, preprocessing and configuration, and its features of a batch of images or texts."""
 
 import hashlib
 from collections.abc import Iterator
@@ -19,20 +19,20 @@ from models.tokens import pad_id, trim_padding
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """An image-text model and everything that belongs to it."""
+    """An image-text model with everything that is needed to use it."""
 
     model: nn.Module
     """open_clip `CustomTextCLIP`: towers `.visual` and `.text`, parameter `.logit_scale` (log of the scale)"""
     tokenizer: Any
-    """open_clip tokenizer: texts to ids"""
+    """open_clip tokenizer, from texts to ids"""
     preprocessing: Preprocessing
-    """what the image tower reads"""
+    """Preprocessing of the image tower"""
     name: str
-    """where it came from: architecture, tag or path"""
+    """Origin: architecture, tag or path"""
     context_length: int
-    """most tokens of a text, start and end mark included"""
+    """Maximum number of tokens of a text, with start and end mark"""
     config: dict[str, Any]
-    """open_clip `model_cfg`: builds the same architecture again"""
+    """open_clip `model_cfg`, which builds the same architecture"""
 
     @property
     def device(self) -> torch.device:
@@ -41,25 +41,25 @@ class Bundle:
 
     @property
     def trims_text(self) -> bool:
-        """Whether the text tower's features cannot depend on padding, so that cutting it is exact.
+        """Whether text features do not depend on padding, so that cutting it is exact.
 
-        True for causal transformers read at their end mark and for Hugging Face towers with a padding mask; False for
-        bidirectional towers without one (SigLIP) and where a class token follows the padding (CoCa).
+        True for causal transformers read at their end mark and for Hugging Face towers with a padding mask. False for
+        bidirectional towers without a mask (SigLIP) and if a class token follows the padding (CoCa).
         """
         text: Any = self.model.text
         return is_read_at_end_mark(text) or isinstance(text, HFTextEncoder)
 
 
 def image_features(bundle: Bundle, network_input: Float[Tensor, "n c r r"]) -> Float[Tensor, "n d"]:
-    """Return the image tower's output, float32 and L2-normalised, with gradients and in the model's current mode."""
+    """Return image features, float32 and L2-normalised, with gradients and in the model's current mode."""
     features: Tensor = bundle.model.encode_image(network_input)  # type: ignore[operator]
     return normalize(features.float(), dim=-1)
 
 
 def text_features(bundle: Bundle, tokens: Int[Tensor, "k t"]) -> Float[Tensor, "k d"]:
-    """Return the text tower's output, float32 and L2-normalised, with gradients and in the model's current mode.
+    """Return text features, float32 and L2-normalised, with gradients and in the model's current mode.
 
-    Rows may be shorter than the context length where `bundle.trims_text`.
+    Rows may be shorter than the context length if `bundle.trims_text`.
     """
     text: Any = bundle.model.text
     features = encode_at_end_mark(text, tokens) if is_read_at_end_mark(text) else text(tokens)
@@ -67,10 +67,11 @@ def text_features(bundle: Bundle, tokens: Int[Tensor, "k t"]) -> Float[Tensor, "
 
 
 @contextmanager
-def judging(model: nn.Module, *, bf16: bool) -> Iterator[None]:
-    """Evaluation mode without gradients; the former mode comes back afterwards."""
+def evaluation_mode(model: nn.Module, *, bf16: bool) -> Iterator[None]:
+    """Put the model into evaluation mode without gradients; the mode it had is restored at the end."""
     was_training = model.training
     device = next(model.parameters()).device.type
+
     model.eval()
     try:
         with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=bf16):
@@ -83,22 +84,22 @@ def encode_images(bundle: Bundle, images: UInt8[Tensor, "n h w"], *, bf16: bool 
     """Return float32 L2-normalised image features, computed in evaluation mode on the model's device.
 
     Args:
-        bundle: the model.
-        images: grey levels 0..255 as stored; one batch, the caller chooses its size.
-        bf16: compute in bfloat16 autocast (features differ by about 1e-2).
+        bundle: The model.
+        images: Grey levels 0..255 as stored; one batch, of a size that the caller chooses.
+        bf16: Compute in bfloat16 autocast (features differ by about 1e-2).
     """
-    with judging(bundle.model, bf16=bf16):
+    with evaluation_mode(bundle.model, bf16=bf16):
         return image_features(bundle, to_network_input(images.to(bundle.device), bundle.preprocessing))
 
 
 def encode_texts(bundle: Bundle, tokens: Int[Tensor, "k t"], *, bf16: bool = False) -> Float[Tensor, "k d"]:
     """Return float32 L2-normalised text features, computed in evaluation mode on the model's device.
 
-    Padding is cut to the longest row where that is exact.
+    Padding is cut to the longest row if that is exact.
     """
     if bundle.trims_text:
-        tokens = trim_padding(tokens, padding=pad_id(bundle.tokenizer))
-    with judging(bundle.model, bf16=bf16):
+        tokens = trim_padding(tokens, padding=pad_id(bundle.tokenizer))  # (k, t) -> (k, u)
+    with evaluation_mode(bundle.model, bf16=bf16):
         return text_features(bundle, tokens.to(bundle.device))
 
 

@@ -1,4 +1,4 @@
-"""How far each weight is from a tower's output, for learning rates that fall towards its input."""
+"""Depth of each weight below its tower's output, for layer-wise learning-rate decay."""
 
 from typing import Any
 
@@ -21,15 +21,15 @@ CLIP_TRANSFORMER = {
     "stem": r"conv1|class_embedding|positional_embedding|token_embedding|cls_emb|ln_pre",
     "blocks": r"transformer\.resblocks\.(\d+)\.",
 }
-"""Patterns of parameter names in timm's own notation: what matches none of them is above all layers"""
+"""Patterns of parameter names in timm's notation; a name that matches none of them is above all layers"""
 
 
 def layer_depths(bundle: Bundle) -> dict[str, int]:
-    """Return for each parameter of the model the number of layers above it.
+    """Return the number of layers above each parameter of the model, by its name.
 
     0 for projections, final norms, logit scale and bias; 1 for a transformer's last block; the number of blocks plus
-    one for its embeddings. Layer-wise decay gives a parameter the rate `lr * layer_decay ** depth`. What is a layer of
-    a convolutional network is timm's choice (`group_matcher`).
+    one for its embeddings. Layer-wise decay gives a parameter the rate `lr * layer_decay ** depth`. timm defines the
+    layers of a convolutional network (`group_matcher`).
 
     Source: Clark et al., ELECTRA, ICLR 2020, for the decay.
     """
@@ -38,7 +38,7 @@ def layer_depths(bundle: Bundle) -> dict[str, int]:
         module: Any = getattr(bundle.model, tower)
         prefix, above = f"{tower}.", 0
         if isinstance(module, TimmModel):
-            # the projection, which timm knows nothing of
+            # one more for the projection, which timm does not count
             module, prefix, above = module.trunk, f"{tower}.trunk.", 1
         layers: dict[str, int] = group_parameters(module, _matcher(module), reverse=True)
         top = max(layers.values()) + above

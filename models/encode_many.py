@@ -24,9 +24,9 @@ def encode_many_images(
     """Return `encode_images` of batches of pixels, on the CPU, in their order.
 
     Args:
-        bundle: the model, on the device to run on.
-        batches: grey levels 0..255, each batch one forward pass; its size changes features by rounding only.
-        progress: called with the number of images after every batch.
+        bundle: The model, on the device to run on.
+        batches: Grey levels 0..255, each batch one forward pass; its size changes features by rounding only.
+        progress: Called with the number of images after every batch.
     """
     blocks = []
     for pixels in batches:
@@ -54,9 +54,9 @@ def encode_reports(bundle: Bundle, texts: Sequence[str], rows: Sequence[Sequence
     A text longer than the model's context is cut, as in training.
 
     Args:
-        bundle: the model, on the device to run on.
-        texts: distinct sentences, or whole reports.
-        rows: the texts of each report, as from `cohort.report_sentences.index_texts`.
+        bundle: The model, on the device to run on.
+        texts: Distinct sentences, or whole reports.
+        rows: The texts of each report, as from `cohort.report_sentences.index_texts`.
     """
     tokens = tokenize(texts, bundle.tokenizer, context_length=bundle.context_length)  # (k, t)
     return mean_features(encode_many_texts(bundle, tokens), rows)

@@ -1,4 +1,4 @@
-"""Image towers that read one grey channel instead of three equal ones, with the very same features."""
+"""Image towers that read one grey channel instead of three equal ones, with identical features."""
 
 from dataclasses import replace
 from typing import Any
@@ -17,33 +17,36 @@ def fold_stem(bundle: Bundle) -> Bundle:
     """Return the bundle with an image tower that reads one channel; its model is changed in place.
 
     A three-channel stem sees a grey level g as x_c = (g - m_c)/s_c and computes sum_c w_c * x_c. Over the one channel
-    z = (g - m)/s this is (sum_c w_c s/s_c) * z + sum_c w_c * (m - m_c)/s_c: a kernel, and a constant, which the stem's
-    bias or the positions of the patches take up. The constant is 0 where all channels share one mean.
+    z = (g - m)/s this is (sum_c w_c s/s_c) * z + sum_c w_c * (m - m_c)/s_c: a kernel, and a constant, which goes into
+    the stem's bias or the position embeddings of the patches. The constant is 0 if all channels share one mean.
 
     Raises:
-        ValueError: a tower that does not begin with one plain convolution, or whose stem pads its input while the means
-            differ by channel: at the border there is no such constant.
+        ValueError: The tower does not begin with one plain convolution, or its stem pads the input and the means differ
+            by channel, so that the constant does not hold at the border.
     """
     if bundle.preprocessing.channels == 1:
         return bundle
+
     visual: Any = bundle.model.visual
     _, stem = find_stem(visual)
     mean, grey_mean = _by_channel(bundle.preprocessing.mean)
     std, grey_std = _by_channel(bundle.preprocessing.std)
-    weight = stem.weight.detach().double()
+
+    weight = stem.weight.detach().double()  # (out, 3, kh, kw)
     constant = (weight.sum(dim=(2, 3)) * ((grey_mean - mean) / std)).sum(dim=1)
     if constant.any():
         _add_constant(visual, stem, constant.float())
-    kernel = (weight * (grey_std / std).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+    kernel = (weight * (grey_std / std).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)  # (out, 1, kh, kw)
     _set_kernel(stem, kernel.float())
+
     grey = replace(bundle.preprocessing, channels=1, mean=(grey_mean,), std=(grey_std,))
     return replace(bundle, preprocessing=grey)
 
 
 def three_channel_state(bundle: Bundle) -> dict[str, Tensor]:
-    """Return the model's weights as open_clip's network has them: a folded stem gets two channels of zeros.
+    """Return the model's weights for open_clip's three-channel network: a folded stem gets two channels of zeros.
 
-    Features of grey images are those of the folded network, and folding it again is exact to the bit.
+    Features of grey images are those of the folded network, and folding again is exact to the bit.
     """
     state: dict[str, Tensor] = bundle.model.state_dict()
     if bundle.preprocessing.channels == 1:
@@ -63,7 +66,7 @@ def find_stem(visual: nn.Module) -> tuple[str, nn.Conv2d]:
     """Return name and module of the convolution that reads the image.
 
     Raises:
-        ValueError: a tower that begins with something else, or whose convolution is not linear in its weights.
+        ValueError: The tower begins with something else, or its convolution is not linear in its weights.
     """
     name: Any = "conv1"
     if isinstance(visual, TimmModel):
@@ -78,7 +81,7 @@ def find_stem(visual: nn.Module) -> tuple[str, nn.Conv2d]:
 
 
 def _by_channel(values: tuple[float, ...]) -> tuple[Float[Tensor, "3"], float]:
-    """Return a statistic for each channel, and the one that the grey channel gets."""
+    """Return a statistic for each of three channels, and that of the grey channel."""
     grey = values[0] if len(set(values)) == 1 else sum(values) / len(values)
     return torch.tensor(values, dtype=torch.float64).expand(3), grey
 
@@ -89,7 +92,7 @@ def _set_kernel(stem: nn.Conv2d, kernel: Float[Tensor, "out 1 kh kw"]) -> None:
 
 
 def _add_constant(visual: nn.Module, stem: nn.Conv2d, constant: Float[Tensor, "out"]) -> None:
-    """Add a constant to every position of the stem's output, wherever the tower has room for it."""
+    """Add a constant to every position of the stem's output: to its bias, or to the position embeddings."""
     if isinstance(stem, Conv2dSame) or stem.padding not in ("valid", (0, 0)):
         raise ValueError(
             "grey_stem is not exact here: the first convolution pads its input, and the channels have different means;"

@@ -1,4 +1,4 @@
-"""From stored grey levels to what an image tower reads, in one go on whatever device the images are."""
+"""From stored grey levels to the input of an image tower: resize, crop and normalise, on the images' device."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,22 +11,22 @@ from torch.nn.functional import interpolate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
-    """What a model was trained to read. Saved beside the weights, because a wrong value is silent."""
+    """Preprocessing that a model was trained with. Saved beside the weights, because a wrong value raises no error."""
 
     image_size: int
-    """side of the network's square input, pixels"""
+    """Side of the network's square input, pixels"""
     mean: tuple[float, ...] = (101.48761,)
-    """grey level that becomes 0, on the 0..255 scale: one for all three channels, or three"""
+    """Mean grey level, 0..255: one for all three channels, or three"""
     std: tuple[float, ...] = (83.43944,)
-    """grey levels that become 1, on the 0..255 scale: one for all three channels, or three"""
+    """Standard deviation of the grey levels, 0..255: one for all three channels, or three"""
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
-    """kernel of the resize"""
+    """Kernel of the resize"""
     crop_from: int | None = None
-    """side that images are resized to before their middle is cut out, pixels; None: nothing is cut off"""
+    """Side that images are resized to before a centre crop, pixels; None: no crop"""
     antialias: bool = True
-    """Pillow's kernel, which widens when shrinking; without, torch's own, as CheXzero's weights saw it"""
+    """Antialias when downscaling, as Pillow does; CheXzero's weights were trained without (torch's own kernel)"""
     channels: Literal[1, 3] = 3
-    """of the network's input: 1 where its first layer is folded for grey images, else three equal ones"""
+    """Channels of the network's input: three equal ones, or 1 if its first layer is folded for grey images"""
 
     def __post_init__(self) -> None:
         if self.image_size < 1:
@@ -42,7 +42,7 @@ class Preprocessing:
 
     @property
     def resized(self) -> int:
-        """Side that stored images are resized to, pixels: of the whole film, whatever is then cut off."""
+        """Side that stored images are resized to before any crop, pixels."""
         return self.crop_from or self.image_size
 
 
@@ -57,11 +57,11 @@ def to_network_input(images: UInt8[Tensor, "n h w"], preprocessing: Preprocessin
     normalise-then-resize gives (to 1e-6) and touches fewer pixels.
 
     Args:
-        images: grey levels 0..255, square, as `data/cxr.h5` holds them, on any device.
-        preprocessing: the model's own.
+        images: Grey levels 0..255, square, as in `data/cxr.h5`, on any device.
+        preprocessing: That of the model.
 
     Raises:
-        ValueError: if the images are not square.
+        ValueError: The images are not square.
 
     Source: rajpurkarlab/CheXzero train.py:24-65 for the constants; parity to 1e-5 is tested against its outputs.
     """
@@ -71,23 +71,24 @@ def to_network_input(images: UInt8[Tensor, "n h w"], preprocessing: Preprocessin
 def resize(
     images: UInt8[Tensor, "n h w"], preprocessing: Preprocessing
 ) -> Float[Tensor, "n 1 r r"] | UInt8[Tensor, "n 1 r r"]:
-    """Return the images at the network's size: float32, where bicubic may overshoot 0..255 a little.
+    """Return the images at the network's size, as float32; bicubic may overshoot 0..255 a little.
 
-    Images that need no resize stay the bytes they are, since `normalise` reads either. What `crop_from` asks for is cut
-    out of their middle.
+    Images that need no resize remain bytes, since `normalise` reads both. With `crop_from` the centre is cut out.
 
     Raises:
-        ValueError: if the images are not square.
+        ValueError: The images are not square.
     """
     height, width = images.shape[1:]
     if height != width:
         raise ValueError(f"images must be square as preprocess_train_data.py writes them, found {height} x {width}")
-    grey = images.unsqueeze(1)
+
+    grey = images.unsqueeze(1)  # (n, h, w) -> (n, 1, h, w)
     size, side = preprocessing.resized, preprocessing.image_size
     if height != size:
         grey = interpolate(
             grey.float(), (size, size), mode=preprocessing.interpolation, antialias=preprocessing.antialias
         )
+
     start = (size - side) // 2
     return grey[:, :, start : start + side, start : start + side]
 

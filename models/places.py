@@ -1,9 +1,9 @@
-"""Where in an image a tower's output comes from: features of single places, and a score's gradient at each of them.
+"""Features of single places of an image, and the gradient of a score at each place: the basis of heatmaps.
 
-A tower computes a map and pools it once into its output. Both functions here begin at that pooling: average or maximum
-(timm), attention (CLIP's ResNets, SigLIP), or the class token's attention in the last block (CLIP's and DINOv2's vision
-transformers). Places are taken to tile the image evenly; padded strides can shift those of a timm network by up to half
-a place.
+A tower computes a map and pools it into its output. Both functions start at that pooling: average or maximum (timm),
+attention (CLIP's ResNets, SigLIP), or the class token's attention in the last block (vision transformers of CLIP and
+DINOv2). Places are assumed to tile the image evenly; padded strides can shift those of a timm network by up to half a
+place.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,35 +21,35 @@ from timm.models.vision_transformer import VisionTransformer as TimmVisionTransf
 from torch import Tensor, nn
 from torch.nn.functional import normalize, pad
 
-from models.bundle import Bundle, image_features, judging
+from models.bundle import Bundle, evaluation_mode, image_features
 from models.network_input import Preprocessing, to_network_input
 
 SINGLES = 4096
-"""Places that go through a timm head at once."""
+"""Places that go through a timm head together"""
 FEWEST_ROWS = 7
-"""Rows of the map that `relevance` is content with: what CLIP's networks have at 224 pixels."""
+"""Minimum number of rows of the map in `relevance`: those of CLIP's networks at 224 pixels"""
 
 
 def encode_places(bundle: Bundle, images: UInt8[Tensor, "n s s"]) -> Float[Tensor, "n d h w"]:
-    """Return what the image tower would say if its last pooling saw one place alone; float32, not normalised.
+    """Return the feature of each place: the image tower's output if its pooling saw that place alone; not normalised.
 
-    Behind an average pool and a linear projection, the mean over places is the image's own feature. An attention pool
-    that sees one place returns its value through the output projection. Where a class token does the pooling, every
-    patch attends to itself alone in the last block: its value, not what it gathered elsewhere.
+    After an average pool and a linear projection, the mean over places is the feature of the image. An attention pool
+    that sees one place returns its value through the output projection. If a class token does the pooling, every patch
+    attends only to itself in the last block, so the feature does not mix in other patches there.
 
     Args:
-        bundle: the model; computed in evaluation mode on its device.
-        images: grey levels 0..255 as stored.
+        bundle: The model; runs in evaluation mode on its device.
+        images: Grey levels 0..255 as stored.
 
     Raises:
-        ValueError: a tower whose pooling cannot be given one place (open_clip's CoCa; timm networks that return tokens
-            but are no plain vision transformer).
+        ValueError: The pooling cannot be applied to one place (open_clip's CoCa; timm networks that return tokens but
+            are not plain vision transformers).
 
     Source: Zhou et al., Extract Free Dense Labels from CLIP (MaskCLIP), ECCV 2022, section 3.2, for attention pools
     and class tokens; residual and MLP of the last block are kept here, as the projection was trained behind them.
     """
     visual: Any = bundle.model.visual
-    with judging(bundle.model, bf16=False):
+    with evaluation_mode(bundle.model, bf16=False):
         network_input = to_network_input(images.to(bundle.device), bundle.preprocessing)
         if isinstance(visual, ModifiedResNet):
             places = _over_whole_image(_through_attention_pool(visual, network_input), visual.image_size)
@@ -63,28 +63,30 @@ def encode_places(bundle: Bundle, images: UInt8[Tensor, "n s s"]) -> Float[Tenso
 def relevance(
     bundle: Bundle, images: UInt8[Tensor, "n s s"], score: Callable[[Float[Tensor, "n d"]], Float[Tensor, "n c"]]
 ) -> Float[Tensor, "n c h w"]:
-    """Return for every place how much of each score it carries, to first order: `sum_m A_m d(score)/d(A_m)`.
+    """Return the contribution of each place to each score, to first order: `sum_m A_m d(score)/d(A_m)`.
 
-    A is what the last pooling reads at that place (m channels), so a value is the change of the score per relative
-    change of A there: positive where the place speaks for it, negative where against. Gradients are not averaged over
-    places, as Grad-CAM does, because behind an attention pool they differ between them. Where a class token does the
-    pooling, A is what the last attention reads, after its norm: before a norm the sum would be 0 everywhere. Where
-    CLIP's ResNets end in fewer than 7 rows, as on images of 112 pixels, A is the map of the stage before.
+    A is the input of the last pooling at that place (m channels), so a value is the change of the score per relative
+    change of A there: positive if the place raises the score, negative if it lowers it. Unlike in Grad-CAM, gradients
+    are not averaged over places, because behind an attention pool they differ between places. If a class token does
+    the pooling, A is the input of the last attention, after its norm; before a norm the sum would be 0 everywhere. If
+    CLIP's ResNets end in fewer than 7 rows, as for images of 112 pixels, A is the map of the stage before.
 
     Args:
-        bundle: the model; computed in evaluation mode on its device. Weights get no gradient.
-        images: grey levels 0..255 as stored.
-        score: of L2-normalised image features, on the model's device; image by image.
+        bundle: The model; runs in evaluation mode on its device. Weights get no gradient.
+        images: Grey levels 0..255 as stored.
+        score: Function of L2-normalised image features on the model's device, image by image.
 
     Raises:
-        ValueError: as `encode_places`, but networks with any pooling of a square map can be used.
+        ValueError: As `encode_places`, but any pooling of a square map is possible.
 
     Source: Draelos & Carin, Use HiResCAM instead of Grad-CAM, arXiv 2011.08891, equation of section 3.2.
     """
-    with judging(bundle.model, bf16=False), torch.enable_grad():
+    with evaluation_mode(bundle.model, bf16=False), torch.enable_grad():
         features, places = features_and_places(bundle, to_network_input(images.to(bundle.device), bundle.preprocessing))
         scores = score(features)
         gradients = [torch.autograd.grad(column.sum(), places, retain_graph=True)[0] for column in scores.unbind(1)]
+
+    # sum over channels, one map per score: c times (n, h, w) -> (n, c, h, w)
     visual: Any = bundle.model.visual
     products = [_channels_last(visual, places.detach() * gradient).sum(dim=-1) for gradient in gradients]
     maps = torch.stack(products, dim=1).float()
@@ -95,10 +97,10 @@ def relevance(
 def features_and_places(
     bundle: Bundle, network_input: Float[Tensor, "n c r r"]
 ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n ..."]]:
-    """Return L2-normalised image features and the leaf of their graph: the map of `relevance`, as the tower has it.
+    """Return L2-normalised image features and the leaf of their graph: the map of `relevance`, in the tower's layout.
 
     Raises:
-        ValueError: see `relevance`.
+        ValueError: See `relevance`.
     """
     visual: Any = bundle.model.visual
     module = _read_by_pooling(visual)
@@ -112,7 +114,7 @@ def features_and_places(
 
 
 def _read_by_pooling(visual: Any) -> nn.Module | None:
-    """Return the module whose output the last pooling reads; None for timm's, which give it by `forward_features`."""
+    """Return the module whose output the last pooling reads; None for timm's, whose `forward_features` returns it."""
     by_class_token = _pools_by_class_token(visual)
     module: nn.Module | None
     if isinstance(visual, ModifiedResNet):
@@ -130,7 +132,7 @@ def _pools_by_class_token(visual: Any) -> bool:
     """Whether the output is a class token, so that the last attention does the pooling.
 
     Raises:
-        ValueError: a vision transformer that pools or attends in a way of its own.
+        ValueError: A vision transformer pools or attends in another way.
     """
     trunk = getattr(visual, "trunk", visual)
     if isinstance(trunk, TimmVisionTransformer):
@@ -154,7 +156,7 @@ def _refuse(trunk: nn.Module) -> NoReturn:
 
 
 def _channels_last(visual: Any, places: Float[Tensor, "n ..."]) -> Float[Tensor, "n h w m"]:
-    """Return a map as the tower has it (NCHW, NHWC, or tokens behind a prefix) with places in rows and columns."""
+    """Return a map of the tower (NCHW, NHWC, or tokens after a prefix) with places in rows and columns."""
     trunk = getattr(visual, "trunk", visual)
     if places.ndim == 4:
         return places if _is_nhwc(trunk) else places.permute(0, 2, 3, 1)
@@ -190,29 +192,31 @@ def _through_last_norm(visual: VisionTransformer, network_input: Float[Tensor, "
 
 
 def _through_timm_head(visual: Any, network_input: Float[Tensor, "n c r r"]) -> Float[Tensor, "n d h w"]:
-    """Return the tower's head on pictures of a single place each."""
+    """Return the output of the tower's head for each place alone."""
     trunk = visual.trunk
     if hasattr(visual.head, "pool"):
         _refuse(visual.head.pool)
     by_class_token = _pools_by_class_token(visual)
     with _attending_to_itself(trunk.blocks[-1] if by_class_token else trunk, wanted=by_class_token):
         seen = trunk.forward_features(network_input)
+
     places = _channels_last(visual, seen)
     singles = places.flatten(0, 2)  # (n*h*w, m)
     if seen.ndim == 3:
-        # the place in every role: class token, average, all that an attention pool sees
+        # the place in every role: as class token, in the average, as all tokens of an attention pool
         singles = singles.unsqueeze(1).expand(-1, trunk.num_prefix_tokens + 1, -1)
     else:
         singles = singles[:, None, None] if _is_nhwc(trunk) else singles[:, :, None, None]
-    said: Tensor = torch.cat([visual.head(trunk.forward_head(part)) for part in torch.split(singles, SINGLES)])
-    return said.reshape(*places.shape[:3], -1).permute(0, 3, 1, 2)
+
+    features: Tensor = torch.cat([visual.head(trunk.forward_head(part)) for part in torch.split(singles, SINGLES)])
+    return features.reshape(*places.shape[:3], -1).permute(0, 3, 1, 2)  # (n*h*w, d) -> (n, d, h, w)
 
 
 def _over_whole_image(maps: Float[Tensor, "n c h w"], side: int) -> Float[Tensor, "n c height width"]:
-    """Return a map that tiles the image, where CLIP's ResNets leave a rim on the right and below without a place.
+    """Return a map that tiles the whole image; in CLIP's ResNets, places can leave a rim on the right and below.
 
-    They halve rounding down: of 112 pixels, 3 places of 32 cover 96. The rim gets its neighbours' values, in places of
-    the greatest common size, here 7 of 16.
+    They halve the size and round down: of 112 pixels, 3 places of 32 cover 96. The rim gets the values of its
+    neighbours, in places of the greatest common size, here 7 of 16.
     """
     stride = 2 ** int(log2(side // maps.shape[-1]))
     unit = gcd(stride, side)
@@ -224,10 +228,10 @@ def _over_whole_image(maps: Float[Tensor, "n c h w"], side: int) -> Float[Tensor
 def _with_what_was_cut_off(
     maps: Float[Tensor, "n c h w"], preprocessing: Preprocessing
 ) -> Float[Tensor, "n c height width"]:
-    """Return a map that tiles the whole image, where the network reads its middle.
+    """Return a map that tiles the whole image, if the network reads a centre crop.
 
-    The border gets its neighbours' values, in places of the greatest common size: 15 places of 32 pixels with 16 cut
-    off on each side are 32 places of 16.
+    The border gets the values of its neighbours, in places of the greatest common size: 15 places of 32 pixels with 16
+    cut off on each side become 32 places of 16.
     """
     border = (preprocessing.resized - preprocessing.image_size) // 2
     if not border:
@@ -240,7 +244,7 @@ def _with_what_was_cut_off(
 
 @contextmanager
 def _as_leaf(module: nn.Module) -> Iterator[list[Tensor]]:
-    """Cut the graph behind a module's output, and hold that output: the very values that the tower goes on with."""
+    """Cut the graph before a module's output and yield that output, which the rest of the tower continues from."""
     outputs: list[Tensor] = []
 
     def cut(_module: nn.Module, _inputs: tuple[Any, ...], output: Tensor) -> Tensor:
@@ -256,7 +260,7 @@ def _as_leaf(module: nn.Module) -> Iterator[list[Tensor]]:
 
 @contextmanager
 def _attending_to_itself(block: nn.Module, *, wanted: bool) -> Iterator[None]:
-    """Let every token of a transformer block see nothing but itself, where wanted."""
+    """Let every token of a transformer block attend only to itself, if wanted."""
 
     def mask(
         _module: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]

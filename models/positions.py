@@ -1,4 +1,4 @@
-"""Texts longer or shorter than those a text tower was made for."""
+"""Change the context length of a text tower: position embeddings cut, or stretched for longer texts."""
 
 from copy import copy
 from dataclasses import replace
@@ -15,35 +15,38 @@ from models.end_mark import is_read_at_end_mark
 from models.towers.text_towers import positions_of
 
 KEPT = 20
-"""First positions that keep their trained values: CLIP's captions are so short that only these are well trained"""
+"""First positions that keep their values: most captions of CLIP are short, so only these are well trained"""
 
 
 def stretch(positions: Float[Tensor, "t w"], length: int) -> Float[Tensor, "u w"]:
     """Return `length` positions; fewer are the first ones, more keep the first 20 and stretch the others linearly.
 
-    The last trained position becomes the last. Texts of at most 20 tokens, most sentences of a report, have the very
-    features that they had, which plain interpolation over all positions would change. (Of fewer than 40 trained
+    The last trained position becomes the last one. Features of texts of at most 20 tokens, which most sentences of
+    reports are, do not change; plain interpolation over all positions would change them. (Of fewer than 40 trained
     positions, the first half is kept.)
 
     Source: Zhang et al., Long-CLIP, ECCV 2024, section 3.2 (knowledge-preserved stretching).
     """
     if length <= len(positions):
         return positions[:length].clone()
+
     kept = min(KEPT, len(positions) // 2)
     tail = positions[kept:].double().T.unsqueeze(0)  # (1, w, t - kept)
-    stretched = interpolate(tail, size=length - kept, mode="linear", align_corners=True)
-    return torch.cat([positions[:kept], stretched.squeeze(0).T.to(positions.dtype)])
+    stretched = interpolate(tail, size=length - kept, mode="linear", align_corners=True)  # (1, w, u - kept)
+    return torch.cat([positions[:kept], stretched.squeeze(0).T.to(positions.dtype)])  # (u, w)
 
 
 def with_context_length(bundle: Bundle, length: int) -> Bundle:
     """Return the bundle for texts of `length` tokens; its model is changed in place.
 
     Raises:
-        ValueError: a tower that cannot: one that reads its padding, whose trained length means something, or an encoder
-            of the Hugging Face hub with fewer positions.
+        ValueError: The tower reads its padding, so that its length is part of its training; or it is an encoder of the
+            Hugging Face hub with fewer positions.
     """
     if length == bundle.context_length:
         return bundle
+
+    # the text tower: Hugging Face's have spare positions, CLIP's are stretched, others cannot change
     model: Any = bundle.model
     text = model.text
     if isinstance(text, HFTextEncoder):
@@ -59,6 +62,8 @@ def with_context_length(bundle: Bundle, length: int) -> Bundle:
             f"{bundle.name}: its text tower reads the padding, so it knows {bundle.context_length} tokens only;"
             f" it cannot have context_length {length}"
         )
+
+    # model, tokenizer and configuration agree on the length
     model.context_length = length
     tokenizer = copy(bundle.tokenizer)
     tokenizer.context_length = length

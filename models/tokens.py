@@ -33,13 +33,13 @@ def tokenize(
     its zero-shot path does, because a prompt cut in the middle means something else.
 
     Args:
-        texts: k strings.
-        tokenizer: an open_clip tokenizer, `bundle.tokenizer`.
-        context_length: row length t.
-        on_overflow: what to do with a text of more than t tokens.
+        texts: The k texts.
+        tokenizer: An open_clip tokenizer, `bundle.tokenizer`.
+        context_length: Row length t.
+        on_overflow: What to do with a text of more than t tokens.
 
     Raises:
-        ValueError: with `on_overflow="error"`, naming the first texts that are too long.
+        ValueError: With `on_overflow="error"`, naming the first texts that are too long.
     """
     if not texts:
         return torch.zeros((0, context_length), dtype=torch.int64)

@@ -1,6 +1,6 @@
-"""What a network does only while it is trained: frozen towers, patches left out, activations computed again.
+"""Settings of a network that apply to training only: frozen towers, patch dropout, activation checkpointing.
 
-None of it is part of the saved model.
+None of them is part of the saved model.
 """
 
 from types import MethodType
@@ -19,11 +19,11 @@ from models.towers.heads import ProjectionHead
 
 
 def freeze(bundle: Bundle, tower: Literal["image", "text"]) -> None:
-    """Fix the weights of a tower, in place, and keep it in evaluation mode: no dropout, and norms as they are.
+    """Freeze the weights of a tower, in place, and keep it in evaluation mode: no dropout, fixed norms.
 
-    A timm or Hugging Face tower is frozen up to its projection into the joint space, which came without weights of its
-    own and goes on learning. open_clip's towers, and CXR-BERT with its own head, are frozen whole, projection included,
-    because it was trained with them. Logit scale and bias always go on learning.
+    A timm or Hugging Face tower is frozen up to its projection into the joint space, which has no published weights and
+    keeps learning. open_clip's towers, and CXR-BERT with its own head, are frozen with their projection, which was
+    trained with them. Logit scale and bias always keep learning.
 
     Source: Zhai et al., LiT, CVPR 2022, for the image tower.
     """
@@ -34,8 +34,9 @@ def freeze(bundle: Bundle, tower: Literal["image", "text"]) -> None:
         fixed = whole.trunk
     elif isinstance(whole, HFTextEncoder) and not isinstance(whole.proj, ProjectionHead):
         fixed = whole.transformer
+
     fixed.requires_grad_(requires_grad=False)
-    # survives every later `model.train()`, and a deep copy, unlike a call of eval()
+    # unlike a call of eval(), this survives every later `model.train()` and a deep copy
     fixed.train = MethodType(_stay_in_evaluation, fixed)  # type: ignore[method-assign]
     fixed.eval()
 
@@ -45,10 +46,10 @@ def _stay_in_evaluation(module: nn.Module, mode: bool = True) -> nn.Module:  # n
 
 
 def drop_patches(bundle: Bundle, share: float) -> None:
-    """Let the image tower leave out this share of its patches, drawn anew for each image at each step, in place.
+    """Let the image tower drop this share of its patches, drawn for each image at each step, in place.
 
     Raises:
-        ValueError: an image tower without patches.
+        ValueError: The image tower has no patches.
 
     Source: Li et al., FLIP, CVPR 2023.
     """
@@ -64,10 +65,10 @@ def drop_patches(bundle: Bundle, share: float) -> None:
 
 
 def checkpoint_activations(bundle: Bundle) -> None:
-    """Let both towers compute their activations again in the backward pass instead of keeping them, in place.
+    """Let both towers recompute their activations in the backward pass instead of storing them, in place.
 
     Raises:
-        ValueError: an image tower that cannot.
+        ValueError: The image tower cannot do it.
     """
     visual: Any = bundle.model.visual
     text: Any = bundle.model.text
@@ -80,6 +81,7 @@ def checkpoint_activations(bundle: Bundle) -> None:
             raise ValueError(f"gradient_checkpointing: timm's {type(visual.trunk).__name__} cannot") from error
     else:
         visual.set_grad_checkpointing(enable=True)
+
     if isinstance(text, HFTextEncoder):
         # transformers 5 renamed it
         old, new = "gradient_checkpointing_enable", "activation_checkpointing_enable"

@@ -1,4 +1,4 @@
-"""A simulated archive: drawn chests, a report grammar, and a population with planted, known disparities.
+"""A simulated archive: drawn chests, worded reports, and a population with planted disparities.
 
 The public names stand in `__init__.pyi` and load on first use, so that `-h` stays fast.
 """

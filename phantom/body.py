@@ -1,4 +1,4 @@
-"""What a film is drawn from: who is imaged, what is wrong with them, and how the exposure was made."""
+"""What a film is drawn from: a body, its lesions, and the exposure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ FINDINGS = (
     "Pneumothorax",
     "Support Devices",
 )
-"""The 14 labels of CheXpert in CheXzero's order."""
+"""The 14 labels of CheXpert in CheXzero's order"""
 
 DEVICE_KINDS = (
     "endotracheal tube",
@@ -32,7 +32,7 @@ DEVICE_KINDS = (
     "pacemaker",
     "sternal wires",
 )
-"""The support devices that can be drawn."""
+"""The support devices that can be drawn"""
 
 View = Literal["PA", "AP", "LATERAL"]
 Side = Literal["left", "right", "both", ""]
@@ -79,15 +79,15 @@ class Body:
     """One patient's frame. Two films of equal bodies show the same ribs, vessels and heart."""
 
     age_years: float
-    """Age at the film: sets size, proportions and, in old age, the aorta and the spine."""
+    """Age at the time of the film: sets size and proportions, and in old age aorta and spine"""
     sex: Literal["F", "M"]
-    """Sex: breast shadows from about 12 years, size and shape of the thorax."""
+    """Sex: breast shadows from about 12 years, size and shape of the thorax"""
     build: float = 0.0
-    """Thickness of the body as a z-score: 0 is average, 2 is obese, -2 is emaciated."""
+    """Thickness of the body as a z-score: 0 is average, 2 is obese, -2 is emaciated"""
     cardiothoracic_ratio: float = 0.47
-    """Widest heart over widest inner thorax on a PA film, before any Cardiomegaly is added."""
+    """Widest heart over widest inner thorax on a PA film, before any Cardiomegaly is added"""
     seed: int
-    """Fixes this patient's anatomy."""
+    """Fixes this patient's anatomy"""
 
     def __post_init__(self) -> None:
         _check_choice("Body.sex", self.sex, ("F", "M"))
@@ -98,21 +98,21 @@ class Body:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lesion:
-    """One thing wrong with the patient, as a radiologist would localise it.
+    """One abnormality, as a radiologist would localise it.
 
     Its exact place and shape follow from the body's seed, so a lesion stays where it is from film to film.
     """
 
     finding: str
-    """One of FINDINGS but "No Finding"."""
+    """One of FINDINGS but "No Finding" """
     side: Side = ""
-    """The patient's side (their right is on the left of the film). "" lets the patient's seed choose."""
+    """The patient's side, whose right is on the left of the film; left blank, the patient's seed chooses"""
     zone: Zone = ""
-    """Third of the lung, for findings that have one. "" lets the patient's seed choose."""
+    """Third of the lung, for findings that have one; left blank, the patient's seed chooses"""
     severity: float = 0.6
-    """0.3 is barely visible, 1 is obvious."""
+    """0.3 is barely visible, 1 is obvious"""
     kind: str = ""
-    """Support Devices only: one of DEVICE_KINDS. "" lets the patient's seed choose."""
+    """Support Devices only: one of DEVICE_KINDS; left blank, the patient's seed chooses"""
 
     def __post_init__(self) -> None:
         if self.finding == "No Finding":
@@ -133,21 +133,21 @@ class Exposure:
     """How the film was made."""
 
     dose: float = 1.0
-    """Relative photon count; quantum noise grows with its inverse square root. 0.2 is a grainy portable."""
+    """Relative photon count; noise grows with its inverse square root, and 0.2 is a grainy portable film"""
     contrast: float = 1.0
-    """Slope of the display curve: below 1 is a flat, over-penetrated film."""
+    """Slope of the display curve: below 1 is a flat, over-penetrated film"""
     inspiration: float = 1.0
-    """1 shows ten posterior ribs above the diaphragm, 0 about seven."""
+    """1 shows ten posterior ribs above the diaphragm, 0 about seven"""
     rotation_degrees: float = 0.0
-    """Turn of the patient about the long axis, degrees; positive moves anterior parts to the patient's left."""
+    """Turn of the patient about the long axis, degrees; positive moves anterior parts to the patient's left"""
     tilt_degrees: float = 0.0
-    """Rotation in the plane of the film, degrees, positive clockwise."""
+    """Rotation in the plane of the film, degrees, positive clockwise"""
     shift_x: float = 0.0
-    """Centring error to the right of the film, as a fraction of the film's width."""
+    """Centring error to the right of the film, as a fraction of the film's width"""
     shift_y: float = 0.0
-    """Centring error downwards, as a fraction of the film's height."""
+    """Centring error downwards, as a fraction of the film's height"""
     motion: float = 0.0
-    """Motion blur: 0 none, 1 is about 4 mm."""
+    """Motion blur: 0 none, 1 is about 4 mm"""
 
     def __post_init__(self) -> None:
         _check_ranges(

@@ -1,4 +1,4 @@
-"""One film of one patient: anatomy and lesions become attenuation, attenuation becomes grey levels."""
+"""Draws one film of one patient: anatomy and lesions give attenuation, attenuation gives grey levels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ _SHORT_OVER_LONG = 0.83
 _LANDSCAPE_SHARE = {"PA": 0.12, "AP": 0.5, "LATERAL": 0.0}
 _SHARPNESS = {"PA": 0.05, "AP": 0.09, "LATERAL": 0.06}
 _SCATTER = {"PA": 0.45, "AP": 0.8, "LATERAL": 0.6}
-"""A portable film is taken at a shorter distance and without a grid: larger focal blur, more scatter."""
+"""A portable film is taken at a shorter distance and without a grid: larger focal blur, more scatter"""
 
 _SMALLEST = 32
 
@@ -34,9 +34,9 @@ class Film:
     """A radiograph and where its focal findings lie."""
 
     image: UInt8[np.ndarray, "h w"]
-    """Grey levels, air black and bone white."""
+    """Grey levels, air black and bone white"""
     boxes: dict[str, Box] = field(default_factory=dict)
-    """Finding -> x0, y0, x1, y1 in pixels (x1, y1 exclusive); diffuse findings and lateral films have none."""
+    """Finding -> x0, y0, x1, y1 in pixels (x1, y1 exclusive); diffuse findings and lateral films have none"""
 
 
 def draw_film(
@@ -51,14 +51,14 @@ def draw_film(
     """Draw one film.
 
     The patient (`body.seed`) fixes anatomy and the place of every lesion; `rng` draws what changes from film to film:
-    format, collimation, marker, skin folds, electrodes, noise. The same arguments give the same bytes, and `rng` is
-    asked for the same numbers whatever the lesions are, so a film with and without a lesion can be subtracted.
+    format, collimation, marker, skin folds, electrodes, noise. The same arguments give the same bytes. Lesions do not
+    change which random numbers are drawn, so that a film with and without a lesion can be subtracted.
 
     Args:
         body: The patient.
-        lesions: What is wrong with them; none makes a normal film. Two of one finding are allowed.
+        lesions: Abnormalities; none gives a normal film. Two of one finding are allowed.
         view: "PA", "AP" (portable) or "LATERAL".
-        exposure: How the film was made; None is a good one.
+        exposure: How the film was taken; None for a good exposure.
         image_size: Longest side in pixels; the other is 0.83 of it.
         rng: The film's generator.
 
@@ -70,12 +70,17 @@ def draw_film(
     if image_size < _SMALLEST:
         raise ValueError(f"image_size must be at least {_SMALLEST} pixels, found {image_size}")
     exposure = exposure or Exposure()
+    # One generator per step, so that a lesion never changes how much another step draws.
     set_up, chance, quanta, writing = rng.spawn(4)
+
+    # From patient and lesions to the thickness of everything that the ray crosses.
     deformation = deformation_by(lesions, body)
     chest = chest_of(body, view=view, exposure=exposure, deformation=deformation)
     canvas = _canvas(chest, view=view, exposure=exposure, image_size=image_size, rng=set_up)
     scene = _scene(lesions, deformation, chest=chest, canvas=canvas, view=view)
     add_mishaps(scene, view=view, rng=chance)
+
+    # From attenuation to grey levels.
     image = develop(
         scene.attenuation(),
         exposure=exposure,
@@ -112,9 +117,13 @@ def _canvas(chest: Chest, *, view: View, exposure: Exposure, image_size: int, rn
     landscape = rng.random() < _LANDSCAPE_SHARE[view]
     short = round(image_size * _SHORT_OVER_LONG)
     height, width = (short, image_size) if landscape else (image_size, short)
+
+    # A chest that fills less than the film is collimated; at the bedside the tube is nearer, which magnifies by 5 %.
     cut = 42.0 * chest.scale * float(rng.uniform(0.96, 1.04))
     units = min(_LONG_SIDE_CM, cut) / chest.scale / (1.05 if view == "AP" else 1.0)
     scale = image_size / units
+
+    # Chest units of film above the apices; centring is never exact.
     top = (4.2 if landscape else 5.2) + float(rng.normal(0, 0.7))
     return Canvas(
         height=height,

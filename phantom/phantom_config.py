@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 HEADINGS = {"out_dir": "output", "n_patients": "archive", "workers": "processes"}
-"""Field of PhantomConfig -> heading in `-h` of this field and those that follow it."""
+"""Field of PhantomConfig -> heading in `-h` of this field and the fields after it."""
 MINIATURE_HEADINGS = {"archive": "archive", "out_dir": "output", "n_patients": "people and films"}
 """The same for MiniatureConfig."""
 

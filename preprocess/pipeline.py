@@ -11,7 +11,7 @@ import pandas as pd
 
 from cohort import FRONTAL_VIEWS, Flow, write_cohort
 from common.atomic import write_whole
-from preprocess.archives import read_archive
+from preprocess.archives import list_images
 from preprocess.contact_sheet import write_contact_sheet
 from preprocess.output_tables import write_impressions, write_paths, write_table
 from preprocess.packing.block import ImageToPack, JobFailedError, PackSpec
@@ -70,7 +70,7 @@ def run(config: PreprocessConfig) -> Summary:
     """
     started = perf_counter()
     config = config.resolved()
-    listed, flow = read_archive(config)
+    listed, flow = list_images(config)
     selection = Selection(listed, flow)
     if config.dataset_type != "chexpert-test":  # Its views are chosen by its reader.
         _choose_views(selection, config)

@@ -4,12 +4,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from cohort.sources import READERS, ArchiveName, Texts
 from cohort.sources.mapping import ColumnMapping
 
 Compression = Literal["zstd", "gzip", "none"]
 Dtype = Literal["uint8", "float32"]
 
 MAX_RESOLUTION = 4096
+MIMIC = ("mimic", "mimic-dicom")
+"""Archives whose parts are downloads of their own, which more than one flag can name"""
 HEADINGS = {
     "dataset_type": "archive",
     "csv_path": "your own table",
@@ -21,10 +24,7 @@ HEADINGS = {
     "max_failed_share": "faults",
     "workers": "processes",
 }
-"""Field -> heading in `-h` of this field and those that follow it."""
-TEXTS_IN_FILES = ("mimic", "mimic-dicom")
-TEXTS_IN_A_COLUMN = ("csv", "openi", "padchest", "chexpert-plus")
-"""Archives with texts. A file of its own per study is named by the cohort's `report_path`; the others have `report`."""
+"""Field -> heading in `-h` of this field and the fields after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,21 +51,7 @@ class Outputs:
 class PreprocessConfig:
     """An archive of chest X-rays and reports -> one HDF5 file of images, and tables that say what each row is."""
 
-    dataset_type: Literal[
-        "mimic",
-        "mimic-dicom",
-        "chexpert",
-        "chexpert-plus",
-        "chexpert-test",
-        "nih",
-        "padchest",
-        "vindr-cxr",
-        "vindr-pcxr",
-        "openi",
-        "rsna",
-        "siim",
-        "csv",
-    ] = "mimic"
+    dataset_type: ArchiveName = "mimic"
     """Archive. mimic: MIMIC-CXR-JPG with MIMIC-CXR reports; mimic-dicom: MIMIC-CXR itself; chexpert-test: the 500 test
     studies, images only; csv: your own images and texts, listed in a table; the others are described in
     cohort/sources/, one file each. mimic, mimic-dicom, chexpert-plus, padchest (Spanish), openi and csv have texts"""
@@ -181,17 +167,15 @@ class PreprocessConfig:
         if self.nih_edition is not None and self.dataset_type != "nih":
             raise ValueError(f"--nih_edition: wanted --dataset_type nih with it, found {self.dataset_type}")
         extra = self.radiology_reports_path or self.mimiciv_path
-        if self.dataset_type in TEXTS_IN_FILES and extra is not None and self.chest_x_ray_path is None:
+        if self.dataset_type in MIMIC and extra is not None and self.chest_x_ray_path is None:
             raise ValueError(
                 f"--dataset_type {self.dataset_type}: wanted --chest_x_ray_path together with {extra}, found none"
             )
 
     @property
-    def texts(self) -> Literal["files", "column", "none"]:
+    def texts(self) -> Texts:
         """Where the archive has its texts: files named by `report_path`, the column `report`, or nowhere."""
-        if self.dataset_type in TEXTS_IN_FILES:
-            return "files"
-        return "column" if self.dataset_type in TEXTS_IN_A_COLUMN else "none"
+        return READERS[self.dataset_type].texts
 
     @property
     def has_texts(self) -> bool:

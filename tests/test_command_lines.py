@@ -30,7 +30,7 @@ def jobs_of(program, monkeypatch):
 
 
 def page(program, word, width, monkeypatch):
-    """Return what `-h` prints, without a process of its own."""
+    """Print the page of `-h` in this process."""
     module = importlib.import_module(program)
     monkeypatch.setattr(sys, "argv", [f"{program}.py", *filter(None, [word]), "-h"])
     monkeypatch.setenv("COLUMNS", str(width))

@@ -15,7 +15,7 @@ from train.step import validation_loss
 from train.train_config import TrainConfig
 
 AT_ONCE = 64
-"""images in one forward pass"""
+"""Images in one forward pass"""
 
 
 def pair_validation(pairs: Pairs, config: TrainConfig) -> Evaluate:

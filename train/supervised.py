@@ -92,7 +92,7 @@ def fit_supervised(
     Args:
         bundle: Gives the tower; not changed.
         images: Image store, or array.
-        labels: n images x c findings in {1, 0, -1, NaN}, in the order of `rows`.
+        labels: Labels of n images x c findings in {1, 0, -1, NaN}, in the order of `rows`.
         config: As for `fit`.
         rows: Row of each label's image; None: the labels cover all images in order.
 

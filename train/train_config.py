@@ -43,7 +43,7 @@ HEADINGS = {
     "max_bad_steps": "time and saving",
     "eval_interval": "validation",
 }
-"""Field -> heading in `-h` of this field and those that follow it."""
+"""Field -> heading in `-h` of this field and the fields after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ HEADINGS = {
     "resolution": "images and model",
     "n_replicates": "report",
 }
-"""Field -> heading in `-h` of this field and those that follow it."""
+"""Field -> heading in `-h` of this field and the fields after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +59,9 @@ class Plan(NamedTuple):
 
 
 def plan(config: DemoConfig) -> Plan:
-    """Return what a demo asks of its stages."""
+    """Return the settings of every stage of a demo."""
     root, seed = config.out_dir, config.seed
+
     archive = PhantomConfig(
         out_dir=root / "phantom",
         n_patients=config.n_patients,
@@ -68,9 +69,11 @@ def plan(config: DemoConfig) -> Plan:
         scenario=config.scenario,
         image_size=config.image_size,
     )
+
     packing = PreprocessConfig(
         archive_root=archive.out_dir, out_dir=root / "data", resolution=config.resolution, section="both"
     )
+
     files = packing.outputs
     training = replace(
         phantom(),
@@ -82,6 +85,7 @@ def plan(config: DemoConfig) -> Plan:
         out_dir=root / "model",
         overwrite=True,
     )
+
     return Plan(archive, packing, training, scoring_of(training, config, out_dir=root / "predictions"))
 
 

@@ -13,7 +13,7 @@ from zero_shot.evaluation.results import Results
 from zero_shot.protocols.published import WARNING
 
 HASH_SHOWN = 12
-"""Characters of a hash on the page; the whole one stands in the specification."""
+"""Characters of a hash on the page; the specification has it whole"""
 
 
 def write_evaluation_report(results: Results, subgroups: pd.DataFrame, folder: Path) -> Path:
@@ -94,12 +94,21 @@ def _protocol_headlines(results: Results) -> list[Headline]:
         return []
 
     first, printed = rows.iloc[0], rows[rows["published"].notna()]
-    others = ", ".join(f"{row.published:.3f} ({row.system})" for row in printed.itertuples())
-    published = f"Published, not re-run: {others}." if others else "No published figure is on record."
+    published = _published_words(printed)
     if pd.isna(first["measured"]):
-        return [Headline(label=f"Protocol: {name}", value="too few", note=f"{first['note']}. {published}")]
+        note = f"Not all of its findings are evaluable, see below. {published}"
+        return [Headline(label=f"Protocol: {name}", value="too few", note=note)]
     interval = "" if pd.isna(first["low"]) else f"95 % interval {first['low']:.3f} to {first['high']:.3f}. "
     return [Headline(label=f"Protocol: {name}", value=f"{first['measured']:.3f}", note=interval + published)]
+
+
+def _published_words(rows: pd.DataFrame) -> str:
+    if rows.empty:
+        return "No published figure is on record."
+    if len(rows) == 1:
+        return f"Published, not re-run: {rows['published'].iloc[0]:.3f} ({rows['system'].iloc[0]})."
+    low, high = rows["published"].min(), rows["published"].max()
+    return f"Published, not re-run: {low:.3f} to {high:.3f} ({len(rows)} figures, see below)."
 
 
 def _settings(spec: Mapping[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The table of AUROCs with patient-clustered intervals; undefined numbers carry their reason."""
+"""The table of AUROCs: one row per finding and their mean, with intervals over patients and a reason if undefined."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -26,12 +26,12 @@ from zero_shot.images import refuse_repeated
 COUNTS = ("n", "n_pos", "n_neg", "patients", "patients_pos")
 COLUMNS = ("finding", *COUNTS, "auroc", "low", "high", "status", "reason")
 VERSIONS = {"auroc": 1, "auprc": 1, "auprc_adjusted": 1, "decisions": 1, "calibration": 1, "interval": 1, "mean": 1}
-"""Part of every specification; raise a number when the same scores and labels would give another figure."""
+"""Versions of the figures, in every specification: raise one if the same scores and labels give another figure"""
 
 Metric: TypeAlias = Callable[
     [Float[np.ndarray, "n c"], Float[np.ndarray, "n c"], metrics.ReplicateWeights], Float[np.ndarray, "r c"]
 ]
-"""Labels in {1, 0, NaN}, scores and weights to a figure per replicate and finding, as `metrics.auroc_matrix`."""
+"""From labels in {1, 0, NaN}, scores and weights to a figure per replicate and finding, as `metrics.auroc_matrix`"""
 
 
 def metrics_table(
@@ -48,8 +48,8 @@ def metrics_table(
 ) -> pd.DataFrame:
     """Return one row per finding and a row `mean`, with 95 % percentile intervals from one draw of patients.
 
-    The mean runs over findings with status `ok` except "No Finding", which is the absence of the others; its
-    interval comes from the mean within every replicate, so that it knows how findings vary together.
+    The mean is over findings with status `ok` except "No Finding", which is the absence of the others. Its interval
+    comes from the mean within every replicate, and so includes how findings vary together.
 
     Args:
         predictions: image_id and one score column per finding.
@@ -57,15 +57,15 @@ def metrics_table(
         subject_ids: patient of every row.
         findings: columns to evaluate.
         n_replicates: bootstrap resamples of patients; 0 gives estimates without intervals.
-        seed: of the resampling.
+        seed: seed of the resampling.
         min_n: positives and negatives below which a finding is `small`: shown, but not in the mean.
         min_patients: patients with and without the finding below which it is `small`.
-        further: name -> another metric, on the same draw; it gets the columns NAME, NAME_low and NAME_high.
+        further: name -> another metric on the same draw, in the columns NAME, NAME_low and NAME_high.
 
     Returns:
         Columns as COLUMNS, those of `further` before `status`. `status` is `ok`, `small`, `sparse` (no interval of the
-        AUROC) or `undefined` (no AUROC); `reason` says why it is not `ok`, or for the mean which findings it is of;
-        its counts are of image-finding pairs.
+        AUROC) or `undefined` (no AUROC); `reason` says why it is not `ok`, or for the mean over which findings
+        it is; the counts of the mean are image-finding pairs.
 
     Raises:
         ValueError: ids that are repeated or differ between the tables, or a NaN score, with the finding and the image.
@@ -74,8 +74,11 @@ def metrics_table(
         raise ValueError("predictions, labels and patients must be for the same images in the same order")
     refuse_repeated(predictions["image_id"].tolist(), "the predictions")
     _refuse_nan(predictions, findings)
+
     subjects = np.asarray(list(subject_ids), dtype=str)
-    scores, labels = (table[list(findings)].to_numpy(dtype=np.float64) for table in (predictions, truth))
+    scores, labels = (table[list(findings)].to_numpy(dtype=np.float64) for table in (predictions, truth))  # (n, c)
+
+    # each metric on all images, (c,), and on one draw of patients, (r, c), that all metrics share
     measured: dict[str, Metric] = {"auroc": metrics.auroc_matrix, **(further or {})}
     whole = metrics.unit_weights(len(subjects))
     drawn = metrics.patient_weights(subjects, n_replicates, np.random.default_rng(seed)) if n_replicates else None
@@ -86,17 +89,14 @@ def metrics_table(
         )
         for name, metric in measured.items()
     }
-    rows = [
-        _row(
-            finding,
-            labels[:, c],
-            subjects,
-            {name: (e[c], r[:, c]) for name, (e, r) in figures.items()},
-            rule=EvidenceRule(min_n=min_n, min_patients=min_patients),
-        )
-        for c, finding in enumerate(findings)
-    ]
+
+    rule = EvidenceRule(min_n=min_n, min_patients=min_patients)
+    rows = []
+    for c, finding in enumerate(findings):
+        of_finding = {name: (estimates[c], replicates[:, c]) for name, (estimates, replicates) in figures.items()}
+        rows.append(_row(finding, labels[:, c], subjects, of_finding, rule=rule))
     rows.append(_mean_row(rows, figures))
+
     own = [column for name in measured for column in _columns(name)]
     columns = ["finding", *COUNTS, *own, "status", "reason"]
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(COUNTS, "Int64"))
@@ -114,6 +114,7 @@ def _figure(name: str, estimate: float, replicates: Float[np.ndarray, "r"]) -> t
 
 
 def _refuse_nan(predictions: pd.DataFrame, findings: Sequence[str]) -> None:
+    """Refuse scores that are not numbers."""
     for finding in findings:
         missing = predictions.loc[predictions[finding].isna(), "image_id"]
         if len(missing):
@@ -146,11 +147,11 @@ def _row(
         patients={"patients with it": counts.patients_pos, "patients without it": counts.patients_neg},
     )
     status = evidence_status(few, withheld["auroc"])
-    return row | {"status": status, "reason": "; ".join([*_told(withheld), *few])}
+    return row | {"status": status, "reason": "; ".join([*_interval_reasons(withheld), *few])}
 
 
-def _told(withheld: Mapping[str, str]) -> list[str]:
-    """Return the reasons for which intervals are withheld, with their metric where it is not the AUROC."""
+def _interval_reasons(withheld: Mapping[str, str]) -> list[str]:
+    """Return why intervals are withheld, with the name of the metric unless it is the AUROC."""
     return [reason if name == "auroc" else f"{name}: {reason}" for name, reason in withheld.items() if reason]
 
 
@@ -169,5 +170,5 @@ def _mean_row(
         columns, withheld[name] = _figure(name, estimates[chosen].mean(), replicates[:, chosen].mean(axis=1))
         row |= columns
 
-    reasons = [*_told(withheld), mean_of([rows[c]["finding"] for c in chosen])]
+    reasons = [*_interval_reasons(withheld), mean_of([rows[c]["finding"] for c in chosen])]
     return row | {"status": evidence_status([], withheld["auroc"]), "reason": "; ".join(reasons)}

@@ -1,4 +1,4 @@
-"""Image features on disk: encoded once, and found again by what they were made from, never by a file's name.
+"""Image features on disk: encoded once, and found again by the model and images they came from, not by file name.
 
 One HDF5 file holds the features of one list of images by any number of models:
 
@@ -7,7 +7,8 @@ One HDF5 file holds the features of one list of images by any number of models:
                    preprocessing (JSON), sha256 of ids and values
     attributes     format_version; images, the SHA-256 of ids and pixels (`Images.fingerprint`)
 
-The cache of a run never makes it fail: what does not fit is encoded again. A file that the user named has to fit.
+A run's own cache never makes it fail: if the cache does not match, the images are encoded again. A file that the user
+named has to match.
 """
 
 import hashlib
@@ -33,30 +34,30 @@ from zero_shot.images import Images, refuse_repeated
 FORMAT_VERSION = 1
 IDS = "image_id"
 ARCHITECTURE = ("embed_dim", "quick_gelu", "vision_cfg", "text_cfg")
-"""Blocks of a model's configuration that decide what its weights compute."""
+"""Blocks of a model's configuration that decide what its weights compute"""
 PLACES = ("hf_model_name", "hf_tokenizer_name")
-"""Entries of these blocks that say where files lay."""
+"""Entries of these blocks that name files or repositories"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelKey:
-    """What features depend on beside the images."""
+    """What features depend on, beside the images."""
 
     weights: str
-    """SHA-256 of the weights."""
+    """SHA-256 of the weights"""
     architecture: str
-    """SHA-256 of the configuration: the same weights with another activation are another model."""
+    """SHA-256 of the configuration: the same weights with another activation are another model"""
     preprocessing: Mapping[str, Any]
-    """What the image tower reads."""
+    """Input of the image tower"""
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the three."""
+        """SHA-256 over all three."""
         return _sha256(asdict(self))
 
 
 def model_key(bundle: models.Bundle) -> ModelKey:
-    """Return what identifies a model's features; hashing the weights takes about a second per gigabyte."""
+    """Return the key of a model's features; hashing the weights takes about a second per gigabyte."""
     blocks = {name: bundle.config.get(name) for name in ARCHITECTURE}
     blocks = {
         name: {entry: value for entry, value in block.items() if entry not in PLACES}
@@ -73,18 +74,18 @@ class Embeddings:
     """Features of a list of images by one model."""
 
     ids: tuple[str, ...]
-    """Name of every image."""
+    """Id of every image"""
     features: Float[Tensor, "n d"]
-    """L2-normalised float32, on the CPU."""
+    """L2-normalised float32, on the CPU"""
 
 
 def read_embeddings(path: Path | str, key: ModelKey, *, images: str | None = None) -> Embeddings:
-    """Return the features that a model made, bit for bit as they were encoded.
+    """Return the stored features of a model, bit for bit as they were encoded.
 
     Args:
         path: an `embeddings.h5`.
-        key: the model, as `model_key(bundle)` tells.
-        images: `Images.fingerprint` of the images that they must be of; any when absent.
+        key: the model, as from `model_key(bundle)`.
+        images: `Images.fingerprint` that the file must have; None: any.
 
     Raises:
         FileNotFoundError: no such file.
@@ -98,7 +99,7 @@ def read_embeddings(path: Path | str, key: ModelKey, *, images: str | None = Non
         ids: list[str] = file[IDS].asstr()[:].tolist()
         values: np.ndarray = stored[:]
         if stored.attrs.get("sha256") != _sha256_of(ids, values):
-            raise ValueError(f"the embeddings {path} are damaged: they are not what was written. {_ADVICE}")
+            raise ValueError(f"the embeddings {path} are damaged: their hash does not match. {_ADVICE}")
     return Embeddings(ids=tuple(ids), features=torch.from_numpy(values))
 
 
@@ -111,24 +112,25 @@ def write_embeddings(
     images: str,
     name: str = "",
 ) -> None:
-    """Add a model's features to the file, which is written anew: it is whole at any time, with all models in it.
+    """Add a model's features to the file; the whole file is written again, so that it is complete at any time.
 
-    What the file holds of other images, or in a state that cannot be read, is replaced.
+    Features of other images, and a file that cannot be read, are replaced.
 
     Args:
-        path: an `embeddings.h5`, made if it is not there.
+        path: an `embeddings.h5`; created if it does not exist.
         key: the model.
         features: L2-normalised float32.
-        ids: name of every image.
+        ids: id of every image.
         images: `Images.fingerprint` of the images.
-        name: what the model calls itself, for people who look into the file.
+        name: name of the model, for people who open the file.
 
     Raises:
         ValueError: an id is repeated, or there is not one feature per id.
     """
-    refuse_repeated(ids, "the images to be kept")
+    refuse_repeated(ids, "the images to be stored")
     if len(ids) != len(features):
         raise ValueError(f"{len(features)} features for {len(ids)} images: wanted one each")
+
     values = np.ascontiguousarray(features.numpy())
     with write_whole(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update({"format_version": FORMAT_VERSION, "images": images})
@@ -141,17 +143,17 @@ def write_embeddings(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cache:
-    """Where features are looked for before an image tower is run."""
+    """Where image features are looked up before they are encoded."""
 
     path: Path
-    """An `embeddings.h5`."""
+    """An `embeddings.h5`"""
     images: str
-    """`Images.fingerprint` of the images to be scored."""
+    """`Images.fingerprint` of the images to be scored"""
     must_fit: bool = False
-    """The user named this file: read it, never write it, and refuse to go on without it."""
+    """The user named this file: it is read, never written, and an error if it does not match"""
 
     def check(self) -> None:
-        """Refuse a file that must fit and is of other images, before a model is loaded.
+        """Refuse a file that must match and holds other images, before a model is loaded.
 
         Raises:
             FileNotFoundError, ValueError: as `read_embeddings`.
@@ -170,13 +172,13 @@ def cached_features(
     batch_size: int = 64,
     progress: Callable[[int], object] | None = None,
 ) -> Float[Tensor, "n d"]:
-    """Return `image_features`, from the cache if it has them, else encoded and kept there.
+    """Return `image_features`, from the cache if it has them, else encoded and stored there.
 
-    What was kept is returned bit for bit. A fresh run gives the same bits on the same device with the same batch size;
-    another batch size rounds differently (about 1e-6).
+    Stored features are returned bit for bit. Encoding again gives the same bits on the same device with the same batch
+    size; another batch size rounds differently (about 1e-6).
 
     Raises:
-        FileNotFoundError, ValueError: the cache must fit and does not; see `read_embeddings`, `image_features`.
+        FileNotFoundError, ValueError: the cache must match and does not; see `read_embeddings`, `image_features`.
     """
     if cache is not None:
         try:
@@ -188,12 +190,13 @@ def cached_features(
             if progress is not None:
                 progress(len(images))
             return found
+
     features = image_features(bundle, images, batch_size=batch_size, progress=progress)
     if cache is not None:
         try:
             write_embeddings(cache.path, key, features, ids=images.ids, images=cache.images, name=bundle.name)
         except OSError as error:
-            warnings.warn(f"the features were not kept in {cache.path}: {error}", stacklevel=2)
+            warnings.warn(f"the features were not stored in {cache.path}: {error}", stacklevel=2)
     return features
 
 
@@ -202,15 +205,16 @@ _ADVICE = "Leave the file out and the images are encoded again"
 
 @contextmanager
 def _opened(path: Path, images: str | None) -> Iterator[h5py.File]:
-    """Open an embeddings file, of these images if they are given; what h5py cannot read in it is told as damage."""
+    """Open an embeddings file, of these images if given; what h5py cannot read is reported as damage."""
     if not path.is_file():
         raise FileNotFoundError(f"no embeddings at {path}: wanted a file that an earlier run wrote. {_ADVICE}")
+
     try:
         with h5py.File(path, "r") as file:
             version, found = file.attrs.get("format_version"), file.attrs.get("images")
             if version != FORMAT_VERSION:
                 raise ValueError(
-                    f"{path} is no embeddings file of format {FORMAT_VERSION}; found format {version}. {_ADVICE}"
+                    f"{path} is not an embeddings file of format {FORMAT_VERSION}; found format {version}. {_ADVICE}"
                 )
             if images is not None and found != images:
                 raise ValueError(
@@ -219,11 +223,11 @@ def _opened(path: Path, images: str | None) -> Iterator[h5py.File]:
                 )
             yield file
     except (OSError, RuntimeError, KeyError, TypeError) as error:
-        raise ValueError(f"the embeddings {path} are damaged or no HDF5 file ({error}). {_ADVICE}") from error
+        raise ValueError(f"the embeddings {path} are damaged or not an HDF5 file ({error}). {_ADVICE}") from error
 
 
 def _copy_others(path: Path, file: h5py.File, *, images: str, but: str) -> None:
-    """Copy other models' features of the same images from an earlier file, if there is one that can be read."""
+    """Copy other models' features of the same images from an earlier file, if it can be read."""
     try:
         with _opened(path, images) as earlier:
             for digest in earlier:
@@ -234,15 +238,18 @@ def _copy_others(path: Path, file: h5py.File, *, images: str, but: str) -> None:
 
 
 def _models_in(file: h5py.File) -> str:
-    told = [f"{file[digest].attrs.get('name', '?')} ({digest[:12]})" for digest in file if digest != IDS]
-    return ", ".join(told) or "none"
+    """Return the names of the models in a file."""
+    names = [f"{file[digest].attrs.get('name', '?')} ({digest[:12]})" for digest in file if digest != IDS]
+    return ", ".join(names) or "none"
 
 
 def _sha256(value: Any) -> str:
+    """Return the SHA-256 of a value as JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _sha256_of(ids: Sequence[str], values: np.ndarray) -> str:
+    """Return the SHA-256 of ids and values."""
     digest = hashlib.sha256("\n".join([*ids, str(values.dtype), str(values.shape)]).encode())
     digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()

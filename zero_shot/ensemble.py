@@ -1,4 +1,4 @@
-"""Checkpoints scored in turn and averaged, over probabilities or features; CheXzero's `ensemble_models`."""
+"""Ensembles: checkpoints scored in turn, their probabilities or features averaged; CheXzero's `ensemble_models`."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -23,52 +23,52 @@ from zero_shot.prompts import NO_FINDING, PromptSet, from_templates, load_prompt
 from zero_shot.scoring import Scoring, refuse_scoring, score_phrases
 
 Averaged = Literal["probabilities", "features"]
-"""What an ensemble averages."""
+"""What an ensemble averages"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One checkpoint of an ensemble: what it is and what it said."""
+    """One checkpoint of an ensemble: its identity and its scores."""
 
     path: str
-    """Where it was loaded from."""
+    """Path of the checkpoint"""
     name: str
-    """What it calls itself."""
+    """Name of the model"""
     weights: str
-    """SHA-256 of its weights."""
+    """SHA-256 of the weights"""
     architecture: str
-    """SHA-256 of its configuration."""
+    """SHA-256 of the configuration"""
     preprocessing: Mapping[str, Any]
-    """What its image tower reads."""
+    """Input of the image tower"""
     logit_scale: float
-    """Learned factor on cosines."""
+    """Learned factor on cosines"""
     logit_bias: float | None
-    """Learned bias of a model trained with a sigmoid loss."""
+    """Learned bias of a model trained with a sigmoid loss, else None"""
     scores: Float[np.ndarray, "n c"]
-    """Its probabilities."""
+    """Probabilities"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFeatures:
-    """Images and phrases as one model sees them, and how it weighs their cosines."""
+    """Features of images and phrases by one model, and its factor and bias on their cosines."""
 
     path: str
-    """Where the model was loaded from."""
+    """Path of the checkpoint"""
     name: str
-    """What it calls itself."""
+    """Name of the model"""
     key: ModelKey
-    """What identifies its features."""
+    """Key of its features"""
 
     images: Float[Tensor, "n d"]
-    """L2-normalised image features."""
+    """L2-normalised image features"""
     positive: Phrases
-    """L2-normalised features of the distinct positive phrases, and each finding's rows."""
+    """Positive phrases"""
     negative: Phrases
-    """Likewise of the negative ones."""
+    """Negative phrases"""
     scale: float
-    """Learned factor on cosines."""
+    """Learned factor on cosines"""
     bias: float | None
-    """Learned bias, where there is one."""
+    """Learned bias, or None"""
 
     def score(self, scoring: Scoring) -> Float[np.ndarray, "n c"]:
         """Return the probabilities; see `scoring.score_phrases`."""
@@ -85,7 +85,7 @@ def in_order(paths: Sequence[str | Path]) -> list[str]:
     """
     ordered = sorted(str(path) for path in paths)
     if not ordered:
-        raise ValueError("no checkpoint to score with: give at least one")
+        raise ValueError("checkpoints: wanted at least one, found none")
     twice = [path for path, following in pairwise(ordered) if path == following]
     if twice:
         raise ValueError(f"the checkpoint {twice[0]} is listed twice: it would count double")
@@ -108,9 +108,8 @@ def score_ensemble(
 
     - "probabilities": the mean of the members' probabilities. Members may be any models.
     - "features": the members' features of every image and of every phrase are averaged and normalised again, and scored
-      once, with the geometric mean of their logit scales and the mean of their biases. This means something only
-      where all members share one space, as checkpoints of one run do; axes of two runs have nothing in common. What can
-      be checked is that they have one architecture.
+      once, with the geometric mean of their logit scales and the mean of their biases. All members must share one
+      feature space, as checkpoints of one run do; the axes of two runs are unrelated. Only the architecture is checked.
 
     Args:
         paths: checkpoints as `models.load` takes them.
@@ -118,17 +117,19 @@ def score_ensemble(
         prompts: the prompts, one column each.
         scoring: see `scoring.score_phrases`.
         averaged: what is averaged.
-        cache: where image features are looked for first, and kept.
+        cache: where image features are looked up first, and stored.
         batch_size: images per forward pass.
         device: where the models run.
         progress: called with the number of images after every batch.
 
     Raises:
         FileNotFoundError, ValueError: see `models.load`, `in_order`, `cached_features`, `score_phrases`; members of
-            different architectures where features are averaged.
+            different architectures if features are averaged.
     """
     members: list[Member] = []
     total: ModelFeatures | None = None
+
+    # one model in memory at a time; its features are added up where they are averaged
     for path in in_order(paths):
         one = _encode(
             path, images, prompts, scoring=scoring, cache=cache, batch_size=batch_size, device=device, progress=progress
@@ -136,6 +137,7 @@ def score_ensemble(
         if averaged == "features":
             total = one if total is None else _sum(total, one)
         members.append(_member(one, one.score(scoring)))
+
     if total is None:
         return average([member.scores for member in members]), tuple(members)
     return _mean(total, members).score(scoring), tuple(members)
@@ -156,8 +158,8 @@ def ensemble_models(  # noqa: PLR0917  (CheXzero's signature)
 ) -> tuple[list[Float[np.ndarray, "n c"]], Float[np.ndarray, "n c"]]:
     """Return every model's probabilities and their mean: CheXzero's function, with its scoring (no logit scale).
 
-    "No Finding" is the one column that differs: "no No Finding" cannot be asked here, so that its phrases come from
-    the shipped set "chexzero" and a warning says so.
+    Only the column "No Finding" differs: "no No Finding" is not allowed here, so its phrases come from the shipped set
+    "chexzero", with a warning.
 
     Args:
         model_paths: checkpoints; taken in sorted order.
@@ -165,8 +167,8 @@ def ensemble_models(  # noqa: PLR0917  (CheXzero's signature)
         cxr_labels: findings, the columns of the result.
         cxr_pair_template: positive and negative template, such as ("{}", "no {}").
         cache_dir: folder for every model's probabilities, `[save_name_]CHECKPOINT.npy`, and for the image features in
-            `[save_name_]embeddings.h5`. The probabilities are written for whoever reads them, and never read: CheXzero
-            returned such a file for other labels. The features are what saves time, whatever the labels.
+            `[save_name_]embeddings.h5`. The probabilities are written but never read back: CheXzero returned such a
+            file even for other labels. The features save the time, for any labels.
         save_name: prefix of these files.
 
     Raises:
@@ -176,15 +178,18 @@ def ensemble_models(  # noqa: PLR0917  (CheXzero's signature)
     Source: rajpurkarlab/CheXzero zero_shot.py, `ensemble_models`.
     """
     prompts = _compatible_prompts(cxr_labels, cxr_pair_template)
+
     prefix = f"{save_name}_" if save_name else ""
     folder = None if cache_dir is None else Path(cache_dir)
     with open_images(cxr_filepath) as store:
         images, cache = as_images(store), None
         if folder is not None:
             cache = Cache(path=folder / f"{prefix}embeddings.h5", images=images.fingerprint())
+
         mean, members = score_ensemble(
             model_paths, images, prompts, scoring="chexzero", cache=cache, device=models.pick_device()
         )
+
     if folder is not None:
         for member in members:
             with write_whole(folder / f"{prefix}{Path(member.path).stem}.npy") as temporary:
@@ -193,11 +198,12 @@ def ensemble_models(  # noqa: PLR0917  (CheXzero's signature)
 
 
 def _compatible_prompts(labels: Sequence[str], pair_template: tuple[str, str]) -> PromptSet:
-    """Return the templates' prompts, with the declared phrases where a label is "No Finding"."""
+    """Return the templates' prompts, with phrases of its own for "No Finding"."""
     if len(set(labels)) < len(labels):
         raise ValueError(f"a label is named twice: {', '.join(labels)}")
     if NO_FINDING not in labels:
         return from_templates(labels, pair_template)
+
     declared = load_prompts("chexzero").pairs[NO_FINDING]
     warnings.warn(
         f"{NO_FINDING!r} is scored with phrases of its own ({declared.positive[0]!r}, ...) and not with "
@@ -241,6 +247,7 @@ def _encode(
 
 
 def _member(encoded: ModelFeatures, scores: Float[np.ndarray, "n c"]) -> Member:
+    """Return a model and its scores without its features."""
     return Member(
         path=encoded.path,
         name=encoded.name,
@@ -269,7 +276,7 @@ def _sum(total: ModelFeatures, other: ModelFeatures) -> ModelFeatures:
 
 
 def _mean(total: ModelFeatures, members: Sequence[Member]) -> ModelFeatures:
-    """Turn sums over members into one model's features, scale and bias."""
+    """Return the features, scale and bias of the ensemble from the sums over its members."""
     biases = [member.logit_bias for member in members if member.logit_bias is not None]
     return replace(
         total,

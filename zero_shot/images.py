@@ -1,4 +1,4 @@
-"""The images to be scored: rows of a store, in scoring order, read in batches and checked on the way."""
+"""The images to be scored: rows of a store in scoring order, read in batches and checked."""
 
 import hashlib
 from collections import Counter
@@ -13,14 +13,14 @@ from cohort.image_reader import ImageReader, as_reader
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
-    """Images in scoring order, with the names they have in tables and in errors."""
+    """Images in scoring order, with their ids."""
 
     reader: ImageReader
-    """Where the pixels are."""
+    """Where pixels are read from"""
     rows: Int[np.ndarray, "n"]
-    """Row of every image in the reader."""
+    """Row of every image in the reader"""
     ids: tuple[str, ...]
-    """Name of every image."""
+    """Id of every image, in tables and errors"""
 
     def __post_init__(self) -> None:
         if len(self.rows) == 0:
@@ -33,10 +33,10 @@ class Images:
         return len(self.rows)
 
     def followed_by(self, others: "Images") -> "Images":
-        """Return these images and then others of the same store.
+        """Return these images followed by others of the same store.
 
         Raises:
-            ValueError: an image that is in both.
+            ValueError: an image is in both.
         """
         return Images(reader=self.reader, rows=np.concatenate([self.rows, others.rows]), ids=(*self.ids, *others.ids))
 
@@ -44,8 +44,7 @@ class Images:
         """Yield the pixels in order.
 
         Raises:
-            ValueError: an image is black from edge to edge, which is what a failed decode leaves behind; it would be
-                scored like any other.
+            ValueError: an image is all zero, as a failed decode leaves it; it would be scored like any other.
         """
         for begin in range(0, len(self), batch_size):
             pixels = self.reader.read(self.rows[begin : begin + batch_size])
@@ -59,7 +58,7 @@ class Images:
             yield pixels
 
     def fingerprint(self, batch_size: int = 256) -> str:
-        """Return the SHA-256 of all pixels and ids in order. Reading costs little beside encoding; names can lie."""
+        """Return the SHA-256 of all pixels and ids in order. Reading them costs little compared with encoding."""
         digest = hashlib.sha256("\n".join(self.ids).encode())
         for pixels in self.batches(batch_size):
             digest.update(f"{pixels.shape[1:]}".encode())
@@ -75,9 +74,9 @@ def refuse_repeated(ids: Sequence[str], what: str) -> None:
 
 
 def as_images(images: "Images | ImageReader | UInt8[np.ndarray, 'n h w']") -> Images:
-    """Return `images` as `Images`; an array or a whole store is taken in its own order.
+    """Return `images` as `Images`; an array or a whole store keeps its order.
 
-    Images of a store with ids keep them; others are named by their row, "row 0".
+    A store's ids are kept; images without ids are named by their row, "row 0".
     """
     if isinstance(images, Images):
         return images

@@ -1,10 +1,10 @@
-"""Prompts: for every finding, phrases that say it is there and phrases that say it is not.
+"""Prompts: for every finding, phrases that say it is present and phrases that say it is absent.
 
-"No Finding" is told by phrases of its own. Its negation "no No Finding" means nothing to a text tower (CheXzero scored
-it that way: AUROC 0.07), so a prompt that negates a negation cannot be constructed.
+"No Finding" has phrases of its own. Its negation "no No Finding" means nothing to a text tower (CheXzero scored it that
+way: AUROC 0.07), so a prompt that negates a negation is refused.
 
-A file of prompts is a family: templates, and terms to be put into them. `load_prompts` takes all its phrases together,
-as alternatives; `families.load_family` enumerates the ways of asking that it offers.
+A file of prompts is a family: templates, and terms to insert. `load_prompts` takes all its phrases together, as
+alternatives; `families.load_family` lists its prompts one by one.
 """
 
 import json
@@ -31,9 +31,9 @@ class PromptPair:
     """Phrases for one finding."""
 
     positive: tuple[str, ...]
-    """What a report says when the finding is present; at least one phrase."""
+    """What a report says when the finding is present; at least one phrase"""
     negative: tuple[str, ...]
-    """What a report says when it is absent; at least one phrase."""
+    """What a report says when it is absent; at least one phrase"""
 
     def __post_init__(self) -> None:
         for polarity, phrases in (("positive", self.positive), ("negative", self.negative)):
@@ -54,9 +54,9 @@ class PromptSet:
     """Prompts of several findings, in the order of the score columns."""
 
     name: str
-    """What the set is called in specifications and tables."""
+    """Name of the set in specifications and tables"""
     pairs: Mapping[str, PromptPair]
-    """Finding -> its phrases."""
+    """Finding -> its phrases"""
 
     def __post_init__(self) -> None:
         if not self.pairs:
@@ -93,21 +93,21 @@ class PromptSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wording:
-    """How one family words one finding: terms in templates, and phrases that are listed as they are."""
+    """How one family words one finding: terms in templates, and literal phrases."""
 
     terms: tuple[str, ...] = ()
-    """What the finding is called: "pleural effusion", "pleural fluid"."""
+    """Names of the finding ("pleural effusion", "pleural fluid")"""
     positive_templates: tuple[str, ...] = ()
-    """What is said when it is there; "{}" stands for the term."""
+    """Templates for its presence; "{}" stands for the term"""
     negative_templates: tuple[str, ...] = ()
-    """What is said when it is not."""
+    """Templates for its absence"""
     qualifiers: tuple[str, ...] = ("{}",)
-    """Degrees and sides ("{}", "small left {}") of the term, which positive phrases have all of, as alternatives.
-    A template with one of them alone would ask for a part of the finding and not in another way for all of it."""
+    """Degrees and sides of the term ("{}", "small left {}"): positive phrases have all of them, as alternatives. A
+    template with only one of them would ask for a part of the finding"""
     positive: tuple[str, ...] = ()
-    """Literal phrases beside those from templates."""
+    """Literal positive phrases, beside those from templates"""
     negative: tuple[str, ...] = ()
-    """Likewise."""
+    """Literal negative phrases"""
 
     def pair(self) -> PromptPair:
         """Return all phrases together.
@@ -130,20 +130,20 @@ def expand(terms: Sequence[str], templates: Sequence[str]) -> tuple[str, ...]:
     """
     wrong = [template for template in templates if template.count("{}") != 1]
     if wrong:
-        raise ValueError(f"the template {wrong[0]!r} must contain {{}} once, where the finding goes")
+        raise ValueError(f"the template {wrong[0]!r} must contain {{}} once, in the place of the finding")
     if not all(term.strip() for term in terms):
         raise ValueError("a term is empty text")
     return tuple(template.replace("{}", term) for template in templates for term in terms)
 
 
 def from_templates(findings: Sequence[str], pair_template: tuple[str, str], *, name: str = "templates") -> PromptSet:
-    """Return CheXzero's way of prompting: each finding in a positive and a negative template.
+    """Return prompts as CheXzero builds them: each finding in a positive and a negative template.
 
     Raises:
-        ValueError: "No Finding" is among the findings and the negative template negates; see this module's first lines.
+        ValueError: "No Finding" is among the findings and the negative template negates; see the module docstring.
     """
     if len(pair_template) != 2:
-        raise ValueError(f"a pair of templates is needed, such as ('{{}}', 'no {{}}'); found {pair_template!r}")
+        raise ValueError(f"wanted a pair of templates, such as ('{{}}', 'no {{}}'); found {pair_template!r}")
     positive, negative = pair_template
     return pool(
         {
@@ -158,12 +158,12 @@ def load_prompts(name_or_path: str | Path) -> PromptSet:
     """Return a shipped prompt set ("radiologist", "chexzero", ...) or one from a JSON file, all phrases together.
 
     The file has `name` and `findings`: finding -> {"positive": [...], "negative": [...]} with literal phrases, or
-    {"terms": [...]} to be put into the file's `positive_templates` and `negative_templates`, or both. `qualifiers`
-    ("{}", "mild {}") of the file or of the finding go around the term in positive phrases.
+    {"terms": [...]} for the file's `positive_templates` and `negative_templates`, or both. `qualifiers`
+    ("{}", "mild {}") of the file or of the finding surround the term in positive phrases.
 
     Raises:
         FileNotFoundError: neither a shipped set nor a file.
-        ValueError: not such a file; a prompt that is empty or negates twice, with its finding.
+        ValueError: another kind of file; a prompt that is empty or negates twice, with its finding.
     """
     file = read_wordings(name_or_path)
     return pool(file.wordings, name=file.name)
@@ -179,10 +179,10 @@ class Wordings(NamedTuple):
 
 
 def read_wordings(name_or_path: str | Path) -> Wordings:
-    """Return a file of prompts before its phrases are taken together; see `load_prompts`.
+    """Return a file of prompts, finding by finding, before its phrases are pooled; see `load_prompts`.
 
-    A finding may word the file's templates its own way ("There are {}." for "There is {}."), as many of them and in the
-    same order, so that a template still means one style across findings; or have none on one side.
+    A finding may have its own versions of the file's templates ("There are {}." for "There is {}."), as many and in the
+    same order, so that a template means one style across findings; or none on one side.
 
     Raises:
         FileNotFoundError, ValueError: as `load_prompts`.
@@ -192,10 +192,12 @@ def read_wordings(name_or_path: str | Path) -> Wordings:
     if not path.is_file():
         names = ", ".join(shipped_names())
         raise FileNotFoundError(f"no prompt set {str(name_or_path)!r}: wanted one of {names}, or a JSON file")
+
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a JSON file: {error}") from error
+
     try:
         _check_object(content, _SET_KEYS)
         _check_object(content.get("findings"))
@@ -208,7 +210,7 @@ def read_wordings(name_or_path: str | Path) -> Wordings:
 
 
 def shipped_names(findings: Collection[str] = ()) -> tuple[str, ...]:
-    """Return the names of the prompt sets that come with the project, sorted: those with prompts for all `findings`."""
+    """Return the names of the shipped prompt sets that have prompts for all `findings`, sorted."""
     names = sorted(file.stem for file in SHIPPED.glob("*.json"))
     return tuple(name for name in names if set(findings) <= set(read_wordings(name).wordings))
 
@@ -229,7 +231,7 @@ def pool(wordings: Mapping[str, Wording], *, name: str) -> PromptSet:
 
 
 def _wording(finding: str, entry: Any, content: Mapping[str, Any]) -> Wording:
-    """Read one finding's entry; what it does not say comes from the file."""
+    """Return one finding's wording; what its entry lacks comes from the file."""
     try:
         _check_object(entry, _FINDING_KEYS)
         for key in _TEMPLATES:
@@ -242,13 +244,13 @@ def _wording(finding: str, entry: Any, content: Mapping[str, Any]) -> Wording:
 
 
 def _refuse_other_number(key: str, *, wanted: int, found: int) -> None:
-    """Refuse a finding's own templates that cannot stand one by one for the file's."""
+    """Refuse templates of a finding that do not match the file's one by one."""
     if wanted and found and found != wanted:
         raise ValueError(f"{key} must be as many as the file's, {wanted}; found {found}")
 
 
 def _strings(entry: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    """Return the list of texts under `key`, empty when it is absent."""
+    """Return the list of texts under `key`, empty if absent."""
     values = entry.get(key, [])
     if isinstance(values, list) and all(isinstance(value, str) for value in values):
         return tuple(values)
@@ -256,7 +258,7 @@ def _strings(entry: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def _check_object(entry: Any, keys: Collection[str] | None = None) -> None:
-    """Refuse what is no JSON object and, where `keys` are given, others that would be ignored."""
+    """Refuse anything but a JSON object and, if `keys` are given, keys that would be ignored."""
     other = [entry]
     if isinstance(entry, dict):
         other = [] if keys is None else sorted(set(entry) - set(keys))

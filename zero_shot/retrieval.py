@@ -1,4 +1,4 @@
-"""Retrieval: does a report find its film among all films, and a film its report? Equal reports are no mistakes."""
+"""Retrieval: does a report find its image among all images, and an image its report? Equal reports count as hits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from zero_shot.features import image_features
 from zero_shot.images import Images
 
 ReadAs = Literal["reports", "sentences"]
-"""How a model reads a report: whole, or as the mean of its sentences' features. As it was trained."""
+"""How a model reads a report: whole, or as the mean of its sentences' features; choose what it was trained on"""
 COLUMNS = (
     "direction",
     "hit",
@@ -36,16 +36,16 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistinctTexts:
-    """Reports, with those that say the same taken for one."""
+    """The distinct texts among reports."""
 
     texts: tuple[str, ...]
-    """The distinct texts, each in the spelling that comes first in the alphabet."""
+    """Distinct texts, each in its alphabetically first spelling"""
     content: Int[np.ndarray, "n"]
-    """Which of them each report is."""
+    """The text of each report, as a position in `texts`"""
 
     @property
     def duplicates_share(self) -> float:
-        """Share of reports whose text another report has too: what the strict diagonal counts as mistakes."""
+        """Share of reports whose text another report has too; the strict diagonal counts them as mistakes."""
         return float((np.bincount(self.content)[self.content] > 1).mean())
 
 
@@ -54,17 +54,17 @@ class Retrieval:
     """How well images and texts find each other."""
 
     table: pd.DataFrame
-    """See `retrieval_table`."""
+    """See `retrieval_table`"""
     n_images: int
-    """Pairs of image and text."""
+    """Pairs of image and text"""
     n_texts: int
-    """Texts that differ after normalisation."""
+    """Texts that differ after normalisation"""
     duplicates_share: float
-    """Share of pairs whose text belongs to another pair too."""
+    """Share of pairs whose text belongs to another pair too"""
     n_cut: int
-    """Distinct texts longer than the model's context, of which it reads the beginning only."""
+    """Distinct texts longer than the model's context, which are cut"""
     flow: Flow
-    """Which images were left out, and why."""
+    """Images left out, by reason"""
 
 
 def retrieve(
@@ -80,22 +80,23 @@ def retrieve(
 ) -> Retrieval:
     """Return how well a model's images and texts find each other, in both directions.
 
-    Images whose text is absent ("NO IMPRESSION", or nothing but marks) are left out and counted.
+    Images without a text ("NO IMPRESSION", or only marks) are left out and counted.
 
     Args:
-        bundle: the model, on the device where the work is to be done.
+        bundle: the model, on the device to run on.
         images: rows of a store, as from `select_images`.
         chosen: their rows of the cohort table (image_id, study_id, subject_id), in the same order.
-        texts: what `cohort.read_texts` returned for the whole store.
+        texts: texts of the whole store, as from `cohort.read_texts`.
         read_as: "sentences" for a model trained on sentences: a report is the mean of their features.
         batch_size: images per forward pass.
         n_replicates: bootstrap resamples of patients; 0 gives no intervals.
-        seed: of the resampling.
+        seed: seed of the resampling.
 
     Raises:
         ValueError: images, cohort rows and texts that do not belong together, no image with a text, or as
             `image_features`.
     """
+    # images with a text
     flow = Flow()
     flow.start(chosen, "chosen images")
     reports = _reports(images, chosen, texts)
@@ -104,8 +105,11 @@ def retrieve(
     if chosen.empty:
         raise ValueError(f"none of {len(images)} images has a text to be found by")
     images = Images(reader=images.reader, rows=images.rows[has_text], ids=tuple(chosen["image_id"]))
+
+    # equal reports are one text, encoded once
     distinct = distinct_texts([report for report, has in zip(reports, has_text, strict=True) if has])
     encoded, n_cut = report_features(bundle, distinct.texts, read_as=read_as)
+
     table = retrieval_table(
         image_features(bundle, images, batch_size=batch_size).numpy(),
         encoded.numpy(),
@@ -125,9 +129,9 @@ def retrieve(
 
 
 def distinct_texts(reports: Sequence[str]) -> DistinctTexts:
-    """Return the distinct ones among reports: alike but for case, white space, numbering and outer punctuation.
+    """Return the distinct texts among reports; case, white space, numbering and outer punctuation do not count.
 
-    It depends on the reports and not on their order.
+    The result does not depend on the order of the reports.
     """
     spellings: dict[tuple[str, ...], str] = {}
     keys = [tuple(distinct_sentences(report)) for report in reports]
@@ -142,9 +146,9 @@ def distinct_texts(reports: Sequence[str]) -> DistinctTexts:
 def report_features(
     bundle: models.Bundle, texts: Sequence[str], *, read_as: ReadAs = "reports"
 ) -> tuple[Float[Tensor, "m d"], int]:
-    """Return L2-normalised float32 features of texts, on the CPU, and how many texts did not fit into the context.
+    """Return L2-normalised float32 features of texts, on the CPU, and how many texts were cut.
 
-    Unlike prompts, reports may be too long: the model reads their beginning, as in training.
+    Unlike a prompt, a report may be longer than the model's context: it is cut, as in training.
     """
     pieces, rows = index_texts(texts, by_sentence=read_as == "sentences")
     is_cut = too_long(pieces, bundle.tokenizer, context_length=bundle.context_length).numpy()
@@ -166,21 +170,21 @@ def retrieval_table(
 
     - "same text": any image or text with the query's text is a hit. Image to text ranks the distinct texts, text to
       image ranks all images.
-    - "own pair": the strict diagonal, as open_clip counts. Copies of the right text tie with it and are
-      placed before it; a sort that breaks ties by chance gives something between the two.
-    - "same text, each once": text to image with every distinct text as one query, where "same text" asks a stock
-      phrase as often as it was written. This is how training's validation counts.
+    - "own pair": the strict diagonal, as open_clip counts. Copies of the right text tie with it and rank before it;
+      a sort that breaks ties at random gives a value between "own pair" and "same text".
+    - "same text, each once": text to image with every distinct text as one query, as in training's validation. With
+      "same text" a stock phrase is a query as often as it was written.
 
-    Queries are resampled with their patients, and candidates stay: an interval tells of other queries in the same
-    archive. Recall falls with `n_candidates`: compare models on one set only.
+    Queries are resampled with their patients, and candidates stay: the interval is for other queries in the same
+    archive. Recall falls with `n_candidates`, so compare models on one set only.
 
     Args:
         images: L2-normalised features of the images.
-        texts: the same of the distinct texts.
-        content: which text belongs to each image.
+        texts: L2-normalised features of the distinct texts.
+        content: text of each image, as a position in `texts`.
         subject_ids: patient of each image.
         n_replicates: bootstrap resamples of patients; 0 gives no intervals.
-        seed: of the resampling.
+        seed: seed of the resampling.
 
     Raises:
         ValueError: see `metrics.image_to_text_ranks` and `metrics.patient_weights`.
@@ -188,8 +192,10 @@ def retrieval_table(
     there = image_to_text_ranks(images, texts, content)
     back = text_to_image_ranks(images, texts, content)
     n, m = len(images), len(texts)
+
+    # queries: every pair, or one pair per distinct text, which then shares its weight among its copies
     all_pairs, one_of_each = np.arange(n), np.unique(content, return_index=True)[1]
-    parts = 1 / np.bincount(content)[content]
+    parts = 1 / np.bincount(content)[content]  # (n,)
     rows = [
         ("image_to_text", "same text", m, there.same_text, all_pairs),
         ("image_to_text", "own pair", n, there.own_pair, all_pairs),
@@ -197,6 +203,7 @@ def retrieval_table(
         ("text_to_image", "same text, each once", n, back.same_text, one_of_each),
         ("text_to_image", "own pair", n, back.own_pair, all_pairs),
     ]
+
     weights = metrics.patient_weights(subject_ids, n_replicates, np.random.default_rng(seed))
     patients = len(set(subject_ids))
     few = "; ".join(EvidenceRule().shortfalls(patients={"patients": patients}))
@@ -221,14 +228,14 @@ def _intervals(
 
 
 def _reports(images: Images, chosen: pd.DataFrame, texts: pd.DataFrame) -> list[str]:
-    """Return the text of each image, joined by id through the store that the images are rows of.
+    """Return the text of each image, joined by id through the image store.
 
     Raises:
         ValueError: the images are not rows of a store, the cohort's rows are others, or `cohort.align` objects.
     """
     store = images.reader
     if not isinstance(store, ImageStore):
-        raise ValueError(  # noqa: TRY004  (one kind of error for whatever does not belong together)
+        raise ValueError(  # noqa: TRY004  (one kind of error for all that does not belong together)
             f"texts are joined to the rows of an image store; found {type(store).__name__}"
         )
     if list(chosen["image_id"]) != list(images.ids):

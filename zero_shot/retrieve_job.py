@@ -1,12 +1,15 @@
 """`run_zero_shot.py retrieve`: how well reports and images find each other, as a table."""
 
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from common.programs import Job
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from zero_shot.retrieval import Retrieval
 
 ABOUT = """Measure image-to-report and report-to-image retrieval: recall at 1, 5 and 10, and the median rank.
@@ -21,7 +24,7 @@ HEADINGS = {
     "batch_size": "computation",
     "out_dir": "output",
 }
-"""Field -> heading in `-h` of this field and those that follow it."""
+"""Field -> heading in `-h` of this field and the fields after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,13 +85,27 @@ def main(config: RetrieveConfig) -> "Retrieval":
 
     write_tables(config.out_dir, {"retrieval": found.table})
     print(found.flow)
-    print(as_text(found.table.drop(columns="reason")))
+    print(as_text(_shown(found.table)))
     print(
         f"{found.n_images:,} pairs, {found.n_texts:,} distinct texts; {found.duplicates_share:.1%} of the pairs share "
         f"their text with another pair; {found.n_cut:,} texts exceed the model's context and were cut"
     )
     print(f"table in {config.out_dir / 'retrieval.csv'}")
     return found
+
+
+def _shown(table: "pd.DataFrame") -> "pd.DataFrame":
+    """Return the table for the screen: recall with its interval in one column per depth."""
+    from metrics.ranks import DEPTHS  # noqa: PLC0415
+
+    shown = table[["direction", "hit", "n_queries", "n_candidates"]].copy()
+    for depth in DEPTHS:
+        name = f"recall_at_{depth}"
+        ends = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
+        shown[name] = [
+            f"{value:.3f}" + ("" if isnan(low) else f" ({low:.3f} to {high:.3f})") for value, low, high in ends
+        ]
+    return shown.assign(median_rank=table["median_rank"])
 
 
 JOB = Job(about=ABOUT, config=RetrieveConfig, run=main, headings=HEADINGS)

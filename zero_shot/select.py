@@ -76,6 +76,7 @@ def _refuse_strangers(cohort: pd.DataFrame, store: ImageStore) -> None:
                 f"first {beyond.iloc[0]}: give the cohort.csv that was written with it"
             )
         return
+
     unknown = sorted(set(store.image_ids) - set(cohort["image_id"]))
     if unknown:
         raise ValueError(
@@ -133,11 +134,13 @@ def select_validation(
         return None, f"the cohort has no split {split!r}"
     if scored_split in ("all", split):
         return None, f"the split {split!r} is among the images that are scored"
+
     try:
         chosen, images, _ = select_images(cohort, store, split=split, views=views, left_out=left_out)
         truth = label(chosen)
     except ValueError as error:
         return None, f"the split {split!r} cannot be used: {str(error).splitlines()[0]}"
+
     shared = set(chosen["subject_id"]) & set(scored["subject_id"])
     if shared:
         return None, f"{len(shared)} patients of the split {split!r} are among those that are scored"

@@ -15,7 +15,7 @@ HEADINGS = {
     "batch_size": "computation",
     "name": "output",
 }
-"""Field -> heading in `-h` of this field and those that follow it."""
+"""Field -> heading in `-h` of this field and the fields after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

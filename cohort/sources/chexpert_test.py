@@ -31,28 +31,29 @@ TRUTH = "groundtruth.csv"
 _FIRST_VIEW = "view1"
 
 
-def read_chexpert_test(folder: Path | str, *, any_count: bool = False) -> tuple[pd.DataFrame, Flow]:
+def read_chexpert_test(root: Path | str, *, check_files: bool = True) -> tuple[pd.DataFrame, Flow]:
     """Return the cohort table of `**/*view1*.jpg` below `folder`, sorted by path, and its flow.
 
     `image_id` is the path below `folder` without suffix, `study_id` its folder ("patient64741/study1"), which is how
     the published ground truth names a study. Whether a frontal view is PA or AP is not known from the file.
 
     Args:
-        folder: The folder of the patients.
-        any_count: Accept another number of first views than 500.
+        root: The folder of the patients.
+        check_files: Refuse another number of first views than 500. No table lists the images, so only their number
+            shows that some are missing.
 
     Raises:
         FileNotFoundError: No such folder, or no JPEG of a first view in it.
-        ValueError: Not 500 images, unless `any_count`; or a ground truth that cannot be read.
+        ValueError: `check_files` and not 500 images, or a ground truth that cannot be read.
 
     Source: rajpurkarlab/CheXzero@5c341db, run_preprocess.py and data_process.py.
     """
-    folder = archive_root(folder, ARCHIVE)
+    folder = archive_root(root, ARCHIVE)
     images = sorted(path.relative_to(folder) for path in folder.rglob("*.jpg"))
     first_views = [image for image in images if _FIRST_VIEW in str(image)]
     if not first_views:
         raise FileNotFoundError(f"{ARCHIVE.name}: wanted */*/view1_*.jpg below {folder}, found none.")
-    if len(first_views) != N_STUDIES and not any_count:
+    if check_files and len(first_views) != N_STUDIES:
         raise ValueError(
             f"{ARCHIVE.name}: wanted {N_STUDIES} first views below {folder}, found {len(first_views)}. "
             "Give --allow_count if this is meant."

@@ -11,19 +11,23 @@ from cohort.demographics.race import CONFLICT, race_by_patient
 from cohort.flow import Flow
 from cohort.labels import to_labels
 from cohort.names import FINDINGS
-from cohort.sources.mapping import ColumnMapping, read_mapping
+from cohort.sources.mapping import ColumnMapping
 from cohort.sources.repeated import one_row_per_image
 from cohort.sources.words import NOT_SAID, add_ages, translated
 
-__all__ = ["ColumnMapping", "read_mapping", "read_table"]
-
 REQUIRED = ("image_id", "path", "subject_id")
 OPTIONAL = ("study_id", "view", "age_years", "sex", "race", "insurance", "split", "report", "text_kind", "licence")
+DEFAULT_MAPPING = ColumnMapping()
+"""Every column has the cohort's own name."""
 EXTRA = ("report", "text_kind", "licence")
 
 
 def read_table(
-    csv_path: Path | str, *, mapping: ColumnMapping, image_root: Path | str = "", check_files: bool = True
+    csv_path: Path | str,
+    *,
+    mapping: ColumnMapping = DEFAULT_MAPPING,
+    image_root: Path | str = "",
+    check_files: bool = True,
 ) -> tuple[pd.DataFrame, Flow]:
     """Return the cohort table of a user's CSV, one row per image in the order of the file, and its flow.
 

@@ -16,6 +16,7 @@ DICOM     view, date and time are read from MIMIC-CXR-JPG's metadata table if th
 """
 
 import os
+from pathlib import Path
 from typing import Literal
 
 import pandas as pd
@@ -27,16 +28,28 @@ from cohort.labels import to_labels
 from cohort.names import FINDINGS
 from cohort.sources.dicom_headers import note_unreadable, read_headers
 from cohort.sources.mimic_iv import add_demographics
-from cohort.sources.mimic_layout import MimicLayout, find_mimic, how_to_get_mimic, layout_at
+from cohort.sources.mimic_layout import MimicLayout, Suffix, needed_mimic
 from cohort.sources.repeated import one_row_per_image, one_row_per_key
 from cohort.sources.words import add_views
-
-__all__ = ["MimicLayout", "find_mimic", "how_to_get_mimic", "layout_at", "read_mimic"]
 
 NAMES = {"jpg": ("MIMIC-CXR-JPG", "mimic-cxr-jpg"), "dcm": ("MIMIC-CXR", "mimic-cxr")}
 """Suffix of the images to the archive's name and its word in the column `dataset`."""
 
 _METADATA_COLUMNS = ("dicom_id", "subject_id", "study_id", "ViewPosition", "StudyDate", "StudyTime")
+
+
+def read_mimic_jpg(root: Path | str | MimicLayout, *, check_files: bool = True) -> tuple[pd.DataFrame, Flow]:
+    """Return `read_mimic` of MIMIC-CXR-JPG: the layout that is given, or the one found below the folder `root`."""
+    return read_mimic(_layout(root, "jpg"), check_files=check_files)
+
+
+def read_mimic_dicom(root: Path | str | MimicLayout, *, check_files: bool = True) -> tuple[pd.DataFrame, Flow]:
+    """Return `read_mimic` of MIMIC-CXR, the DICOM files: the layout that is given, or the one found below `root`."""
+    return read_mimic(_layout(root, "dcm"), check_files=check_files)
+
+
+def _layout(root: Path | str | MimicLayout, suffix: Suffix) -> MimicLayout:
+    return root if isinstance(root, MimicLayout) else needed_mimic(root, suffix=suffix)
 
 
 def read_mimic(

@@ -107,6 +107,18 @@ def find_mimic(root: Path | str = "data", *, suffix: Suffix = "jpg") -> MimicLay
     return _complete(metadata, [folder, *mine], source="phantom" if owner else "real", suffix=suffix)
 
 
+def needed_mimic(root: Path | str = "data", *, suffix: Suffix = "jpg") -> MimicLayout:
+    """Return `find_mimic`.
+
+    Raises:
+        FileNotFoundError: No archive below `root`; the message says how to get the real one or the simulated one.
+    """
+    layout = find_mimic(root, suffix=suffix)
+    if layout is None:
+        raise FileNotFoundError(how_to_get_mimic(root))
+    return layout
+
+
 def layout_at(
     chest_x_ray_path: Path | str,
     *,

@@ -13,18 +13,18 @@ from metrics.resampling import ReplicateWeights, unit_weights
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationLine:
-    """How labels follow the logit of the probabilities, in every replicate; NaN where there is no fit."""
+    """Regression of labels on the logit of the probabilities, in each replicate; NaN where there is no fit."""
 
     in_the_large: Float[np.ndarray, "r"]
-    """a in logit P(y = 1) = a + logit s: 0 when the mean is right, positive when scores are too low"""
+    """a in logit P(y = 1) = a + logit s: 0 if the mean is right, positive if scores are too low"""
     intercept: Float[np.ndarray, "r"]
     """a in logit P(y = 1) = a + b logit s; read together with the slope"""
     slope: Float[np.ndarray, "r"]
-    """b: 1 when calibrated, below 1 when scores are too extreme, above 1 when they are too timid"""
+    """b: 1 if calibrated, below 1 if scores are too extreme, above 1 if they are not extreme enough"""
     clipped: int
-    """Scores of 0 or 1 whose logit is only as large as `logistic.CLIP` makes it: the slope depends on that choice"""
+    """Number of scores (0, 1 or close) whose logit was limited by `logistic.CLIP`: the slope depends on that choice"""
     reason: str
-    """Why all images together have no slope, e.g. "no positives"; "" when they have one"""
+    """Why the estimate has no slope, e.g. "no positives"; "" if it has one"""
 
 
 def calibration_line(
@@ -32,27 +32,29 @@ def calibration_line(
 ) -> CalibrationLine:
     """Return calibration in the large, intercept and slope.
 
-    Every replicate is a fit of its own, which begins at the fit of all images. A replicate that drew one class, or
-    whose scores separate the classes, is NaN and counted by `percentile_interval`.
+    Each replicate is fitted, starting from the fit of all images. A replicate that drew one class, or whose scores
+    separate the classes, is NaN and counted by `percentile_interval`.
 
     Args:
         y: labels, 0 or 1.
         s: probabilities; logits as `logistic.margin_of`.
-        weights: replicates; one with all weights 1 when absent.
+        weights: replicates; by default one with all weights 1.
 
     Raises:
-        ValueError: as `calibration.checked_probabilities`.
+        ValueError: as `calibration_error.checked_probabilities`.
 
     Source: Cox, Biometrika 1958; Van Calster et al., BMC Medicine 2019.
     """
     positive, logits = checked_probabilities(y, s), margin_of(s)
     drawn = weights or unit_weights(len(y))
     every = np.arange(len(y))
+
     overall = _fit(logits, positive, np.ones(len(y)), None)
     lines = [
         _fit(logits, positive, drawn.take(slice(b, b + 1), every)[0].astype(np.float64), overall)
         for b in range(drawn.n_replicates)
     ]
+
     in_the_large, intercept, slope = np.array(lines).reshape(-1, 3).T
     return CalibrationLine(
         in_the_large=in_the_large,
@@ -75,8 +77,12 @@ def _fit(
     nan = float("nan")
     if one_class_reason(own):
         return nan, nan, nan
+
+    # Start from the fit of all images, if there is one.
     known = start is not None and not np.isnan(start).any()
     first = start if start is not None and known else (0.0, 0.0, 1.0)
+
+    # In the large: the slope is held at 1 by taking the logits as an offset.
     alone = fit_logistic(np.ones((len(x), 1)), own, weights=w, offset=x, start=np.array(first[:1]))
     if no_line_reason(x, own):
         return float(alone[0]), nan, nan

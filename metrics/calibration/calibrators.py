@@ -1,7 +1,7 @@
-"""Calibrators: from margins to probabilities, fitted on validation patients and applied to others.
+"""Calibrators turn margins into probabilities: temperature, Platt and isotonic, fitted on validation patients.
 
-A margin is a score without bounds, such as cos⁺ - cos⁻ or a times it; `logistic.margin_of` turns a stored probability
-back into one. A strictly rising calibrator leaves the AUROC alone; an isotonic one can add ties.
+A margin is an unbounded score, such as cos⁺ - cos⁻ or a multiple of it; `logistic.margin_of` recovers it from a stored
+probability. A strictly rising calibrator does not change the AUROC; an isotonic one can add ties.
 """
 
 import math
@@ -21,14 +21,14 @@ from metrics.resampling import patient_numbers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibrator(ABC):
-    """What all families have: where the fit comes from, or why there is none."""
+    """What all families have in common: the size of the fit, or why there is none."""
 
     n: int
-    """Images it was fitted on"""
+    """Images that it was fitted on"""
     patients: int
-    """Patients it was fitted on"""
+    """Patients that it was fitted on"""
     reason: str = ""
-    """Why there is no fit, e.g. "no positives"; "" when there is one"""
+    """Why there is no fit, e.g. "no positives"; "" if there is one"""
 
     def apply(self, margins: Real[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
         """Return the calibrated probabilities.
@@ -40,6 +40,7 @@ class Calibrator(ABC):
             raise ValueError(f"no {self._family()} calibrator could be fitted: {self.reason}")
         if np.isnan(margins).any():
             raise ValueError(f"{int(np.isnan(margins).sum())} of {margins.size} margins are NaN")
+
         return self._probabilities(margins.astype(np.float64))
 
     def to_json(self) -> dict[str, Any]:
@@ -56,7 +57,7 @@ class Calibrator(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Temperature(Calibrator):
-    """p = sigmoid(margin / T): one parameter, a margin of zero stays at one half."""
+    """p = sigmoid(margin / T): one parameter; a margin of zero stays at one half."""
 
     temperature: float
     """T > 0, in units of the margin"""
@@ -98,13 +99,13 @@ def fit_temperature(
 ) -> Temperature:
     """Return the temperature that maximises the likelihood of the validation labels.
 
-    No fit, with a reason, when a class is absent, when the sign of the margin separates the classes (T would be 0), or
-    when labels do not rise with the margin (T would be infinite or negative).
+    No fit, with a reason, if a class is absent, if the sign of the margin separates the classes (T would be 0), or if
+    labels do not rise with the margin (T would be infinite or negative).
 
     Args:
         y: labels of validation images, 0 or 1.
         margins: their margins.
-        subject_ids: their patients, who are counted.
+        subject_ids: their patients; only their number is used.
 
     Raises:
         ValueError: NaN or infinite margins, labels other than 0 and 1, lengths that differ, a missing patient.
@@ -112,15 +113,18 @@ def fit_temperature(
     Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017.
     """
     positive, x, evidence = _checked(y, margins, subject_ids)
+
+    # Why no temperature fits, if none does. The likelihood is concave in 1/T; its slope at 1/T = 0 is half the sum.
     reason = one_class_reason(positive)
     signed = np.where(positive, x, -x)
-    # The likelihood is concave in 1/T; its slope at 1/T = 0 is half this sum.
     if not reason and signed.sum() <= 0:
         reason = "the labels do not rise with the margin: no positive temperature fits"
     if not reason and signed.min() >= 0:
         reason = "the sign of the margin separates the classes: the temperature would be zero"
     if reason:
         return Temperature(temperature=float("nan"), reason=reason, **evidence)
+
+    # Margins are scaled to at most 1 for the fit, and the result is scaled back.
     scale = float(np.abs(x).max())
     inverse = fit_logistic(x[:, None] / scale, positive)[0] / scale
     return Temperature(temperature=float(1 / inverse), **evidence)
@@ -131,14 +135,13 @@ def fit_platt(
 ) -> Platt:
     """Return intercept and slope that maximise the likelihood of the validation labels, without a penalty.
 
-    The labels are taken as they are, without Platt's smoothing of them. No fit, with a reason, when a class is absent,
-    all margins are equal, the margins separate the classes, or the slope is not positive: such a calibrator would turn
-    the ranking round.
+    Labels are used as they are, without Platt's smoothing. No fit, with a reason, if a class is absent, all margins are
+    equal, the margins separate the classes, or the slope is not positive: such a calibrator would reverse the ranking.
 
     Args:
         y: labels of validation images, 0 or 1.
         margins: their margins.
-        subject_ids: their patients, who are counted.
+        subject_ids: their patients; only their number is used.
 
     Raises:
         ValueError: as `fit_temperature`.
@@ -148,6 +151,7 @@ def fit_platt(
     positive, x, evidence = _checked(y, margins, subject_ids)
     reason = no_line_reason(x, positive)
     intercept, slope = (float("nan"), float("nan")) if reason else fit_line(x, positive)
+
     if slope <= 0:
         reason = f"the labels do not rise with the margin (slope {slope:.3g})"
         intercept = slope = float("nan")
@@ -159,25 +163,26 @@ def fit_isotonic(
 ) -> Isotonic:
     """Return the rising step function nearest to the validation labels, by scikit-learn's pool-adjacent-violators.
 
-    It wants more images than the other two; with few it repeats the noise of the validation set. No fit, with a
-    reason, when a class is absent or when labels do not rise with the margin at all.
+    It needs more images than the other two families; with few it overfits the validation set. No fit, with a reason, if
+    a class is absent or if labels do not rise with the margin at all.
 
     Args:
         y: labels of validation images, 0 or 1.
         margins: their margins.
-        subject_ids: their patients, who are counted.
+        subject_ids: their patients; only their number is used.
 
     Raises:
         ValueError: as `fit_temperature`.
 
     Source: Zadrozny & Elkan, KDD 2002.
     """
-    from sklearn.isotonic import IsotonicRegression  # noqa: PLC0415  (seconds, which the other families do not need)
+    from sklearn.isotonic import IsotonicRegression  # noqa: PLC0415  (takes seconds, and only this family needs it)
 
     positive, x, evidence = _checked(y, margins, subject_ids)
     reason = one_class_reason(positive)
     if reason:
         return Isotonic(margins=(), probabilities=(), reason=reason, **evidence)
+
     fitted = IsotonicRegression(y_min=0, y_max=1).fit(x, positive)
     knots, values = fitted.X_thresholds_.tolist(), fitted.y_thresholds_.tolist()
     if values[0] == values[-1]:
@@ -189,16 +194,18 @@ def calibrator_from_json(saved: Mapping[str, Any]) -> Calibrator:
     """Return the calibrator that `to_json` described.
 
     Raises:
-        ValueError: an unknown family, or parameters that are not those of the family.
+        ValueError: the family is unknown, or the parameters are not those of the family.
     """
     families = {family.__name__.lower(): family for family in FAMILIES}
     if saved.get("family") not in families:
         raise ValueError(f"family: wanted one of {', '.join(families)}; found {saved.get('family')!r}")
+
     family = families[saved["family"]]
     wanted = set(family.__dataclass_fields__)
     found = {name: value for name, value in saved.items() if name != "family"}
     if set(found) != wanted:
         raise ValueError(f"a calibrator of family {saved['family']} has {sorted(wanted)}; found {sorted(found)}")
+
     values: dict[str, Any] = {
         name: float("nan") if value is None else tuple(value) if isinstance(value, list | tuple) else value
         for name, value in found.items()
@@ -209,7 +216,7 @@ def calibrator_from_json(saved: Mapping[str, Any]) -> Calibrator:
 def _checked(
     y: Shaped[np.ndarray, "n"], margins: Real[np.ndarray, "n"], subject_ids: Sequence[Any] | np.ndarray
 ) -> tuple[Bool[np.ndarray, "n"], Float[np.ndarray, "n"], dict[str, Any]]:
-    """Return labels, margins as float64, and how many images and patients there are."""
+    """Return labels, margins as float64, and the numbers of images and patients."""
     positive = checked(y, margins)
     if np.isinf(margins).any():
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The reliability table: what was said and what was, bin by bin, and what the Brier score is made of."""
+"""The reliability table: mean score and mean label per bin, with intervals; and the parts of the Brier score."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,7 +20,7 @@ def wilson_interval(
 
     Args:
         share: observed shares p.
-        n: rows, or the effective number of them when rows are clustered.
+        n: rows, or their effective number if rows are clustered.
         level: of the interval.
 
     Source: Wilson, JASA 1927.
@@ -29,7 +29,8 @@ def wilson_interval(
     rows = np.where(n > 0, n, np.nan)
     centre = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
     half_width = z * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2)) / (1 + z**2 / rows)
-    # At shares of 0 and 1 the ends are 0 and 1 but for rounding.
+
+    # At shares of 0 and 1 rounding can put an end slightly outside.
     return np.clip(centre - half_width, 0, 1), np.clip(centre + half_width, 0, 1)
 
 
@@ -40,9 +41,9 @@ class ReliabilityTable:
     low_edge: Float[np.ndarray, "b"]
     high_edge: Float[np.ndarray, "b"]
     n: Int[np.ndarray, "b"]
-    """Images"""
+    """Images in the bin"""
     n_effective: Float[np.ndarray, "b"]
-    """Independent images that the interval rests on: n without `weights`"""
+    """Effective number of independent images, for the interval; n without `weights`"""
     mean_score: Float[np.ndarray, "b"]
     mean_label: Float[np.ndarray, "b"]
     low: Float[np.ndarray, "b"]
@@ -58,24 +59,25 @@ def reliability_table(
     *,
     level: float = 0.95,
 ) -> ReliabilityTable:
-    """Return mean score, mean label and its Wilson interval in every bin.
+    """Return mean score, mean label and its Wilson interval in each bin.
 
-    With replicates of the patient bootstrap, Wilson's n is n / deff, where deff = var(ȳ*) / (ȳ (1 - ȳ) / n) is how
-    much more the mean label of the bin varies than that of independent images, and at least 1. Where the replicates
-    show no spread, as with ȳ = 0 or 1, Wilson's n is the number of patients in the bin.
+    With replicates of the patient bootstrap, Wilson's n is n / deff. The design effect deff = var(ȳ*) / (ȳ (1 - ȳ) / n)
+    is the variance of the bin's mean label relative to independent images, and at least 1. If the replicates have no
+    spread, as with ȳ = 0 or 1, Wilson's n is the number of patients in the bin.
 
     Args:
         y: labels, 0 or 1.
         s: probabilities.
-        edges: of `calibration.bin_edges`.
-        weights: patient bootstrap; without it images count as independent.
+        edges: of `calibration_error.bin_edges`.
+        weights: patient bootstrap; without it images are treated as independent.
         level: of the intervals.
 
     Raises:
-        ValueError: as `calibration.bin_totals`.
+        ValueError: as `calibration_error.bin_totals`.
     """
     totals = bin_totals(y, s, edges)
-    n, share = totals.n[0], totals.mean_label[0]
+    n, share = totals.n[0], totals.mean_label[0]  # (b,)
+
     effective = (
         n
         if weights is None
@@ -100,23 +102,24 @@ class BrierParts(NamedTuple):
     reliability: float
     """Σ_b (n_b / n) (ȳ_b - p̄_b)²: miscalibration, less is better"""
     resolution: float
-    """Σ_b (n_b / n) (ȳ_b - ȳ)²: how far the bins are from the prevalence, more is better"""
+    """Σ_b (n_b / n) (ȳ_b - ȳ)²: distance of the bins from the prevalence, more is better"""
     uncertainty: float
-    """ȳ (1 - ȳ): of the sample, whatever the scores"""
+    """ȳ (1 - ȳ): depends on the sample only, not on the scores"""
     within_bins: float
-    """What scores that differ within a bin add or spare; 0 for scores that are constant in every bin"""
+    """Effect of scores that differ within a bin; 0 if scores are constant in each bin"""
 
 
 def brier_parts(y: Shaped[np.ndarray, "n"], s: Real[np.ndarray, "n"], edges: Float[np.ndarray, "e"]) -> BrierParts:
     """Return the decomposition of the Brier score on fixed bins.
 
     Raises:
-        ValueError: as `calibration.bin_totals`.
+        ValueError: as `calibration_error.bin_totals`.
 
     Source: Murphy, J. Appl. Meteorol. 1973; Stephenson, Coelho & Jolliffe, Weather and Forecasting 2008 (within bins).
     """
     if not len(y):
         return BrierParts(*[float("nan")] * 4)
+
     totals, prevalence = bin_totals(y, s, edges), float(np.mean(y))
     reliability = float(totals.squared_error()[0])
     resolution = float(np.nansum(totals.share[0] * (totals.mean_label[0] - prevalence) ** 2))
@@ -132,12 +135,13 @@ def _effective_images(
     weights: ReplicateWeights,
     drawn: Float[np.ndarray, "r b"],
 ) -> Float[np.ndarray, "b"]:
-    """Return, for every bin, the independent images whose mean label would vary as the replicates `drawn` do."""
+    """Return, for each bin, how many independent images would have a mean label with the spread of `drawn`."""
     effective = np.zeros(len(n))
     for b in np.flatnonzero(n > 0):
         shares = drawn[~np.isnan(drawn[:, b]), b]
         patients = len(np.unique(weights.unit[number == b]))
-        # Shares that are all equal differ by rounding.
+
+        # Equal shares can differ by rounding.
         moved = shares.size > 1 and float(np.ptp(shares)) > 1e-9
         effective[b] = min(n[b], share[b] * (1 - share[b]) / shares.var(ddof=1)) if moved else patients
     return effective

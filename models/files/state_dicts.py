@@ -1,4 +1,4 @@
-"""Tensors from a file that somebody else made: nothing in it is ever run."""
+"""Tensors from weights files of any origin, read without running code, checked by name, and renamed."""
 
 import pickle
 import re
@@ -20,27 +20,30 @@ def read_state_dict(path: Path | str) -> dict[str, Tensor]:
     A dictionary that holds the tensors under "state_dict", "model_state_dict" or "model" is unwrapped.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: a git-lfs pointer, a file that would run code on loading, a damaged file, or one without tensors.
+        FileNotFoundError: There is no such file.
+        ValueError: The file is a git-lfs pointer, would run code on loading, is damaged, or holds no tensors.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"weights file {path} does not exist")
     refuse_pointer(path)
+
     try:
         loaded = load_file(path) if path.suffix == ".safetensors" else _load_tensors(path)
     except (SafetensorError, EOFError, OSError, RuntimeError) as error:
-        raise ValueError(f"{path} is damaged or no weights file: {error}") from error
+        raise ValueError(f"{path} is damaged or not a weights file: {error}") from error
+
     for wrapper in WRAPPERS:
         if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
             loaded = loaded[wrapper]
+
     if not isinstance(loaded, dict) or not loaded or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise ValueError(f"{path} holds no table of tensors by name, but {type(loaded).__name__}: not a state dict")
+        raise ValueError(f"{path} is not a state dict: wanted tensors by name, found {type(loaded).__name__}")
     return {str(name).removeprefix("module."): tensor for name, tensor in loaded.items()}
 
 
 def refuse_pointer(path: Path) -> None:
-    """Raise ValueError if a file is git-lfs's note of where the real one is."""
+    """Raise ValueError if a file is a git-lfs pointer instead of the real file."""
     with path.open("rb") as handle:
         head = handle.read(64)
     if head.startswith(b"version https://git-lfs"):
@@ -50,12 +53,12 @@ def refuse_pointer(path: Path) -> None:
 
 
 def refuse_other_names(where: str, *, missing: Collection[str], unexpected: Collection[str]) -> None:
-    """Raise ValueError if weights are not exactly the network's, naming the first of either kind.
+    """Raise ValueError if weights are missing or unexpected; the message names the first of each kind.
 
     Args:
-        where: file or folder, and what it was taken for.
-        missing: names of the network's that the weights lack.
-        unexpected: names that the network has no place for.
+        where: File or folder, and the network it was read for.
+        missing: Names of the network that the weights lack.
+        unexpected: Names that the network has no place for.
     """
     if missing or unexpected:
         lists = (("lacks {} weights of this network", missing), ("has {} that it has no place for", unexpected))
@@ -68,7 +71,7 @@ def _load_tensors(path: Path) -> object:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"{path} holds more than tensors, and loading it could run code: refused. Ask its maker for a state dict"
+            f"{path} holds more than tensors, and loading it could run code: refused; ask its author for a state dict"
             f" or safetensors file ({str(error).splitlines()[0]})"
         ) from error
 
@@ -83,11 +86,11 @@ def renamed(
     """Return the tensors under new names; queries, keys and values become one tensor, in this order.
 
     Args:
-        state: a tower's tensors by name.
-        table: pairs of a pattern and its replacement, all of them applied to each name.
-        part: what the renamed queries, keys and values end with; its group `letter` begins with q, k or v, and its
-            group `kind` is weight or bias. None: there are none to join.
-        stacked: what the name of the one tensor ends with, such as "attn.qkv.{kind}".
+        state: Tensors of a tower by name.
+        table: Pairs of a pattern and its replacement; all are applied to each name.
+        part: Pattern of the end of the renamed queries, keys and values; its group `letter` begins with q, k or v, and
+            its group `kind` is weight or bias. None: nothing to join.
+        stacked: End of the name of the joint tensor, such as "attn.qkv.{kind}".
     """
     converted: dict[str, Tensor] = {}
     stacks: dict[str, dict[str, Tensor]] = {}
@@ -95,10 +98,12 @@ def renamed(
         new = name
         for old, replacement in table:
             new = re.sub(old, replacement, new)
+
         found = part.search(new) if part else None
         if found:
             whole = new[: found.start()] + stacked.format(kind=found["kind"])
             stacks.setdefault(whole, {})[found["letter"][0]] = tensor
         else:
             converted[new] = tensor
+
     return converted | {name: torch.cat([parts[letter] for letter in "qkv"]) for name, parts in stacks.items()}

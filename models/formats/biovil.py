@@ -1,4 +1,4 @@
-"""BioViL and BioViL-T: CXR-BERT and a ResNet-50, as Microsoft publishes them in one repository of the hub each."""
+"""Load BioViL and BioViL-T: CXR-BERT and a ResNet-50, each pair as Microsoft publishes it in one hub repository."""
 
 import re
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from models.towers.network import PLACE_HEAD, network
 from models.towers.text_towers import find_text_tower, load_text_weights, read_tokenizer
 
 IMAGE_SIZES = {"biovil_image_resnet50_proj_size_128.pt": 480, "biovil_t_image_model_proj_size_128.pt": 448}
-"""File of the image half -> side that is cut out of the middle of the resized film, pixels"""
+"""File of the image half -> side of the centre crop of the resized image, pixels"""
 RESIZED = 512
 JOINT_WIDTH = 128
 PRIOR_WIDTH = 256
-"""BioViL-T's, of what a film says and of what its comparison with an earlier one says"""
+"""Width in BioViL-T of the features of an image, and of those of its comparison with an earlier one"""
 NAMES = (
     (r"^encoder\.encoder\.", "trunk."),
     (r"^encoder\.backbone_to_vit\.", "head.narrow."),
@@ -27,31 +27,34 @@ NAMES = (
     (r"^projector\.model\.", "head.project."),
 )
 UNUSED = re.compile(r"encoder\.encoder\.fc\.|encoder\.vit_pooler\.|classifier\.")
-"""ImageNet's classes, and the comparison with an earlier film"""
+"""ImageNet's classes, and the comparison with an earlier image"""
 
 
 def load_biovil(source: str) -> Bundle:
-    """Return BioViL, or BioViL-T reading a single film, from a hub id or folder; float32, on the CPU.
+    """Return BioViL, or BioViL-T for single images, from a hub id or folder; float32, on the CPU.
 
-    The folder is as published: CXR-BERT's config.json, weights and tokenizer, and one of `IMAGE_SIZES`. Films are
-    resized to 512 pixels and cut to their middle, grey levels 0..1. Its own code first stretches the grey levels of
-    each film to the whole range, which is left to how films are packed. The files hold no logit scale: it is
-    open_clip's at the start, 14.3.
+    The folder is as published: CXR-BERT's config.json, weights and tokenizer, and one of `IMAGE_SIZES`. Images are
+    resized to 512 pixels and cropped at the centre, grey levels 0..1. Microsoft's code first stretches the grey levels
+    of each image to the full range; here that depends on how images are packed. The files hold no logit scale: it is
+    open_clip's initial one, 14.3.
 
     Raises:
-        FileNotFoundError: no image half beside CXR-BERT, or a file of it is missing.
-        ValueError: weights that are not the network's.
+        FileNotFoundError: There is no image half beside CXR-BERT, or one of its files is missing.
+        ValueError: The weights do not fit the network.
 
     Source: Boecking et al., ECCV 2022; Bannur et al., CVPR 2023; microsoft/hi-ml, hi-ml-multimodal,
     health_multimodal/image: utils.py, data/transforms.py, model/pretrained.py for sizes and names.
     """
+    # the image half, whose name tells the image size
     path = find_file(source, *IMAGE_SIZES)
     if path is None:
         raise FileNotFoundError(
-            f"{source} is CXR-BERT, a text tower, which goes in with --text_tower. To load it with its image half put"
-            f" one of {', '.join(IMAGE_SIZES)} beside it"
+            f"{source} is CXR-BERT, a text tower, for --text_tower: to load it with its image half, put one of"
+            f" {', '.join(IMAGE_SIZES)} beside it"
         )
     side, state = IMAGE_SIZES[path.name], image_state(read_state_dict(path))
+
+    # one configuration for both halves
     text_cfg = find_text_tower(
         source if Path(source).is_dir() else f"hf:{source}", context_length=None, embed_dim=JOINT_WIDTH
     )
@@ -67,6 +70,8 @@ def load_biovil(source: str) -> Bundle:
         },
         "text_cfg": text_cfg,
     }
+
+    # the weights of each half
     model: Any = network(config)
     own = model.visual.state_dict()
     refuse_other_names(f"{path}, BioViL's image half,", missing=own.keys() - state, unexpected=state.keys() - own)
@@ -76,6 +81,7 @@ def load_biovil(source: str) -> Bundle:
         reason = " ".join(str(error).split())[:400]
         raise ValueError(f"{path} has other shapes than BioViL's image half: {reason}") from error
     load_text_weights(model.text, source)
+
     return Bundle(
         model=model,
         tokenizer=read_tokenizer(source, context_length=text_cfg["context_length"]),
@@ -89,5 +95,5 @@ def load_biovil(source: str) -> Bundle:
 
 
 def image_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights of BioViL's image half under our names, without those that a single film does not need."""
+    """Return the weights of BioViL's image half under our names, without those that a single image does not need."""
     return renamed({name: tensor for name, tensor in state.items() if not UNUSED.match(name)}, NAMES)

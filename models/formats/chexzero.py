@@ -1,4 +1,4 @@
-"""CheXzero's checkpoints: a bare state dict whose shapes say everything."""
+"""Load and save CheXzero's checkpoints: a bare state dict, whose shapes give the architecture."""
 
 from math import isqrt
 from pathlib import Path
@@ -27,8 +27,8 @@ NEEDED = (
     "ln_final.weight",
     "logit_scale",
 )
-
 BIOVIL_IMAGE = ("encoder.encoder.", "projector.model.")
+"""Prefixes of the names in BioViL's image half, which has another loader"""
 
 
 def config_from_shapes(state: dict[str, Tensor]) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def config_from_shapes(state: dict[str, Tensor]) -> dict[str, Any]:
     CLIP, the activation is QuickGELU.
 
     Raises:
-        ValueError: naming the missing keys, if this is another architecture.
+        ValueError: It is another architecture; the message names the missing keys.
 
     Source: key table of CheXzero's published files (302 keys); OpenAI CLIP model.py for the layout.
     """
@@ -47,14 +47,16 @@ def config_from_shapes(state: dict[str, Tensor]) -> dict[str, Any]:
             "this looks like BioViL's image half: give the folder in which it lies beside CXR-BERT's config.json,"
             " weights and tokenizer"
         )
+
     missing = [key for key in NEEDED if key not in state]
     if missing:
         raise ValueError(
             f"wanted a CLIP vision transformer in OpenAI's layout, as CheXzero saves it; missing {', '.join(missing)};"
             f" found {len(state)} tensors such as {', '.join(list(state)[:4])}"
         )
-    convolution = state["visual.conv1.weight"]
-    grid = isqrt(state["visual.positional_embedding"].shape[0] - 1)
+
+    convolution = state["visual.conv1.weight"]  # (width, 3, patch, patch)
+    grid = isqrt(state["visual.positional_embedding"].shape[0] - 1)  # one position more than patches: the class token
     text_width = state["ln_final.weight"].shape[0]
     return {
         "embed_dim": state["text_projection"].shape[1],
@@ -80,12 +82,12 @@ def config_from_shapes(state: dict[str, Tensor]) -> dict[str, Any]:
 def load_chexzero(path: Path | str) -> Bundle:
     """Return CheXzero's model from its `.pt`: float32, with CheXzero's preprocessing.
 
-    Published files (ViT-B/32 at 224 pixels, mixed float16) and those of `--random_init` (ViT-B/16 at 320) both load;
-    half-precision tensors are widened, which changes no value. No architecture file is downloaded.
+    Published files (ViT-B/32 at 224 pixels, mixed float16) and those of CheXzero's `--random_init` (ViT-B/16 at 320)
+    both load. Half-precision tensors become float32, which changes no value. Nothing is downloaded.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: not a state dict, another architecture, or shapes that do not agree.
+        FileNotFoundError: There is no such file.
+        ValueError: It is not a state dict, is of another architecture, or its shapes do not agree.
     """
     state = read_state_dict(path)
     try:
@@ -109,11 +111,11 @@ def load_chexzero(path: Path | str) -> Bundle:
 def save_chexzero(bundle: Bundle, path: Path | str) -> None:
     """Write a `.pt` that CheXzero's scripts read: OpenAI's layout, float32 (302 tensors for ViT-B/32).
 
-    Of the shapes that hold, its scripts build two by themselves: ViT-B/32 at 224 pixels with width 512, and ViT-B/16
-    at 320 with width 768. A logit bias is left out: nothing that CheXzero computes depends on it.
+    CheXzero's scripts build two shapes: ViT-B/32 at 224 pixels with width 512, and ViT-B/16 at 320 with width 768. A
+    logit bias is left out, because CheXzero's results do not depend on it.
 
     Raises:
-        ValueError: see `refuse_other_than_chexzero`.
+        ValueError: See `refuse_other_than_chexzero`.
     """
     refuse_other_than_chexzero(bundle)
     with write_whole(path) as temporary:
@@ -121,9 +123,9 @@ def save_chexzero(bundle: Bundle, path: Path | str) -> None:
 
 
 def refuse_other_than_chexzero(bundle: Bundle) -> None:
-    """Raise ValueError if CheXzero's layout cannot say what this model is, naming all that differs.
+    """Raise ValueError if CheXzero's layout cannot describe this model; the message names all differences.
 
-    It holds weights only; sizes are read from shapes, and heads, activation and preprocessing are CheXzero's own.
+    The layout holds weights only: sizes follow from shapes; heads, activation and preprocessing are CheXzero's own.
     """
     reasons = []
     try:
@@ -131,13 +133,15 @@ def refuse_other_than_chexzero(bundle: Bundle) -> None:
         reasons = [f"{key} is {found[key]}, not {wanted[key]}" for key in found if found[key] != wanted[key]]
     except ValueError as error:
         reasons = [str(error)]
+
     ours, theirs = bundle.preprocessing, CHEXZERO
     for name, option in (("mean", ""), ("std", ""), ("interpolation", ""), ("antialias", " (--no_antialias)")):
         if getattr(ours, name) != getattr(theirs, name):
             reasons.append(f"{name} is {getattr(ours, name)}, not {getattr(theirs, name)}{option}")
+
     if reasons:
         raise ValueError(
-            f"CheXzero's layout cannot hold {bundle.name}: {'; '.join(reasons)}. Save it as open_clip's instead"
+            f"CheXzero's layout cannot hold {bundle.name} ({'; '.join(reasons)}): save it in open_clip's instead"
         )
 
 
@@ -148,7 +152,7 @@ def _openai_state(bundle: Bundle) -> dict[str, Tensor]:
 
 
 def _described(config: dict[str, Any]) -> dict[str, Any]:
-    """Return every option of a configuration, defaults filled in, without what matters in training only."""
+    """Return every option of a configuration, with defaults, without those that matter in training only."""
     vision, text = CLIPVisionCfg(**config["vision_cfg"]), CLIPTextCfg(**config["text_cfg"])
     towers = {f"vision {key}": value for key, value in vars(vision).items() if key != "patch_dropout"}
     towers |= {f"text {key}": value for key, value in vars(text).items()}

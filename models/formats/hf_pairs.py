@@ -1,4 +1,4 @@
-"""Hugging Face's CLIP and SigLIP in open_clip's towers: the same features, for all that knows those towers."""
+"""Load Hugging Face's CLIP and SigLIP into open_clip's towers, with the same features."""
 
 import re
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ PAIRS = ("clip", "siglip")
 OTHERS = {
     "siglip2": "this is SigLIP 2 of variable resolution (NaFlex), which is not supported; take one of fixed resolution",
 }
-"""what to do with a type that is no pair of ours"""
+"""Advice for other types"""
 PART = re.compile(r"self_attn\.(?P<letter>[qkv])_proj\.(?P<kind>weight|bias)$")
 BLOCKS = (
     (r"^encoder\.layers\.", "transformer.resblocks."),
@@ -56,12 +56,12 @@ SIGLIP_IMAGE = (
     (r"^head\.layernorm\.", "attn_pool.norm."),
     (r"^head\.mlp\.", "attn_pool.mlp."),
 )
-"""The image tower's names are those of timm's vision transformer behind open_clip's `trunk`"""
+"""To the names of timm's vision transformer, which open_clip keeps in `trunk`"""
 TIMM_NAME = "vit_base_patch16_siglip_224"
 TIMM_NORM_EPS = 1e-6
 TORCH_NORM_EPS = 1e-5
 ACTIVATIONS = {"gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh"}
-"""from Hugging Face's names to timm's"""
+"""Hugging Face's name -> timm's"""
 
 
 def load_pair(source: str) -> Bundle:
@@ -72,16 +72,19 @@ def load_pair(source: str) -> Bundle:
     transformers' own to rounding (tested to 1e-5).
 
     Raises:
-        FileNotFoundError: a file is not there.
-        ValueError: another type of model, weights that are not its own, an option that open_clip's towers do not have,
-            a preprocessing or tokenizer that we do not have.
+        FileNotFoundError: A file is missing.
+        ValueError: The model is of another type, the weights do not fit, open_clip's towers lack an option, or its
+            preprocessing or tokenizer is not supported.
     """
+    # BioViL has a loader of its own
     kind = model_type(source)
     if kind == "cxr-bert":
         return load_biovil(source)
     if kind not in PAIRS:
         hint = OTHERS.get(kind, "a tower alone goes in with --image_tower or --text_tower")
         raise ValueError(f"{source} is of type {kind!r}; wanted an image-text model, {' or '.join(PAIRS)}: {hint}")
+
+    # configuration, preprocessing and tokenizer
     is_siglip = kind == "siglip"
     own = read_config(source)
     config = (siglip_cfg if is_siglip else clip_cfg)(own, source)
@@ -92,9 +95,12 @@ def load_pair(source: str) -> Bundle:
         text |= spelling
     else:
         tokenizer = clip_tokenizer(source, length=text["context_length"])
+
+    # weights, under open_clip's names
     state = read_network(source, own, whole=True).state_dict()
     model: Any = network(config)
     model.load_state_dict((siglip_state if is_siglip else clip_state)(state), strict=True)
+
     return Bundle(
         model=model,
         tokenizer=tokenizer,
@@ -109,10 +115,11 @@ def clip_cfg(config: Any, source: str) -> dict[str, Any]:
     """Return open_clip's `model_cfg` of a `transformers.CLIPConfig`.
 
     Raises:
-        ValueError: naming the options that open_clip's transformers do not have.
+        ValueError: open_clip's transformers lack an option; the message names all of them.
     """
     image, text = config.vision_config, config.text_config
-    # 2 was written by transformers before 4.31, and means the highest id, too
+
+    # transformers before 4.31 wrote 2, which means the highest id too
     is_read_at_end = text.eos_token_id in (2, text.vocab_size - 1)
     _refuse(
         source,
@@ -121,6 +128,7 @@ def clip_cfg(config: Any, source: str) -> dict[str, Any]:
         (text.hidden_act not in ("quick_gelu", "gelu"), f"hidden_act {text.hidden_act} is neither quick_gelu nor gelu"),
         *_unusual_images(image),
     )
+
     return {
         "embed_dim": config.projection_dim,
         "quick_gelu": text.hidden_act == "quick_gelu",
@@ -142,9 +150,11 @@ def siglip_cfg(config: Any, source: str) -> dict[str, Any]:
     """Return open_clip's `model_cfg` of a `transformers.SiglipConfig`.
 
     Raises:
-        ValueError: naming the options that timm's and open_clip's transformers do not have.
+        ValueError: timm's or open_clip's transformers lack an option; the message names all of them.
     """
     image, text = config.vision_config, config.text_config
+
+    # options that timm's or open_clip's towers cannot have
     width = text.projection_size
     _refuse(
         source,
@@ -155,6 +165,7 @@ def siglip_cfg(config: Any, source: str) -> dict[str, Any]:
         (image.layer_norm_eps != TIMM_NORM_EPS, f"layer_norm_eps is {image.layer_norm_eps}, not {TIMM_NORM_EPS}"),
         *_unusual_images(image),
     )
+
     is_tanh = ACTIVATIONS[text.hidden_act] == "gelu_tanh"
     return {
         "embed_dim": width,
@@ -201,11 +212,14 @@ def siglip_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights of a `transformers.SiglipModel` under open_clip's and timm's names; exact."""
     image, text = (_tower(state, f"{name}_model.") for name in ("vision", "text"))
     trunk = renamed(image, SIGLIP_IMAGE, part=PART, stacked="attn.qkv.{kind}")
-    trunk["pos_embed"] = trunk["pos_embed"].unsqueeze(0)
+    trunk["pos_embed"] = trunk["pos_embed"].unsqueeze(0)  # (patches, width) -> (1, patches, width)
+
+    # timm's attention pool has queries apart from keys and values: (3 width, ...) -> (width, ...) and (2 width, ...)
     for kind in ("weight", "bias"):
         whole = trunk.pop(f"attn_pool.qkv.{kind}")
         width = len(whole) // 3
         trunk |= {f"attn_pool.q.{kind}": whole[:width], f"attn_pool.kv.{kind}": whole[width:]}
+
     return {
         **_named("visual.trunk.", trunk),
         **_named("text.", renamed(text, TEXT, part=PART, stacked="attn.in_proj_{kind}")),
@@ -231,7 +245,7 @@ def _norm(tower: Any) -> dict[str, Any]:
 
 
 def _mlp_ratio(tower: Any) -> float:
-    """Return a ratio whose product with the width is cut to the very size, as SO400M's 4304/1152 must be."""
+    """Return a ratio whose product with the width truncates to the exact size, as needed for SO400M (4304/1152)."""
     ratio = tower.intermediate_size / tower.hidden_size
     is_exact = int(tower.hidden_size * ratio) == tower.intermediate_size
     return float(ratio if is_exact else (tower.intermediate_size + 0.5) / tower.hidden_size)
@@ -248,7 +262,7 @@ def _unusual_images(image: Any) -> tuple[tuple[bool, str], ...]:
 def _refuse(source: str, *checks: tuple[bool, str]) -> None:
     reasons = [reason for is_unusual, reason in checks if is_unusual]
     if reasons:
-        raise ValueError(f"{source}/config.json asks for what our towers do not have: {'; '.join(reasons)}")
+        raise ValueError(f"{source}/config.json has options that our towers lack: {'; '.join(reasons)}")
 
 
 def _tower(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

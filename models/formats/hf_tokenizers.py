@@ -1,4 +1,4 @@
-"""Tokenizers as Hugging Face's CLIP and SigLIP have them beside their weights."""
+"""Tokenizers of Hugging Face's CLIP and SigLIP, from the files beside their weights."""
 
 import json
 from tempfile import TemporaryDirectory
@@ -11,26 +11,28 @@ from transformers import PreTrainedTokenizerFast
 from models.files.hub import find_file, reading
 
 N_MARKS = 2
-"""start and end mark, the last ids of CLIP's vocabulary, which have other names in open_clip"""
+"""Start and end mark, the last ids of CLIP's vocabulary, which have other names in open_clip"""
 CLEANING = {"Unigram": "canonicalize", "BPE": "lower"}
-"""open_clip's name of what is done to a text first: SigLIP's word pieces come from lower-case text without punctuation,
-those of SigLIP 2 (Gemma's) from lower-case text"""
+"""Kind of vocabulary -> open_clip's name of the cleaning of texts: lower case without punctuation for SigLIP, lower
+case for SigLIP 2 (Gemma's word pieces)"""
 
 
 def clip_tokenizer(source: str, *, length: int) -> SimpleTokenizer:
-    """Return CLIP's own tokenizer, if that is what lies beside the weights.
+    """Return CLIP's tokenizer, if the vocabulary beside the weights is CLIP's.
 
-    It fills rows with 0, where transformers repeats the end mark; a causal tower never sees either.
+    It pads rows with 0, while transformers repeats the end mark; a causal tower reads neither.
 
     Raises:
-        FileNotFoundError: no vocabulary, so that nobody knows which ids the words had.
-        ValueError: another vocabulary than CLIP's.
+        FileNotFoundError: There is no vocabulary, so the ids of the words are unknown.
+        ValueError: The vocabulary is not CLIP's.
     """
     path = find_file(source, "vocab.json", "tokenizer.json")
     if path is None:
         raise FileNotFoundError(
             f"{source} has neither vocab.json nor tokenizer.json: download its tokenizer's files, too"
         )
+
+    # word pieces only: the names of the marks differ
     fields = json.loads(path.read_text(encoding="utf-8"))
     words = fields["model"]["vocab"] if path.name == "tokenizer.json" else fields
     tokenizer = open_clip.get_tokenizer("", context_length=length)
@@ -43,30 +45,31 @@ def clip_tokenizer(source: str, *, length: int) -> SimpleTokenizer:
 
 
 def siglip_tokenizer(source: str, *, length: int, n_words: int) -> tuple[HFTokenizer, dict[str, Any]]:
-    """Return SigLIP's tokenizer, and what open_clip's `text_cfg` says of it.
+    """Return SigLIP's tokenizer, and its options in open_clip's `text_cfg`.
 
-    Texts are cleaned first, as the training did (`CLEANING`), and rows are filled up: SigLIP reads its padding. An
-    underscore becomes a space, as in big_vision, where transformers deletes it.
+    Texts are cleaned first, as in training (`CLEANING`), and rows are padded, because SigLIP reads its padding. An
+    underscore becomes a space, as in big_vision; transformers deletes it.
 
     Args:
-        source: hub id or folder.
-        length: tokens of a row.
-        n_words: rows of the network's embedding.
+        source: Hub id or folder.
+        length: Tokens of a row.
+        n_words: Rows of the network's embedding.
 
     Raises:
-        FileNotFoundError: no tokenizer.json.
-        ValueError: another kind of vocabulary, more word pieces than the network knows, or no padding.
+        FileNotFoundError: There is no tokenizer.json.
+        ValueError: The vocabulary is of another kind, has more word pieces than the network, or has no padding.
 
     Source: google-research/big_vision, pp/ops_text.py and evaluators/proj/image_text/prompt_engineering.py.
     """
     if find_file(source, "tokenizer.json") is None:
         raise FileNotFoundError(
-            f"{source} has no tokenizer.json, and spiece.model alone needs the library sentencepiece, which we do"
-            f" without: download tokenizer.json from where the weights came from"
+            f"{source} has no tokenizer.json, and spiece.model alone needs the library sentencepiece, which is not used"
+            f" here: download tokenizer.json from where the weights came from"
         )
     with reading(source):
-        # from the file, because which class a folder names differs by version, and some need sentencepiece
+        # from the file: the class that a folder names differs by version, and some classes need sentencepiece
         plain = PreTrainedTokenizerFast.from_pretrained(source)
+
     kind = type(plain.backend_tokenizer.model).__name__
     if kind not in CLEANING:
         raise ValueError(f"{source}/tokenizer.json is of kind {kind}; SigLIP's are {' and '.join(CLEANING)}")
@@ -75,6 +78,7 @@ def siglip_tokenizer(source: str, *, length: int, n_words: int) -> tuple[HFToken
             f"{source}: its tokenizer has {len(plain)} word pieces and padding {plain.pad_token!r}; the network knows"
             f" {n_words} and needs padding"
         )
+
     options = {"clean": CLEANING[kind]}
     # open_clip reads tokenizers from folders only
     with TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""How others write down what their image towers read: open_clip's settings and Hugging Face's image processors."""
+"""Preprocessing in other formats: open_clip's settings and Hugging Face's image processors, read and written."""
 
 import json
 from pathlib import Path
@@ -8,22 +8,22 @@ from models.files.hub import find_file
 from models.network_input import Preprocessing
 
 PROCESSOR_NAMES = ("preprocessor_config.json", "processor_config.json")
-"""of an image processor alone, as published models have it, and of a whole processor (transformers 5)"""
+"""File of an image processor alone, as published models have it, and of a whole processor (transformers 5)"""
 KERNELS: dict[int, Literal["bilinear", "bicubic"]] = {2: "bilinear", 3: "bicubic"}
-"""Pillow's numbers of the resampling filters that we have"""
+"""Pillow's number -> resampling filter that we have"""
 
 
 def from_open_clip(settings: dict[str, Any], *, image_size: Any) -> Preprocessing:
     """Return open_clip's preprocessing settings as ours.
 
-    Whether a film is squashed, cropped or padded to a square makes no difference, because stored images are square.
+    Squashing, cropping or padding to a square makes no difference, because stored images are square.
 
     Args:
         settings: `preprocess_cfg` with all its keys; statistics on 0..1.
-        image_size: of the network, as its configuration gives it; open_clip goes by it whatever `settings` say.
+        image_size: Image size in the network's configuration, which open_clip uses instead of that in `settings`.
 
     Raises:
-        ValueError: a kernel, a mode or a shape that we do not have.
+        ValueError: We do not have the kernel, the mode or the shape.
     """
     side = _side(image_size, "open_clip_config.json")
     if settings.get("mode", "RGB") != "RGB":
@@ -59,16 +59,17 @@ def read_processor(source: str, *, image_size: Any) -> Preprocessing:
     `do_rescale` the factor is 1, without `do_normalize` mean is 0 and deviation 1. It shrinks with antialiasing.
 
     Args:
-        source: hub id or folder.
-        image_size: of the network, as its configuration gives it.
+        source: Hub id or folder.
+        image_size: Image size in the network's configuration.
 
     Raises:
-        FileNotFoundError: no processor, so that nobody knows what the network read.
-        ValueError: steps that we do not have: no resize or another kernel, a crop larger than the image, a shape that
+        FileNotFoundError: There is no processor, so the network's preprocessing is unknown.
+        ValueError: We do not have its steps: no resize or another kernel, a crop larger than the image, or a shape that
             is not square or not the network's.
 
     Source: transformers, image_processing_clip.py and image_processing_siglip.py.
     """
+    # sizes and kernel, of which only some can be had here
     path, fields = _processor(source)
     side = _side(image_size, f"{source}/config.json")
     kernel = KERNELS.get(fields.get("resample", 3))
@@ -88,10 +89,13 @@ def read_processor(source: str, *, image_size: Any) -> Preprocessing:
         if is_so
     ]
     if reasons:
-        raise ValueError(f"{path}: its preprocessing cannot be had here: it {'; it '.join(reasons)}")
+        raise ValueError(f"{path}: this preprocessing is not available: it {'; it '.join(reasons)}")
+
+    # statistics, from the processor's scale to grey levels 0..255
     factor = fields.get("rescale_factor", 1 / 255) if fields.get("do_rescale", True) else 1
     is_normalised = fields.get("do_normalize", True)
     mean, std = (fields["image_mean"], fields["image_std"]) if is_normalised else ([0.0] * 3, [1.0] * 3)
+
     return Preprocessing(
         image_size=side,
         mean=tuple(value / factor for value in mean),
@@ -105,8 +109,8 @@ def _processor(source: str) -> tuple[Path, dict[str, Any]]:
     path = find_file(source, *PROCESSOR_NAMES)
     if path is None:
         raise FileNotFoundError(
-            f"{source} lacks {PROCESSOR_NAMES[0]}, which says how its images were resized and standardised; a wrong"
-            f" guess would be silent. Download it from where the weights came from"
+            f"{source} lacks {PROCESSOR_NAMES[0]}, which holds the resize and statistics of its images (a wrong guess"
+            f" would raise no error): download it from where the weights came from"
         )
     fields = json.loads(path.read_text(encoding="utf-8"))
     return path, fields.get("image_processor", fields)
@@ -115,7 +119,7 @@ def _processor(source: str) -> tuple[Path, dict[str, Any]]:
 def _side(size: Any, where: str) -> int:
     """Return the side of a square given as 224, [224, 224], {"shortest_edge": 224} or {"height": 224, "width": 224}.
 
-    For stored films, which are square, the shortest edge is the whole of it.
+    For stored images, which are square, the shortest edge is the side.
     """
     sides = set(size.values() if isinstance(size, dict) else size if isinstance(size, (list, tuple)) else [size])
     if len(sides) != 1 or not isinstance(side := sides.pop(), int):

@@ -1,4 +1,4 @@
-"""DINOv2 as Hugging Face writes it, such as microsoft/rad-dino, in timm's vision transformer."""
+"""Load a DINOv2 of Hugging Face, such as microsoft/rad-dino, into timm's vision transformer."""
 
 import re
 from typing import Any
@@ -21,7 +21,7 @@ RENAMED = (
     (r"layer_scale(\d)\.lambda1", r"ls\1.gamma"),
     (r"^layernorm\.", "norm."),
 )
-"""from Hugging Face's names to timm's; queries, keys and values are stacked besides"""
+"""Hugging Face's name -> timm's; queries, keys and values are also stacked"""
 PART = re.compile(r"attention\.(?:attention\.)?(?P<letter>query|key|value|[qkv]_proj)\.(?P<kind>weight|bias)$")
 
 
@@ -38,14 +38,14 @@ def timm_name(config: Any, source: str) -> str:
     """Return timm's architecture of a DINOv2 configuration.
 
     Raises:
-        ValueError: another network than DINOv2's small, base and large.
+        ValueError: It is not DINOv2 small, base or large.
     """
     name = BY_WIDTH.get(config.hidden_size) if config.model_type == "dinov2" else None
     if name is None or config.patch_size != 14 or config.use_swiglu_ffn:
         known = ", ".join(f"{width}" for width in BY_WIDTH)
         raise ValueError(
             f"image tower {source} is a {config.model_type} of width {config.hidden_size}; wanted a dinov2 with patches"
-            f" of 14 pixels and width {known}. Other towers come from timm: --image_tower timm:NAME"
+            f" of 14 pixels and width {known}: take other towers from timm with --image_tower timm:NAME"
         )
     return name
 
@@ -54,7 +54,7 @@ def read_dinov2(source: str) -> nn.Module:
     """Return timm's vision transformer with the weights of a Hugging Face DINOv2, at the image size they were made at.
 
     Raises:
-        FileNotFoundError, ValueError: see `read_config`, `timm_name`, `read_network`.
+        FileNotFoundError, ValueError: See `read_config`, `timm_name`, `read_network`.
     """
     config = read_config(source)
     trunk: nn.Module = timm.create_model(timm_name(config, source), num_classes=0, img_size=config.image_size)

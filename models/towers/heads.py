@@ -1,4 +1,4 @@
-"""BioViL's way from a convolutional map into the joint space: every place is projected, then their mean is taken."""
+"""Projections of BioViL into the joint space: `PlaceHead` of its image tower, `ProjectionHead` of CXR-BERT."""
 
 import torch
 from jaxtyping import Float
@@ -8,25 +8,31 @@ from torch.nn.functional import gelu
 from models.files.hub import find_file
 from models.files.state_dicts import read_state_dict, refuse_other_names
 
+PREFIX = "cls_projection_head."
+"""Prefix of the names of `ProjectionHead` in CXR-BERT's weights"""
+WEIGHTS_NAMES = ("model.safetensors", "pytorch_model.bin")
+NORM_EPS = 1e-12
+
 
 class PlaceHead(nn.Module):
-    """Two 1 x 1 convolutions with batch norm and ReLU between them, and the mean over places.
+    """BioViL's head: each place is projected by two 1 x 1 convolutions, then the mean over places is taken.
 
-    With `prior_width`, BioViL-T's for a single film: the map is narrowed to that width first, and what a comparison
-    with an earlier film would say is a learnt constant beside it.
+    With `prior_width` it is BioViL-T's head for a single image: the map is first narrowed to that width, and a learnt
+    constant takes the place of the comparison with an earlier image.
 
     Source: microsoft/hi-ml, hi-ml-multimodal, health_multimodal/image/model: model.py, modules.py, encoder.py; Bannur
     et al., CVPR 2023, section 3.1.
     """
 
     def __init__(self, width: int, output_dim: int, *, prior_width: int | None = None) -> None:
-        """Take the width of the map and of the joint space."""
+        """Make the layers, from the width of the map to that of the joint space."""
         super().__init__()
         self.narrow: nn.Conv2d | None = None
         if prior_width is not None:
             self.narrow = nn.Conv2d(width, prior_width, 1, bias=False)
             self.no_prior = nn.Parameter(torch.zeros(1, prior_width, 1, 1))
             width = 2 * prior_width
+
         self.project = nn.Sequential(
             nn.Conv2d(width, output_dim, 1, bias=False),
             nn.BatchNorm2d(output_dim),
@@ -35,21 +41,17 @@ class PlaceHead(nn.Module):
         )
 
     def forward(self, places: Float[Tensor, "n m h w"]) -> Float[Tensor, "n d"]:
-        """Return the joint space's features, not normalised."""
+        """Return features of the joint space, not normalised."""
         if self.narrow is not None:
             current = self.narrow(places)
-            places = torch.cat([current, self.no_prior.expand_as(current)], dim=1)
-        projected: Tensor = self.project(places).mean(dim=(2, 3))
+            places = torch.cat([current, self.no_prior.expand_as(current)], dim=1)  # (n, 2 prior_width, h, w)
+
+        projected: Tensor = self.project(places).mean(dim=(2, 3))  # (n, m, h, w) -> (n, d)
         return projected
 
 
-PREFIX = "cls_projection_head."
-WEIGHTS_NAMES = ("model.safetensors", "pytorch_model.bin")
-NORM_EPS = 1e-12
-
-
 class ProjectionHead(nn.Module):
-    """Linear, GELU, layer norm, linear; under CXR-BERT's own names.
+    """CXR-BERT's head: linear, GELU, layer norm, linear, under its own names.
 
     Source: microsoft/hi-ml, health_multimodal/text/model/modelling_cxrbert.py, BertProjectionHead.
     """
@@ -61,17 +63,17 @@ class ProjectionHead(nn.Module):
         self.dense_to_output = nn.Linear(projection_size, projection_size)
 
     def forward(self, hidden: Float[Tensor, "k w"]) -> Float[Tensor, "k d"]:
-        """Return the joint space's features, not normalised, of the first tokens' hidden states."""
+        """Return features of the joint space, not normalised, from the hidden states of the first tokens."""
         projected: Tensor = self.dense_to_output(self.LayerNorm(gelu(self.dense_to_hidden(hidden))))
         return projected
 
 
 def load_projection(head: ProjectionHead, source: str) -> None:
-    """Put the weights of a hub id or folder into the head, in place.
+    """Load the weights of a hub id or folder into the head, in place.
 
     Raises:
-        FileNotFoundError: no weights there.
-        ValueError: the file lacks the head's weights, or they have other shapes.
+        FileNotFoundError: There are no weights.
+        ValueError: The file lacks the head's weights, or they have other shapes.
     """
     path = find_file(source, *WEIGHTS_NAMES)
     if path is None:

@@ -1,4 +1,4 @@
-"""Image towers that replace an architecture's own: any of timm, or a DINOv2 of the Hugging Face hub."""
+"""Image towers that replace the architecture's own: any network of timm, or a DINOv2 of the Hugging Face hub."""
 
 import json
 import re
@@ -25,37 +25,38 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageTower:
-    """What is known of a tower before its weights are read."""
+    """Description of a tower whose weights are not read yet."""
 
     vision_cfg: dict[str, Any]
-    """open_clip's"""
+    """Configuration for open_clip"""
     mean: tuple[float]
-    """grey level, 0..255, that it reads as 0: films are grey, so published colour statistics are averaged"""
+    """Mean grey level, 0..255: the average of the published colour means, because images are grey"""
     std: tuple[float]
-    """grey levels, 0..255, that it reads as 1"""
+    """Standard deviation of the grey levels, 0..255, averaged alike"""
     trunk: Callable[[], nn.Module]
-    """reads timm's network with its weights, at the image size they were made at"""
+    """Reads timm's network with its weights, at the image size of its training"""
 
 
 def find_image_tower(tower: str, *, image_size: int | None) -> ImageTower:
     """Return the tower that "timm:NAME", "hf:OWNER/NAME" or a folder of the Hugging Face hub names.
 
-    Its output is the architecture's own pooling (class token, or average) and a new linear projection. Weights are read
-    only when the result's `trunk` is called.
+    Its output is the architecture's own pooling (class token, or average) and a new linear projection. Calling the
+    result's `trunk` reads the weights.
 
     Args:
-        tower: as in `TrainConfig.image_tower`.
-        image_size: side of the input in pixels; None is the tower's own. Vision transformers get their positions
-            interpolated as timm does.
+        tower: As in `TrainConfig.image_tower`.
+        image_size: Side of the input, pixels; None is the tower's own. timm interpolates the positions of vision
+            transformers.
 
     Raises:
-        FileNotFoundError: the configuration is not there and cannot be downloaded.
-        ValueError: unknown to timm, or no DINOv2.
+        FileNotFoundError: The configuration is not there and cannot be downloaded.
+        ValueError: timm does not know the network, or it is not a DINOv2.
     """
     if tower.startswith("timm:"):
         return _timm_tower(tower.removeprefix("timm:"), image_size=image_size)
     if not tower.startswith("hf:") and not Path(tower).is_dir():
         raise ValueError(f"image_tower {tower!r} is none of timm:NAME, hf:OWNER/NAME and a folder of such a model")
+
     source = source_of(tower, option="image_tower")
     config = read_config(source)
     mean, std = _published_statistics(source)
@@ -85,7 +86,7 @@ def _timm_tower(name: str, *, image_size: int | None) -> ImageTower:
 
 
 def _refuse_hidden_head(name: str) -> None:
-    """Refuse networks that widen their pooled features in a layer of their own, which open_clip's adapter overlooks."""
+    """Refuse networks that widen their pooled features in a layer of their own, which open_clip's adapter ignores."""
     with torch.device("meta"):
         trunk: Any = timm.create_model(name)
     width = getattr(trunk, "head_hidden_size", None) or trunk.num_features
@@ -110,7 +111,7 @@ def _published_trunk(name: str) -> nn.Module:
     if placed is not None:
         read_state_dict(placed)
     try:
-        # with its classifier, because without one timm would take any file and say no more than a warning
+        # with its classifier, because without one timm accepts any file with no more than a warning
         trunk: Any = timm.create_model(
             name, pretrained=True, pretrained_cfg_overlay=None if placed is None else {"file": str(placed)}
         )
@@ -130,7 +131,7 @@ def _published_trunk(name: str) -> nn.Module:
 
 
 def _published_statistics(source: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and deviation, 0..1, of the processor beside the weights; ImageNet's, DINOv2's own, without one."""
+    """Return mean and deviation, 0..1, from the processor beside the weights; without one, ImageNet's, as in DINOv2."""
     try:
         path = cached_file(source, "preprocessor_config.json")
     except OSError:
@@ -140,7 +141,7 @@ def _published_statistics(source: str) -> tuple[tuple[float, ...], tuple[float, 
 
 
 def load_image_weights(visual: TimmModel, tower: ImageTower) -> None:
-    """Put the published weights of a tower into its network, in place; its projection stays."""
+    """Load the published weights of a tower into its network, in place; its projection is not changed."""
     trunk: Any = tower.trunk()
     if hasattr(trunk, "set_input_size"):
         trunk.set_input_size(tower.vision_cfg["image_size"])

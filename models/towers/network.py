@@ -1,4 +1,4 @@
-"""A network from open_clip's `model_cfg`: random weights, in one class for all architectures."""
+"""A network with random weights from open_clip's `model_cfg`, in one class for all architectures."""
 
 from copy import deepcopy
 from typing import Any
@@ -15,40 +15,46 @@ from models.files.hub import read_config
 from models.towers.heads import PlaceHead, ProjectionHead
 
 NO_TEXT = {"context_length": 1, "vocab_size": 1, "width": 1, "heads": 1, "layers": 1}
-"""stands in for a text tower that is put in later"""
+"""Placeholder for a text tower that is set later"""
 NO_IMAGE = {"image_size": 1, "patch_size": 1, "width": 1, "head_width": 1, "layers": 1}
-"""stands in for an image tower that is put in later"""
+"""Placeholder for an image tower that is set later"""
 TIMM_OPTIONS = "timm_options"
-"""Key of `vision_cfg` that open_clip does not have: what timm is to change in the architecture of that name"""
+"""Key of `vision_cfg` that open_clip lacks: options for timm that change the architecture of that name"""
 PLACE_HEAD = "place_head"
-"""Key of `vision_cfg` that open_clip does not have: what `PlaceHead` is told, in place of pooling and projection"""
+"""Key of `vision_cfg` that open_clip lacks: options of `PlaceHead`, which replaces pooling and projection"""
 OWN_PROJECTION = "projection_head"
-"""`hf_proj_type` that open_clip does not have: `ProjectionHead`"""
+"""`hf_proj_type` that open_clip lacks: `ProjectionHead`"""
 READS_POOLER = "cls_pooler"
+"""`hf_pooler_type` that reads BERT's pooler"""
 
 
 def network(config: dict[str, Any]) -> nn.Module:
     """Return open_clip's network with towers `.visual` and `.text`, in float32 on the CPU.
 
-    Unlike open_clip's own factory it sets a timm tower's image size before weights are loaded, so that a tower
-    trained at another size than its architecture's loads; it takes any text encoder of transformers; and it has towers
-    that open_clip has no word for (`TIMM_OPTIONS`, `PLACE_HEAD`, `OWN_PROJECTION`).
+    Unlike open_clip's factory it sets the image size of a timm tower before weights are loaded, so that a tower trained
+    at another size than its architecture's can be loaded. It also accepts any text encoder of transformers, and towers
+    that open_clip cannot describe (`TIMM_OPTIONS`, `PLACE_HEAD`, `OWN_PROJECTION`).
 
     Raises:
-        FileNotFoundError: the configuration of a Hugging Face text tower is not there.
-        ValueError: a text tower that is no encoder.
+        FileNotFoundError: The configuration of a Hugging Face text tower is not there.
+        ValueError: The text tower is not an encoder.
     """
+    # options that open_clip does not know are taken out first
     config = deepcopy(config)
     config.pop("custom_text", None)
     config["vision_cfg"]["timm_model_pretrained"] = False
     timm_options = config["vision_cfg"].pop(TIMM_OPTIONS, None)
     place_head = config["vision_cfg"].pop(PLACE_HEAD, None)
     image, text = CLIPVisionCfg(**config["vision_cfg"]), CLIPTextCfg(**config["text_cfg"])
+
+    # open_clip's network, with placeholders for towers that it cannot build
     if timm_options is not None:
         config["vision_cfg"] = NO_IMAGE
     if text.hf_model_name:
         config["text_cfg"] = NO_TEXT
     model: Any = (CoCa if "multimodal_cfg" in config else CustomTextCLIP)(**config)
+
+    # the towers themselves
     if text.hf_model_name:
         model.text = _hugging_face_text(text, output_dim=config["embed_dim"])
         model.context_length, model.vocab_size = text.context_length, model.text.vocab_size
@@ -59,12 +65,13 @@ def network(config: dict[str, Any]) -> nn.Module:
         model.visual.head = PlaceHead(model.visual.trunk.num_features, config["embed_dim"], **place_head)
     if isinstance(model.visual, TimmModel):
         model.visual.set_input_size(image.image_size)
+
     return model  # type: ignore[no-any-return]
 
 
 def _changed_timm_image(image: CLIPVisionCfg, options: dict[str, Any], *, output_dim: int) -> TimmModel:
-    """Return a timm tower of other sizes than those of its name, whose output is the joint space's."""
-    # open_clip has no way to hand sizes on to timm, so its smallest network gives way to the right one
+    """Return a timm tower whose sizes differ from those of its name; its output is in the joint space."""
+    # open_clip cannot pass sizes on to timm, so its smallest network is built and then replaced
     tower = TimmModel("test_vit", output_dim, image_size=image.image_size, pool="token", proj="none")
     tower.trunk = timm.create_model(
         image.timm_model_name, num_classes=0, global_pool=image.timm_pool, img_size=image.image_size, **options
@@ -73,13 +80,14 @@ def _changed_timm_image(image: CLIPVisionCfg, options: dict[str, Any], *, output
 
 
 def _hugging_face_text(text: CLIPTextCfg, *, output_dim: int) -> HFTextEncoder:
-    """Return the tower without the pooler that BERT brings along unless it is read: nothing would train it."""
+    """Return the text tower; BERT's pooler is removed unless it is read, because nothing would train it."""
     own = read_config(str(text.hf_model_name))
     if own.is_encoder_decoder:
         raise ValueError(
             f"text tower {text.hf_model_name} is an encoder with a decoder; wanted an encoder such as BERT"
         )
-    # all that open_clip asks of a type it does not list is which field holds the width
+
+    # for a type that open_clip does not list, it needs only the name of the field with the width
     arch_dict.setdefault(own.model_type, {"config_names": {"width": "hidden_size"}, "pooler": text.hf_pooler_type})
     has_own = text.hf_proj_type == OWN_PROJECTION
     tower = HFTextEncoder(
@@ -90,6 +98,7 @@ def _hugging_face_text(text: CLIPTextCfg, *, output_dim: int) -> HFTextEncoder:
         proj_type=None if has_own else text.hf_proj_type,
         output_tokens=text.output_tokens,
     )
+
     if has_own:
         tower.proj = ProjectionHead(own.hidden_size, output_dim)
     if text.hf_pooler_type != READS_POOLER and getattr(tower.transformer, "pooler", None) is not None:

@@ -1,4 +1,4 @@
-"""Text towers that replace an architecture's own: encoders of the Hugging Face hub, such as CXR-BERT."""
+"""Text towers that replace the architecture's own: encoders of the Hugging Face hub, such as CXR-BERT."""
 
 from typing import Any
 
@@ -14,18 +14,18 @@ from models.towers.network import OWN_PROJECTION
 def find_text_tower(tower: str, *, context_length: int | None, embed_dim: int) -> dict[str, Any]:
     """Return open_clip's `text_cfg` of the encoder that "hf:OWNER/NAME" or a folder names.
 
-    Its output is the hidden state of the first token, [CLS], through a new linear projection: CXR-BERT was aligned
-    there, and BiomedCLIP reads its BERT there. Where the joint space is as wide as CXR-BERT's own (128), the
-    projection is CXR-BERT's own head, so that its texts lie where BioViL's image encoder was trained to find them.
+    Its output is the hidden state of the first token, [CLS], through a new linear projection: CXR-BERT was trained on
+    this token, and BiomedCLIP reads it too. If the joint space is as wide as CXR-BERT's own (128), the projection is
+    CXR-BERT's own head, so that its texts are in the joint space of BioViL's image encoder.
 
     Args:
-        tower: as in `TrainConfig.text_tower`.
-        context_length: most tokens of a text; None is what the tower has positions for.
-        embed_dim: width of the joint space.
+        tower: As in `TrainConfig.text_tower`.
+        context_length: Maximum number of tokens of a text; None is the tower's number of positions.
+        embed_dim: Width of the joint space.
 
     Raises:
-        FileNotFoundError: the configuration is not there and cannot be downloaded.
-        ValueError: no encoder that transformers has code for, or fewer positions than tokens asked for.
+        FileNotFoundError: The configuration is not there and cannot be downloaded.
+        ValueError: transformers does not implement the encoder, or it has fewer positions than `context_length`.
     """
     source = source_of(tower, option="text_tower")
     config = read_config(source)
@@ -45,16 +45,16 @@ def find_text_tower(tower: str, *, context_length: int | None, embed_dim: int) -
 
 
 def positions_of(config: PretrainedConfig) -> int:
-    """Return how many tokens an encoder has positions for; RoBERTa's begin after the padding's id."""
+    """Return the number of tokens that an encoder has positions for; RoBERTa's begin after the padding's id."""
     unused = config.pad_token_id + 1 if "roberta" in config.model_type or config.model_type == "mpnet" else 0
     return int(config.max_position_embeddings - unused)
 
 
 def load_text_weights(text: nn.Module, source: str) -> None:
-    """Put the weights of a hub id or folder into an open_clip `HFTextEncoder`, in place; a new projection stays.
+    """Load the weights of a hub id or folder into an open_clip `HFTextEncoder`, in place; a new projection stays.
 
     Raises:
-        FileNotFoundError, ValueError: see `read_network`, `load_projection`.
+        FileNotFoundError, ValueError: See `read_network`, `load_projection`.
     """
     state = read_network(source, read_config(source)).state_dict()
     own = {name: tensor for name, tensor in state.items() if not name.startswith("pooler.")}
@@ -67,11 +67,11 @@ def read_tokenizer(source: str, *, context_length: int) -> HFTokenizer:
     """Return open_clip's wrapper around the tokenizer of a hub id or folder.
 
     Raises:
-        FileNotFoundError: not there and not to be downloaded.
+        FileNotFoundError: It is not there and cannot be downloaded.
     """
     options = tokenizer_options(source)
     with reading(source):
         tokenizer = HFTokenizer(source, context_length=context_length, **options)
-    # a class of the hub's own must not be asked for again by whoever loads a saved copy
+    # a saved copy must not ask for a class of the hub's own
     tokenizer.tokenizer.init_kwargs.pop("auto_map", None)
     return tokenizer

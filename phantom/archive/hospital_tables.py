@@ -1,4 +1,4 @@
-"""The hospital's tables: MIMIC-IV's patients and admissions, with the gaps and contradictions that real ones have."""
+"""Simulated tables of MIMIC-IV: patients and admissions, with the gaps and contradictions of the real ones."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -45,7 +45,7 @@ RACE_STRINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "NHPI": ("NATIVE HAWAIIAN OR OTHER PACIFIC ISLANDER",),
     }
 )
-"""Group -> the raw strings of MIMIC-IV 2 and 3, the commonest first."""
+"""Group -> the raw strings of MIMIC-IV 2 and 3, the commonest first"""
 
 UNKNOWN_RACE_STRINGS = ("UNKNOWN", "UNABLE TO OBTAIN", "PATIENT DECLINED TO ANSWER")
 
@@ -99,28 +99,30 @@ class HospitalTables:
     """The two tables of `mimiciv/*/hosp` that chest X-ray work reads."""
 
     patients: pd.DataFrame
-    """subject_id, gender, anchor_age, anchor_year, anchor_year_group, dod."""
+    """subject_id, gender, anchor_age, anchor_year, anchor_year_group, dod"""
     admissions: pd.DataFrame
-    """ADMISSION_COLUMNS."""
+    """ADMISSION_COLUMNS"""
 
 
 def hospital_tables(patients: Sequence[Patient], *, scenario: Scenario, seed: int) -> HospitalTables:
-    """Return what the hospital knows of `patients`: some are not in it, some state no race, some state two.
+    """Return the hospital's tables of `patients`: some are missing, some have no stated race, some have two.
 
     Args:
-        patients: the people.
-        scenario: gives the shares of gaps and contradictions.
-        seed: the same seed gives the same tables.
+        patients: The patients of the archive.
+        scenario: Shares of gaps and contradictions.
+        seed: Seed of the random numbers.
     """
     rng = np.random.default_rng([seed, 2])
     # Twelve ids are more than a patient's stays; unused ones are simply not given out.
     hadm_ids = (20_000_000 + rng.choice(10_000_000, len(patients) * 12, replace=False)).reshape(len(patients), 12)
+
     people: list[dict[str, object]] = []
     admissions: list[dict[str, object]] = []
     for i, patient in enumerate(patients):
         rng = np.random.default_rng([seed, 3, i])
         if rng.random() < scenario.share_not_in_hospital_tables:
             continue
+
         stays = [] if rng.random() < scenario.share_without_admission else _stays(patient, rng)
         rows = [_admission(patient, stay, scenario, rng) for stay in stays]
         rows = _with_races(rows, patient.person.race, scenario, rng)
@@ -128,6 +130,7 @@ def hospital_tables(patients: Sequence[Patient], *, scenario: Scenario, seed: in
         rows.sort(key=lambda row: row.admittime)
         admissions += [asdict(replace(row, hadm_id=int(hadm_ids[i, k]))) for k, row in enumerate(rows)]
         people.append(_patient_row(patient, death, rng))
+
     return HospitalTables(
         patients=pd.DataFrame(people, columns=["subject_id", "gender", *_ANCHORS, "dod"]),
         admissions=_as_written(pd.DataFrame(admissions, columns=list(ADMISSION_COLUMNS))),
@@ -149,7 +152,7 @@ def _patient_row(patient: Patient, death: datetime | None, rng: np.random.Genera
 
 
 def _stays(patient: Patient, rng: np.random.Generator) -> list[tuple[datetime, datetime, bool]]:
-    """Return admission, discharge and "through the emergency room" of every stay; at least one, none overlapping."""
+    """Return admission, discharge and whether through the emergency room, of every stay: at least one, no overlaps."""
     stays: list[tuple[datetime, datetime, bool]] = []
     for study in patient.studies:
         if stays and study.time < stays[-1][1]:
@@ -161,7 +164,7 @@ def _stays(patient: Patient, rng: np.random.Generator) -> list[tuple[datetime, d
             if start < study.time:
                 stays.append((start, study.time + timedelta(days=float(0.5 + rng.exponential(4))), rng.random() < 0.6))
     if not stays:
-        # Seen as an outpatient only: the stay lies elsewhere, so that insurance is the nearest one's.
+        # Seen as an outpatient only: the stay lies after all studies, whose insurance is that of the nearest stay.
         start = patient.studies[-1].time + timedelta(days=float(rng.uniform(10, 300)))
         stays.append((start, start + timedelta(days=float(rng.uniform(1, 6))), False))
     return stays
@@ -180,7 +183,9 @@ def _admission(
     origins = ("EMERGENCY ROOM",) if emergency else ("PHYSICIAN REFERRAL", "TRANSFER FROM HOSPITAL")
     targets = ("HOME", "HOME HEALTH CARE", "SKILLED NURSING FACILITY", "REHAB")
     child = patient.anchor_age < 18
+
     return Admission(
+        # The number and the race are filled in once all stays are known.
         subject_id=patient.subject_id,
         hadm_id=0,
         admittime=start,
@@ -203,7 +208,7 @@ def _race_string(group: str, rng: np.random.Generator) -> str:
 
 
 def _with_races(rows: list[Admission], race: str, scenario: Scenario, rng: np.random.Generator) -> list[Admission]:
-    """State a race in every admission; some patients get one more, years before, that states another or none."""
+    """State a race in every admission; some patients get an earlier admission with another race or none."""
     if not rows:
         return rows
     unknown = str(rng.choice(UNKNOWN_RACE_STRINGS))

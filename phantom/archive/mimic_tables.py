@@ -1,4 +1,4 @@
-"""The tables of a simulated archive: MIMIC-CXR-JPG's and MIMIC-CXR's own, and the truth beside them."""
+"""Tables of a simulated archive: those of MIMIC-CXR and MIMIC-CXR-JPG, and truth.csv with what the films show."""
 
 import gzip
 import io
@@ -14,7 +14,7 @@ from phantom.body import FINDINGS, Box
 from phantom.findings.registry import AIRSPACE
 from phantom.patients.population import Image, Patient, Study
 from phantom.patients.scenario import Scenario
-from phantom.reports.radiology_report import Report
+from phantom.reports.radiology_report import Report, examination
 
 METADATA_COLUMNS = (
     "dicom_id",
@@ -73,7 +73,7 @@ def metadata(
     rng = np.random.default_rng([seed, 5])
     rows = []
     for (patient, study, image), (height, width) in zip(every_image(patients), sizes, strict=True):
-        procedure = _procedure(study)
+        procedure = examination(study)
         upright = image.view != "AP" or rng.random() < 0.3
         view = "LL" if image.view == "LATERAL" and rng.random() < 0.05 else image.view
         time = study.time
@@ -97,13 +97,6 @@ def metadata(
     return pd.DataFrame(rows, columns=list(METADATA_COLUMNS))
 
 
-def _procedure(study: Study) -> str:
-    if study.portable:
-        return "CHEST (PORTABLE AP)"
-    lateral = any(image.view == "LATERAL" for image in study.images)
-    return "CHEST (PA AND LAT)" if lateral else "CHEST (SINGLE VIEW)"
-
-
 def splits(patients: Sequence[Patient]) -> pd.DataFrame:
     """Return `mimic-cxr-2.0.0-split.csv`."""
     rows = [(i.dicom_id, s.study_id, p.subject_id, p.split) for p, s, i in every_image(patients)]
@@ -111,7 +104,7 @@ def splits(patients: Sequence[Patient]) -> pd.DataFrame:
 
 
 def report_labels(patients: Sequence[Patient], labels: Sequence[Mapping[str, float]]) -> pd.DataFrame:
-    """Return `mimic-cxr-2.0.0-chexpert.csv` or `-negbio.csv`: one row per study, blank where nothing is said."""
+    """Return `mimic-cxr-2.0.0-chexpert.csv` or `-negbio.csv`: one row per study, blank for findings not mentioned."""
     studies = [(patient.subject_id, study.study_id) for patient in patients for study in patient.studies]
     frame = pd.DataFrame(studies, columns=["subject_id", "study_id"])
     for finding in FINDINGS:
@@ -132,7 +125,7 @@ def studies(patients: Sequence[Patient]) -> pd.DataFrame:
 
 
 def truth(patients: Sequence[Patient], boxes: Sequence[Mapping[str, Box]]) -> pd.DataFrame:
-    """Return what is in the pictures, whatever was reported: one row per image, sorted like the archive.
+    """Return what the films show, reported or not: one row per image, in the order of the archive.
 
     Columns: image_id, subject_id, study_id, view, age_years, sex, race, insurance (all true, also where the hospital
     does not know them), the 14 findings as 0 and 1, severity_<finding> (0 where absent) and boxes, JSON of

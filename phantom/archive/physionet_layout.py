@@ -1,4 +1,4 @@
-"""Writes a simulated archive as PhysioNet's downloads unpack: MIMIC-CXR-JPG, MIMIC-CXR, MIMIC-IV, and the truth."""
+"""Writes a simulated archive in PhysioNet's folders: MIMIC-CXR-JPG, MIMIC-CXR, MIMIC-IV, and the truth beside them."""
 
 import json
 import multiprocessing
@@ -23,7 +23,7 @@ from phantom.patients.scenario import Scenario
 from phantom.reports.radiology_report import Report, write_report
 
 VERSION = 1
-"""Goes up whenever the same parameters give other files."""
+"""Increased whenever the same parameters give other files"""
 
 IMAGES = "mimic-cxr-jpg/2.1.0"
 REPORTS = "mimic-cxr/2.1.0"
@@ -34,28 +34,28 @@ _JPEG_QUALITY = 95
 _CHUNK = 8
 
 Draw = Callable[..., Film]
-"""`draw_film`, or a stand-in with its signature that can be pickled by name."""
+"""`draw_film`, or a stand-in with its signature that can be pickled by name"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
-    """What was written."""
+    """The folder of an archive, and its size."""
 
     root: Path
-    """Folder of the archive."""
+    """Folder of the archive"""
     n_patients: int
-    """Patients."""
+    """Number of patients"""
     n_studies: int
-    """Studies, one report each."""
+    """Number of studies, one report each"""
     n_images: int
-    """Films."""
+    """Number of films"""
     reused: bool
-    """Whether the same archive was there already, so that nothing was written."""
+    """Whether the same archive existed already and nothing was written"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _FilmJob:
-    """One film to draw, complete in itself: any worker gives the same bytes."""
+    """Everything needed to draw one film, so that every worker draws the same bytes."""
 
     path: Path
     body: Body
@@ -85,25 +85,26 @@ def write_archive(
 ) -> Archive:
     """Write a simulated archive below `out_dir`; the same arguments give the same bytes, whatever `workers` is.
 
-    `scenario.json` is marked complete as the last step. A complete archive of the same parameters is left as it is; one
-    that was interrupted is written anew.
+    The last step marks `scenario.json` as complete. A complete archive of the same parameters is left as it is; an
+    interrupted one is written again.
 
     Args:
-        out_dir: a new or empty folder, or one that holds a phantom of the same parameters.
-        scenario: the planted numbers.
-        n_patients: how many patients, 1 or more.
-        seed: 0 or more.
-        image_size: longest side of the films in pixels, 32 to 4096.
-        workers: processes that draw; None takes one per CPU core.
-        draw: draws one film.
+        out_dir: A new or empty folder, or one that holds a phantom of the same parameters.
+        scenario: The planted numbers.
+        n_patients: Number of patients, 1 or more.
+        seed: Seed of the random numbers, 0 or more.
+        image_size: Longest side of the films in pixels, 32 to 4096.
+        workers: Number of processes that draw; None: one per CPU core.
+        draw: Draws one film.
 
     Raises:
-        ValueError: an argument out of range, or `out_dir` holds something else.
+        ValueError: If an argument is out of range, or `out_dir` holds anything else.
     """
     if not 32 <= image_size <= 4096:
         raise ValueError(f"image_size is the longest side in pixels: wanted 32 to 4096, found {image_size}")
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be 1 or more, or left out for one per CPU core; found {workers}")
+
     root = Path(out_dir)
     parameters = _parameters(scenario, n_patients, seed, image_size)
     patients = simulate(scenario, n_patients=n_patients, seed=seed)
@@ -119,9 +120,12 @@ def write_archive(
 
     write_json(root / _SCENARIO_FILE, {"complete": False, **parameters})
     _write_records(root, patients, scenario=scenario, seed=seed)
+
+    # Only drawing takes time, so only it is spread over processes.
     jobs = _jobs(root, patients, scenario=scenario, seed=seed, image_size=image_size, draw=draw)
     drawn = list(tqdm(_draw_all(jobs, workers or os.cpu_count() or 1), total=len(jobs), desc="drawing", unit="film"))
     _write_image_tables(root, patients, drawn, scenario=scenario, seed=seed)
+
     counts = {"n_studies": archive.n_studies, "n_images": archive.n_images}
     write_json(root / _SCENARIO_FILE, {"complete": True, **parameters, **counts})
     return archive
@@ -138,15 +142,16 @@ def _parameters(scenario: Scenario, n_patients: int, seed: int, image_size: int)
 
 
 def _is_complete(root: Path, parameters: dict[str, Any]) -> bool:
-    """Say whether the archive is there already.
+    """Say whether the complete archive exists already.
 
     Raises:
-        ValueError: something else is there.
+        ValueError: If the folder holds anything else.
     """
     if root.exists() and not root.is_dir():
         raise ValueError(f"out_dir must be a folder, but {root} is a file")
     if not root.is_dir() or not any(root.iterdir()):
         return False
+
     path = root / _SCENARIO_FILE
     if not path.is_file():
         raise ValueError(f"{root} is not empty and holds no phantom (no {_SCENARIO_FILE}): choose another out_dir")
@@ -154,6 +159,7 @@ def _is_complete(root: Path, parameters: dict[str, Any]) -> bool:
         found = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is no JSON ({error}): remove {root} or choose another out_dir") from error
+
     for name, wanted in json.loads(json.dumps(parameters)).items():
         if found.get(name) != wanted:
             both = f" {found.get(name)!r}, not {wanted!r}" if name != "scenario" else " another one"
@@ -162,19 +168,22 @@ def _is_complete(root: Path, parameters: dict[str, Any]) -> bool:
 
 
 def _write_records(root: Path, patients: Sequence[Patient], *, scenario: Scenario, seed: int) -> None:
-    """Write everything that does not depend on the pictures."""
+    """Write reports and tables that do not depend on the images."""
     written = _reports(patients, scenario=scenario, seed=seed)
     tables.write_report_files(root / REPORTS, patients, written)
     tables.write_csv_gz(root / REPORTS / "cxr-record-list.csv.gz", tables.records(patients))
     tables.write_csv_gz(root / REPORTS / "cxr-study-list.csv.gz", tables.studies(patients))
+
     prefix = root / IMAGES / "mimic-cxr-2.0.0"
     chexpert = tables.report_labels(patients, [report.chexpert for report in written])
     negbio = tables.report_labels(patients, [report.negbio for report in written])
     tables.write_csv_gz(prefix.with_name(f"{prefix.name}-chexpert.csv.gz"), chexpert)
     tables.write_csv_gz(prefix.with_name(f"{prefix.name}-negbio.csv.gz"), negbio)
     tables.write_csv_gz(prefix.with_name(f"{prefix.name}-split.csv.gz"), tables.splits(patients))
+
     names = [tables.image_path(patient, study, image) for patient, study, image in tables.every_image(patients)]
     write_text(root / IMAGES / "IMAGE_FILENAMES", "\n".join(names) + "\n")
+
     hospital = hospital_tables(patients, scenario=scenario, seed=seed)
     tables.write_csv_gz(root / HOSPITAL / "patients.csv.gz", hospital.patients)
     tables.write_csv_gz(root / HOSPITAL / "admissions.csv.gz", hospital.admissions)
@@ -239,7 +248,7 @@ def _draw_one(job: _FilmJob) -> _FilmFile:
 def _write_image_tables(
     root: Path, patients: Sequence[Patient], drawn: Sequence[_FilmFile], *, scenario: Scenario, seed: int
 ) -> None:
-    """Write what needs the pictures' sizes and boxes."""
+    """Write the tables with sizes and boxes of the images."""
     metadata = tables.metadata(patients, [film.size for film in drawn], scenario=scenario, seed=seed)
     tables.write_csv_gz(root / IMAGES / "mimic-cxr-2.0.0-metadata.csv.gz", metadata)
     true = tables.truth(patients, [film.boxes for film in drawn])

@@ -16,7 +16,7 @@ from phantom.drawing.deformation import Deformation
 Outline = Float[np.ndarray, "n 2"]
 
 AP_HEART_MAGNIFICATION = 1.08
-"""The heart lies in front, so with the tube in front its shadow is wider by about a twelfth."""
+"""The heart lies in front, so with the tube in front its shadow is wider by about a twelfth"""
 
 _AGES = (0.0, 1.0, 3.0, 6.0, 12.0, 16.0, 20.0)
 _WIDTHS = (9.5, 12.5, 15.5, 18.5, 23.0, 26.5, 28.5)
@@ -34,44 +34,44 @@ class Chest:
     age_years: float
     female: bool
     scale: float
-    """Centimetres per chest unit."""
+    """Centimetres per chest unit"""
     maturity: float
-    """0 at birth, 1 in an adult."""
+    """0 at birth, 1 in an adult"""
     frailty: float
-    """0 until 50 years, 1 at 90: aorta, spine, calcification."""
+    """0 until 50 years, 1 at 90: aorta, spine, calcification"""
     build: float
     supine: bool
-    """AP portable: shoulder blades over the lungs, clavicles high, domes high."""
+    """AP portable: shoulder blades over the lungs, clavicles high, domes high"""
     half_width: float
     full_height: float
-    """Apex to the right dome at full inspiration; the skeleton hangs on it."""
+    """Apex to the right dome at full inspiration; the skeleton hangs on it"""
     right_dome: float
     left_dome: float
-    """y of the tops of the diaphragm."""
+    """y of the tops of the diaphragm"""
     sulcus: float
-    """y of the costophrenic angles."""
+    """y of the costophrenic angles"""
     heart_right: float
     heart_left: float
-    """Furthest reach of the heart from the midline."""
+    """Furthest reach of the heart from the midline"""
     mediastinum: float
-    """Factor on the width of the upper mediastinum."""
+    """Factor on the width of the upper mediastinum"""
     widening: float
-    """Pathological width added to each side of the upper mediastinum."""
+    """Pathological width added to each side of the upper mediastinum"""
     knob: float
-    """Reach of the aortic knob to the left."""
+    """Reach of the aortic knob to the left"""
     thymus: float
     rib_drop: float
-    """How far ribs descend from back to front, 1 in an adult."""
+    """How far ribs descend from back to front, 1 in an adult"""
     taper: float
-    """Exponent on the chest wall's width: above 1 narrow shoulders, below 1 a barrel."""
+    """Exponent on the chest wall's width: above 1 narrow shoulders, below 1 a barrel"""
     vascularity: float
-    """Factor on the calibre of the lung's vessels."""
+    """Factor on the calibre of the lung's vessels"""
     body_depth: float
     lung_depth: float
     fat: float
-    """Thickness of the lateral chest wall."""
+    """Thickness of the lateral chest wall"""
     turn: float
-    """Sine of the patient's rotation."""
+    """Sine of the patient's rotation"""
 
     @property
     def cardiothoracic_ratio(self) -> float:
@@ -102,23 +102,32 @@ class Chest:
 def chest_of(body: Body, *, view: View, exposure: Exposure, deformation: Deformation) -> Chest:
     """Return the measures of this patient's chest on this film."""
     rng = part_rng(body.seed, "chest")
+    # Individual variation as z-scores, cut at 2.2 so that every chest stays drawable.
     wide, tall, domes, share, knob, drop, width, taper, vascular, thick = np.clip(rng.normal(size=10), -2.2, 2.2)
+
     age = body.age_years
     female = body.sex == "F"
     maturity = float(np.clip(age / 18, 0, 1))
     frailty = float(np.clip((age - 50) / 40, 0, 1))
     supine = view == "AP"
+
+    # The thorax: women's are smaller by up to 9 % from adolescence on.
     smaller = 1 - (0.09 if female else 0.0) * np.clip((age - 11) / 6, 0, 1)
     scale = float(np.interp(age, _AGES, _WIDTHS) / 29.0 * smaller)
     half_width = 14.2 * (1 + 0.045 * wide + 0.012 * body.build)
     full_height = float(np.interp(age, _AGES, _HEIGHTS)) * (1 + 0.05 * tall) * (0.97 if female else 1.0)
+
+    # The diaphragm: a breath lowers it by a quarter of the lung; lying down and fat push it up.
     breath = float(np.clip(exposure.inspiration, 0, 1.2)) - (0.18 if supine else 0.0)
     right_dome = full_height * (0.74 + 0.26 * breath) - 0.25 * max(body.build, 0)
     drop_left = 0.9 + 0.6 * domes
+
+    # The heart: a third of it lies to the right of the midline.
     ratio = float(np.clip(body.cardiothoracic_ratio + deformation.heart, 0.3, 0.82))
     heart_width = ratio * 2 * half_width * (AP_HEART_MAGNIFICATION if supine else 1.0)
     right_share = float(np.clip(0.33 + 0.035 * share, 0.25, 0.41))
     turn = float(np.sin(np.radians(exposure.rotation_degrees)))
+
     return Chest(
         seed=body.seed,
         age_years=age,
@@ -200,15 +209,18 @@ def heart_outline(chest: Chest) -> Outline:
         return top + fraction * (low - top)
 
     controls = points(
+        # Right border, downwards: vena cava, then the right atrium, widest at 0.62 of the height.
         (-0.46 * right - 0.5, top),
         (-0.66 * right, at(0.22)),
         (-0.93 * right, at(0.42)),
         (-right, at(0.62)),
         (-0.88 * right, at(0.85)),
         (-0.5 * right, at(1.0)),
+        # Lower border on the diaphragm, out to the apex.
         (0.3 * left, at(1.08)),
         (0.8 * left, at(1.0)),
         ((0.97 + 0.2 * round_apex) * left, at(0.9 - slant)),
+        # Left border, upwards: left ventricle, waist, pulmonary trunk.
         (0.97 * left, at(0.78 - slant)),
         (0.87 * left, at(0.6)),
         ((0.68 + waist) * left, at(0.4)),
@@ -217,6 +229,8 @@ def heart_outline(chest: Chest) -> Outline:
         (0.24 * left, top - 0.4),
     )
     border = smooth(controls, closed=True, steps=6)
+
+    # The curve overshoots its control points a little: scale each side to its reach.
     x = border[:, 0]
     border[:, 0] = np.where(x < 0, x * right / -x.min(), x * left / x.max())
     border[:, 0] += chest.anterior_shift(4.0)
@@ -228,6 +242,8 @@ def mediastinum_outline(chest: Chest) -> Outline:
     h, wide, extra = chest.full_height, chest.mediastinum, chest.widening
     sail = 2.6 * chest.thymus
     lean = chest.anterior_shift(2.0)
+
+    # Downwards: brachiocephalic veins, superior vena cava, right atrium, spine.
     right = points(
         (-2.3 * wide, -6.0),
         (-2.2 * wide - 0.2 * extra, 0.0),
@@ -238,6 +254,8 @@ def mediastinum_outline(chest: Chest) -> Outline:
         (-1.9, 0.9 * h),
         (-1.9, 1.6 * h),
     )
+
+    # Upwards: spine, heart, pulmonary trunk, aortic arch, left subclavian artery.
     left = points(
         (2.2, 1.6 * h),
         (2.2, 0.9 * h),
@@ -249,6 +267,7 @@ def mediastinum_outline(chest: Chest) -> Outline:
         (2.3 * wide + 0.2 * extra, 0.02 * h),
         (2.3 * wide, -6.0),
     )
+
     outline = smooth(np.vstack([right, left]), closed=True, steps=5)
     outline[:, 0] += lean
     return outline

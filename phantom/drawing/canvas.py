@@ -1,4 +1,4 @@
-"""The sheet that is drawn on: from chest units to pixels, and outlines to thickness."""
+"""The canvas that films are drawn on: converts chest units to pixels, and outlines to thickness."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -95,14 +95,14 @@ class Canvas:
     """Film geometry. Chest units (about a centimetre of an adult) have their origin at the lung apices' midline."""
 
     height: int
-    """Pixels."""
+    """Pixels"""
     width: int
-    """Pixels."""
+    """Pixels"""
     pixels_per_unit: float
     origin: tuple[float, float]
-    """Pixel (x, y) of the chest's origin."""
+    """Pixel (x, y) of the chest's origin"""
     tilt: float = 0.0
-    """Clockwise rotation in the plane of the film, radians."""
+    """Clockwise rotation in the plane of the film, radians"""
 
     def to_pixels(self, chest_points: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n 2"]:
         """Return film coordinates (x right, y down, pixel centres at whole numbers)."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 RibKey = tuple[float, int]
-"""Side (+1 is the patient's left) and number of a rib, 1 to 12."""
+"""Side (+1 is the patient's left) and number of a rib, 1 to 12"""
 
 
 @dataclass(frozen=True, slots=True)

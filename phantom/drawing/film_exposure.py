@@ -1,4 +1,4 @@
-"""From attenuation to grey levels: photons, scatter, noise, and the curve of the display."""
+"""Converts attenuation to grey levels: photons, scatter, noise, and the display curve."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from phantom.body import Exposure, View
 from phantom.drawing.canvas import soften
 
 PHOTONS = 2.5e5
-"""Quanta for each pixel of a 512-pixel film in front of the patient at dose 1."""
+"""Quanta for each pixel of a 512-pixel film in front of the patient at dose 1"""
 
 _LEVELS = 4096
 
@@ -40,11 +40,17 @@ def develop(
     primary = soften(primary, sharpness * pixels_per_unit)
     if exposure.motion > 0:
         primary = cv2.blur(primary, (1, max(1, round(0.4 * exposure.motion * pixels_per_unit) | 1)))
+
+    # Scatter comes from the thick parts and spreads widely; the direct beam beside the body makes none.
     behind = np.minimum(primary, np.float32(0.25))
     signal = cv2.addWeighted(primary, 1.0, soften(behind, 2.5 * pixels_per_unit), scatter, 1e-4)
+
+    # Quantum noise: fewer photons per pixel the finer the film.
     count = PHOTONS * exposure.dose * (512 / max(attenuation.shape)) ** 2
     noise = rng.standard_normal(attenuation.shape, dtype=np.float32)
     noisy = cv2.add(signal, cv2.multiply(cv2.sqrt(signal), noise, scale=float(count**-0.5)))
+
+    # The detector's software: logarithm, then local contrast raised.
     film = -cv2.log(np.maximum(noisy, np.float32(2e-4)))
     film = cv2.addWeighted(film, 1.45, soften(film, 3.0 * pixels_per_unit), -0.45, 0.0)
     return _tone(film, exposure.contrast)
@@ -54,10 +60,13 @@ def _tone(film: Float32[np.ndarray, "h w"], contrast: float) -> UInt8[np.ndarray
     """Return grey levels: stretched between the darkest and brightest part, half way towards a flat histogram."""
     low, high = np.percentile(film[::4, ::4], (0.2, 99.8))
     scaled = np.clip((film - low) * ((_LEVELS - 1) / max(float(high - low), 1e-3)), 0, _LEVELS - 1).astype(np.uint16)
+
+    # Counts are cut before they are summed, so that air beside the patient doesn't take all grey levels.
     ramp = np.linspace(0.0, 1.0, _LEVELS)
     counts = np.bincount(scaled[::2, ::2].ravel(), minlength=_LEVELS).astype(np.float64)
     rank = np.cumsum(np.minimum(counts, 3.0 * counts.mean()))
     rank /= rank[-1]
+
     curve = 0.5 + contrast * (0.55 * rank + 0.45 * ramp - 0.5)
     table = np.clip(curve * 255, 0, 255).astype(np.uint8)
     grey: UInt8[np.ndarray, "h w"] = table[scaled]
@@ -71,6 +80,7 @@ def burn_in(image: UInt8[np.ndarray, "h w"], *, view: View, rng: np.random.Gener
     letter, on_left = ("L", False) if rng.random() < 0.6 else ("R", True)
     if view == "LATERAL":
         letter, on_left = "L", True
+
     x, y = rng.uniform(0.05, 0.1) * w, rng.uniform(0.07, 0.16) * h
     size = max(h, w) / 512 * rng.uniform(0.6, 0.9)
     place = (int(x if on_left else w - x - 16 * size), int(y))

@@ -132,6 +132,8 @@ def _lungs(chest: Chest, canvas: Canvas) -> Float32[np.ndarray, "h w"]:
     lung = canvas.blank()
     for sign in _SIDES:
         canvas.ridge(lung_outline(chest, sign), radius=6.5).max_into(lung, chest.lung_depth)
+
+    # What is not lung: heart, great vessels, and the liver and stomach below the domes.
     solid = canvas.blank()
     canvas.ridge(heart_outline(chest), radius=4.2).add_to(solid, 0.72 * chest.lung_depth)
     canvas.ridge(mediastinum_outline(chest), radius=1.6).add_to(solid, 0.8 * chest.lung_depth)
@@ -139,6 +141,7 @@ def _lungs(chest: Chest, canvas: Canvas) -> Float32[np.ndarray, "h w"]:
     canvas.ridge(aorta_outline(chest), radius=1.2).add_to(solid, 0.16 * chest.lung_depth)
     for sign in _SIDES:
         canvas.ridge(abdomen_outline(chest, sign), radius=2.6).add_to(solid, 0.97 * chest.lung_depth)
+
     aerated: Float32[np.ndarray, "h w"] = np.maximum(lung - solid, np.float32(0))
     return aerated
 
@@ -166,24 +169,30 @@ def _airways(scene: Scene) -> None:
     layer = canvas.layer()
     line = trachea_line(chest)
     canvas.stroke(layer, [line], width=1.75, value=1.0)
+
+    # Main bronchi: the right one steeper and shorter.
     x, y = line[-1]
     right = smooth(points((x, y - 0.3), (x - 1.6, y + 1.5), (x - 2.9, y + 3.8)))
     left = smooth(points((x, y - 0.3), (x + 2.2, y + 1.3), (x + 4.2, y + 2.8)))
     canvas.stroke(layer, [right, left], width=1.15, value=0.7)
+
     gas = cv2.GaussianBlur(layer, (0, 0), 0.2 * canvas.pixels_per_unit)
-    cv2.scaleAdd(gas.astype(np.float32), -2.1 / 255, scene.extra, dst=scene.extra)
+    scene.add_layer(gas, -2.1)
 
 
 def _breasts(scene: Scene) -> None:
+    """Breast shadows of women from about 12 years; men have a little pectoral tissue."""
     chest = scene.chest
     rng = part_rng(chest.seed, "breasts")
     size, droop, uneven = rng.normal(size=3)
+
     grown = float(np.clip((chest.age_years - 11) / 6, 0, 1)) if chest.female else 0.0
     thick = grown * max(1.2, 3.3 + 0.9 * size + 0.8 * chest.build)
     if not chest.female and chest.maturity > 0.8:
         thick = 0.7 + 0.5 * max(chest.build, 0)
     if thick < 0.3:
         return
+
     for sign in _SIDES:
         wide = (5.6 + 0.5 * size + 0.4 * max(chest.build, 0)) * (1 + 0.04 * sign * uneven)
         y = (0.72 + 0.04 * droop + 0.05 * chest.frailty) * chest.full_height + 0.4 * sign * uneven
@@ -201,6 +210,8 @@ def _breasts(scene: Scene) -> None:
             ),
             closed=True,
         )
+
+        # Thickest at the lower fold, where the tissue hangs.
         patch = scene.canvas.ridge(mirrored(outline, sign), radius=0.7 * wide)
         hang = np.linspace(0.0, 1.0, len(patch.values), dtype=np.float32)[:, None] ** 1.3
         Patch(patch.top, patch.left, patch.values * hang).add_to(scene.body, thick)
@@ -208,11 +219,15 @@ def _breasts(scene: Scene) -> None:
 
 def _bowel_gas(scene: Scene) -> None:
     chest, rng = scene.chest, part_rng(scene.chest.seed, "bowel")
+
+    # The stomach bubble below the left dome.
     under = chest.left_dome + 1.6
     bubble = (0.42 * chest.half_width + rng.normal(0, 0.8), under + rng.uniform(1.0, 2.2))
     wide = rng.uniform(1.6, 3.4)
     stomach = _bubble(bubble, wide, rng.uniform(1.0, 1.9))
     scene.canvas.flat(stomach, blur=0.25).add_to(scene.extra, -rng.uniform(1.5, 5.5))
+
+    # Loops of bowel.
     for _ in range(rng.integers(1, 5)):
         spot = (rng.uniform(-0.6, 0.8) * chest.half_width, chest.left_dome + rng.uniform(6, 12))
         scene.canvas.flat(_bubble(spot, rng.uniform(0.8, 2.4), rng.uniform(0.7, 1.5)), blur=0.3).add_to(

@@ -1,4 +1,4 @@
-"""Things that vary from film to film and are no finding: skin folds, electrodes and their wires, uneven exposure."""
+"""Artefacts of single films that are not findings: skin folds, electrodes and their wires, uneven exposure."""
 
 import cv2
 import numpy as np
@@ -45,7 +45,7 @@ def _electrodes(scene: Scene, rng: np.random.Generator) -> None:
         end = (away * 1.6 * chest.half_width, y + rng.normal(0, 6.0))
         bend = (0.5 * (x + end[0]), 0.5 * (y + end[1]) + rng.normal(0, 2.0))
         canvas.stroke(layer, [smooth(points((x, y), bend, end))], width=0.16, value=0.13)
-    cv2.scaleAdd(layer.astype(np.float32), 3.0 / 255, scene.extra, dst=scene.extra)
+    scene.add_layer(layer, 3.0)
 
 
 def _snap(canvas: Canvas, layer: np.ndarray, at: tuple[float, float]) -> None:

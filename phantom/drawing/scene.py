@@ -1,11 +1,11 @@
-"""The maps that anatomy and lesions paint into, and the attenuation they add up to."""
+"""The maps that anatomy and lesions are painted into, and the attenuation that they add up to."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 from phantom.body import Box, Lesion
 from phantom.drawing.anatomy import Chest, heart_outline
@@ -13,13 +13,13 @@ from phantom.drawing.canvas import Canvas, Patch, part_rng
 from phantom.drawing.deformation import RibBreak, RibKey
 
 SOFT_PER_CM = 0.19
-"""Linear attenuation of soft tissue at the beam's mean energy (about 65 keV), per centimetre."""
+"""Linear attenuation of soft tissue at the beam's mean energy (about 65 keV), per centimetre"""
 
 HARDENING = 0.04
-"""Thick parts attenuate less for each centimetre, as the soft photons are gone: p becomes p / (1 + HARDENING p)."""
+"""Thick parts attenuate less for each centimetre, as the soft photons are gone: p becomes p / (1 + HARDENING p)"""
 
 AIR_SHARE = 0.76
-"""Part of the lung's volume that is air: the lung attenuates as the remaining quarter."""
+"""Part of the lung's volume that is air: the lung attenuates as the remaining quarter"""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,21 +29,25 @@ class Scene:
     canvas: Canvas
     chest: Chest
     body: Float32[np.ndarray, "h w"]
-    """Whole body with the lungs counted as solid."""
+    """Whole body with the lungs counted as solid"""
     lung: Float32[np.ndarray, "h w"]
-    """Aerated lung along the ray."""
+    """Aerated lung along the ray"""
     bone: Float32[np.ndarray, "h w"]
     vessels: Float32[np.ndarray, "h w"]
     extra: Float32[np.ndarray, "h w"]
-    """What lesions, devices and skin add (or, below zero, take away)."""
+    """What lesions, devices and skin add (or, below zero, take away)"""
     breaks: Mapping[RibKey, RibBreak] = field(default_factory=dict)
-    """Broken ribs."""
+    """Broken ribs"""
     boxes: dict[str, Box] = field(default_factory=dict)
 
     def opacify(self, patch: Patch, share: float) -> None:
         """Replace a share of the air under a patch by fluid: lung becomes denser, never denser than tissue."""
         part = patch.view(self.lung)
         np.multiply(part, 1.0 - np.clip(patch.values * np.float32(share), 0.0, 0.95), out=part)
+
+    def add_layer(self, layer: UInt8[np.ndarray, "h w"], full_scale: float) -> None:
+        """Add an 8-bit layer to `extra`; 255 stands for `full_scale` chest units, below zero for gas."""
+        cv2.scaleAdd(layer.astype(np.float32), full_scale / 255, self.extra, dst=self.extra)
 
     def mark(self, finding: str, box: Box | None) -> None:
         """Note where a focal finding lies; a second lesion of the same finding widens the box."""
@@ -67,7 +71,7 @@ class Scene:
 RIGHT, LEFT = -1.0, 1.0
 
 ZONE_HEIGHTS = {"upper": (0.16, 0.34), "mid": (0.42, 0.6), "lower": (0.68, 0.86)}
-"""Reach of the lung's zones, as fractions of the way from the apex to the dome."""
+"""Reach of the lung's zones, as fractions of the way from the apex to the dome"""
 
 
 def lesion_rng(seed: int, lesion: Lesion, part: str = "") -> np.random.Generator:

@@ -11,15 +11,15 @@ from phantom.drawing.canvas import Canvas, ellipse, mirrored, part_rng, points, 
 from phantom.drawing.deformation import RibBreak, RibKey
 
 BONE_FULL_SCALE = 4.0
-"""What 255 of a bone layer stands for: chest units of soft tissue that attenuate as much."""
+"""What 255 of a bone layer stands for: chest units of soft tissue that attenuate as much"""
 
 _RIB_DROP = (2.6, 4.2, 5.6, 6.8, 7.6, 8.2, 8.6, 8.6, 8.2, 7.4, 5.6, 4.0)
 _RIB_END = (2.25, 2.35, 2.42, 2.46, 2.48, 2.5, 2.45, 2.3, 2.15, 2.05, 1.75, 1.2)
 _HEAD = 0.09
-"""Angle at which a rib leaves its vertebra, radians."""
+"""Angle at which a rib leaves its vertebra, radians"""
 
 _TURN = 1.55
-"""Angle at which ribs turn from the back to the front, radians."""
+"""Angle at which ribs turn from the back to the front, radians"""
 
 
 def rib_points(
@@ -63,12 +63,15 @@ def _ribs(chest: Chest, canvas: Canvas, breaks: Mapping[RibKey, RibBreak]) -> li
     for sign in (-1.0, 1.0):
         _, ends = rib_points(chest, sign, np.full((12, 1), 0.1))
         broken = np.array([(sign, number) in breaks for number in range(1, 13)])
+
+        # Back halves, then front halves, of the ribs that are whole.
         behind = np.linspace(_HEAD, np.minimum(ends, _TURN), 16, axis=1)
         before = np.linspace(_TURN, ends, 14, axis=1)
         _bands(canvas, back, rib_points(chest, sign, behind)[0][~broken], behind[~broken], chest)
         reaching = ~broken & (ends > _TURN + 0.1)
         lines = rib_points(chest, sign, before)[0]
         _bands(canvas, front, lines[reaching], before[reaching], chest)
+
         for number in np.flatnonzero(broken) + 1:
             crack = breaks[(sign, int(number))]
             for layer, line, angle in _pieces(chest, sign, int(number), float(ends[number - 1]), crack):
@@ -107,6 +110,8 @@ def _bands(
     side = np.exp(-(((angle - _TURN) / 0.45) ** 2))
     half = np.where(angle < _TURN, 0.58, 0.62 + 0.1 * (angle - _TURN)) * (1 - 0.3 * side)
     half *= 0.75 + 0.25 * chest.maturity
+
+    # Front halves attenuate less, and bone loses mineral with age.
     strength = (0.13 if float(angle.mean()) > _TURN else 0.17) * (1 - 0.25 * chest.frailty)
     upper, lower = ribbon(lines, half)
     for band in np.concatenate([upper, lower[:, ::-1]], axis=1):
@@ -129,16 +134,22 @@ def _calcified_cartilage(
 def _spine(chest: Chest, canvas: Canvas) -> UInt8[np.ndarray, "h w"]:
     layer = canvas.layer()
     rng = part_rng(chest.seed, "spine")
+
+    # A slight scoliosis, different in everybody.
     curve, phase = 0.35 * rng.normal() * (1 + chest.frailty), rng.uniform(0, 6.28)
     pitch = chest.level(2.0) - chest.level(1.0)
     number = np.arange(-4, 24)
     x = curve * np.sin(phase + number / 4.0) - 3.0 * chest.turn
     centre = np.stack([x, chest.level(0.0) + pitch * number + 0.1], axis=1)[:, None]
+
+    # Bodies widen downwards and lose height with age.
     half = np.interp(number, (-4, 1, 8, 15), (1.15, 1.45, 1.6, 2.2))[:, None, None]
     size = np.concatenate([half, np.full_like(half, 0.41 * pitch * (1 - 0.12 * chest.frailty))], axis=2)
     body = points((-1.0, -1.0), (1.0, -1.0), (0.86, 0.0), (1.0, 1.0), (-1.0, 1.0), (-0.86, 0.0)) * size + centre
     canvas.fill(layer, body, 0.16)
     canvas.stroke(layer, body, width=0.16, value=0.24, closed=True)
+
+    # Transverse processes and pedicles on both sides, the spinous process in the middle.
     for sign in (-1.0, 1.0):
         canvas.stroke(layer, points((sign * 0.9, -0.5), (sign * 1.75, -0.75)) * size + centre, width=0.55, value=0.14)
         pedicle = ellipse((sign * 0.62, -0.35), (0.26, 0.38)) * size + centre
@@ -186,9 +197,12 @@ def shoulder_joint(chest: Chest, sign: float) -> tuple[float, float]:
 
 
 def _scapula(chest: Chest, canvas: Canvas, layer: UInt8[np.ndarray, "h w"], sign: float) -> None:
+    # On a PA film the shoulders are rolled forwards, which turns the blades out of the lungs.
     a, rng = chest.half_width, part_rng(chest.seed, f"scapula{sign}")
     inward = (0.74 if chest.supine else 0.93) + 0.04 * rng.normal()
     y = chest.level(1.0) + 0.4 * rng.normal()
+
+    # The blade: upper border, inner border down to the tip, outer border back up.
     blade = smooth(
         points(
             (1.12 * a, y + 0.8),
@@ -205,6 +219,8 @@ def _scapula(chest: Chest, canvas: Canvas, layer: UInt8[np.ndarray, "h w"], sign
     blade = mirrored(blade, sign)
     canvas.fill(layer, blade, 0.07)
     canvas.stroke(layer, [blade], width=0.22, value=0.2, closed=True)
+
+    # Its dense parts: outer border, spine of the scapula, socket.
     outer = smooth(points((1.13 * a, y + 3.6), ((inward + 0.2) * a, y + 9.0), ((inward + 0.12) * a, y + 12.4)))
     canvas.stroke(layer, [mirrored(outer, sign)], width=0.5, value=0.24)
     ridge = mirrored(smooth(points(((inward + 0.03) * a, y + 3.2), (1.1 * a, y + 0.2), (1.22 * a, y - 1.4))), sign)

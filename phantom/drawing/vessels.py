@@ -9,7 +9,7 @@ from phantom.drawing.anatomy import Chest, hilum
 from phantom.drawing.canvas import Canvas, part_rng, soften
 
 VESSEL_FULL_SCALE = 2.2
-"""What 255 of the vessel layer stands for, chest units of blood."""
+"""What 255 of the vessel layer stands for, chest units of blood"""
 
 _STEPS = 9
 
@@ -59,6 +59,8 @@ def grow_tree(
 def _tree(chest: Chest, sign: float) -> list[Branches]:
     rng = part_rng(chest.seed, f"vessels{sign}")
     x, y = hilum(chest, sign)
+
+    # Ten trunks per lung, from nearly straight up to nearly straight down, each long enough to near the pleura.
     count = 10
     down, out, up = 1.45, 0.0, -1.25
     headings = np.linspace(up, down, count) + rng.normal(0, 0.12, count)

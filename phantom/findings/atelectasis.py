@@ -42,8 +42,8 @@ def _draw_frontal(scene: Scene, lesion: Lesion, sign: float) -> None:
 
         layer = canvas.layer()
         canvas.stroke(layer, [plate], width=0.22 + 0.4 * s)
-        soft = cv2.GaussianBlur(layer, (0, 0), 0.12 * canvas.pixels_per_unit).astype(np.float32)
-        cv2.scaleAdd(soft, (0.7 + 1.3 * s) / 255, scene.extra, dst=scene.extra)
+        soft = cv2.GaussianBlur(layer, (0, 0), 0.12 * canvas.pixels_per_unit)
+        scene.add_layer(soft, 0.7 + 1.3 * s)
         plates.append(plate)
 
     scene.opacify(canvas.blob((x, y + 1.0), (4.2, 1.9)), 0.08 + 0.34 * s)

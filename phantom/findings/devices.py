@@ -124,12 +124,15 @@ def _pacemaker(chest: Chest, canvas: Canvas, layer: Layer, sign: float, rng: np.
     can = np.stack([x + 2.3 * np.cos(t), y + 2.0 * np.sign(np.sin(t)) * np.abs(np.sin(t)) ** 0.7], axis=1)
     canvas.fill(layer, can, 0.8)
     canvas.fill(layer, can * 0.5 + np.array([x, y + 0.9]) * 0.5, 0.95)
+
+    # Leads go through the subclavian vein into the right atrium and the apex of the right ventricle.
     vein = [(x - sign * 1.2, y - 1.8), (sign * 0.38 * chest.half_width, 1.0), (sign * 1.2, 3.2), *_cava(chest, rng)[:2]]
     lean = chest.anterior_shift(3.0)
     low = min(chest.right_dome, chest.left_dome)
     atrium = smooth(points(*vein, (-2.9 + lean, 0.68 * low), (-1.6 + lean, 0.6 * low)))
     tip = (0.6 * chest.heart_left + lean, 0.93 * low)
     apex = smooth(points(*vein, (-2.7 + lean, 0.75 * low), (0.5 + lean, 0.95 * low), tip))
+
     leads = [atrium, apex] if rng.random() < 0.7 else [apex]
     canvas.stroke(layer, leads, width=0.17, value=0.6)
     canvas.stroke(layer, [lead[-4:] for lead in leads], width=0.32, value=0.7)

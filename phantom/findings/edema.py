@@ -1,6 +1,5 @@
 """Pulmonary oedema: both lungs hazy from the hila outwards, widened vessels, septal lines."""
 
-import cv2
 import numpy as np
 
 from phantom.body import Lesion
@@ -33,7 +32,7 @@ def _draw_frontal(scene: Scene, lesion: Lesion) -> None:
             wall = sign * (chest.wall_at(float(end)) - 0.15)
             line = points((wall, end), (wall - sign * rng.uniform(0.9, 1.8), end + rng.normal(0.0, 0.15)))
             canvas.stroke(layer, [line], width=0.13)
-    cv2.scaleAdd(layer.astype(np.float32), (0.1 + 0.5 * s) / 255, scene.extra, dst=scene.extra)
+    scene.add_layer(layer, 0.1 + 0.5 * s)
 
     # The interstitium of the whole lung holds water.
     scene.lung *= np.float32(1 - 0.09 * s)

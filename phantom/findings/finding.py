@@ -10,13 +10,13 @@ from phantom.drawing.deformation import Deformation
 from phantom.drawing.scene import Scene, sides_of
 
 Factor = Literal["congestion", "infection", "acuity", "injury", "tumour"]
-"""A cause that several findings share; `phantom.patients.disease` gives its course."""
+"""A cause that several findings share; `phantom.patients.disease` gives its course"""
 
 Region = Literal["lungs", "pleura", "heart", "bones", "devices"]
 
 Painter = Callable[[Scene, Lesion], None]
 SidePainter = Callable[[Scene, Lesion, float], None]
-"""Paints one side: -1 is the patient's right, +1 the left."""
+"""Paints one side: -1 is the patient's right, +1 the left"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,5 @@
 """Pneumothorax: air between the lung and the chest wall, a fine pleural line, no vessels beyond it."""
 
-import cv2
 import numpy as np
 
 from phantom.body import Lesion
@@ -48,7 +47,7 @@ def _draw_frontal(scene: Scene, lesion: Lesion, sign: float) -> None:
     # The pleural line.
     layer = canvas.layer()
     canvas.stroke(layer, [edge], width=0.13)
-    cv2.scaleAdd(layer.astype(np.float32), (0.3 + 0.5 * s) / 255, scene.extra, dst=scene.extra)
+    scene.add_layer(layer, 0.3 + 0.5 * s)
 
     low = 0.6 * chest.sulcus
     upper = points((0.1 * chest.half_width, 0.0), (chest.wall_at(low), low))
@@ -63,7 +62,7 @@ def _draw_lateral(scene: Scene, lesion: Lesion, sign: float) -> None:
     edge = centre + (upper - centre) * (0.95 - 0.2 * lesion.severity)
     layer = scene.canvas.layer()
     scene.canvas.stroke(layer, [edge[np.argsort(edge[:, 0])]], width=0.13)
-    cv2.scaleAdd(layer.astype(np.float32), (0.4 + 0.4 * lesion.severity) / 255, scene.extra, dst=scene.extra)
+    scene.add_layer(layer, 0.4 + 0.4 * lesion.severity)
 
 
 PNEUMOTHORAX = Finding(

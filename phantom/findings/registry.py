@@ -55,10 +55,10 @@ PHANTOM_FINDINGS: Mapping[str, Finding] = MappingProxyType(
 PREVALENCE: Mapping[str, float] = MappingProxyType(
     {name: PHANTOM_FINDINGS[name].prevalence for name in FINDINGS if name in PHANTOM_FINDINGS}
 )
-"""Share of studies that show a finding. Rare findings of real archives are commoner here, so that 1,200 patients do."""
+"""Share of studies that show a finding; findings that are rare in real archives are commoner here, to be testable"""
 
 AIRSPACE = frozenset(name for name, finding in PHANTOM_FINDINGS.items() if finding.airspace)
-"""Findings that are an opacity of the lung: a film with any of them shows "Lung Opacity"."""
+"""Opacities of the air spaces: any of them makes a film show "Lung Opacity" too"""
 
 BY_URGENCY: tuple[Finding, ...] = tuple(sorted(PHANTOM_FINDINGS.values(), key=lambda finding: -finding.urgency))
 """The order of a report"""

@@ -12,8 +12,8 @@ from phantom.findings.finding import Finding
 
 _FRONTAL_FULL_SCALE = 6.5
 _LATERAL_FULL_SCALE = 9.0
-"""What 255 of a device layer stands for at full visibility, chest units of soft tissue. Seen from the side a chest is
-thicker, and a line needs more to show."""
+"""What 255 of a device layer stands for at full visibility, chest units of soft tissue; a chest is thicker from the
+side, and a line needs more to show"""
 
 _MARGIN = 0.5
 """Space around a device inside its box, chest units"""
@@ -76,19 +76,14 @@ def _draw_frontal(scene: Scene, lesion: Lesion) -> None:
     sign = _sign(lesion, rng)
     layer = scene.canvas.layer()
     course = DEVICES[_kind_of(lesion, chest.seed)].draw_frontal(chest, scene.canvas, layer, sign, rng)
-    _add(scene, layer, (0.45 + 0.65 * lesion.severity) * _FRONTAL_FULL_SCALE)
+    scene.add_layer(cv2.GaussianBlur(layer, (0, 0), 0.5), (0.45 + 0.65 * lesion.severity) * _FRONTAL_FULL_SCALE)
     scene.mark(lesion.finding, scene.canvas.box(course, margin=_MARGIN))
 
 
 def _draw_lateral(scene: Scene, lesion: Lesion) -> None:
     layer = scene.canvas.layer()
     DEVICES[_kind_of(lesion, scene.chest.seed)].draw_lateral(scene.chest, scene.canvas, layer)
-    _add(scene, layer, (0.45 + 0.65 * lesion.severity) * _LATERAL_FULL_SCALE)
-
-
-def _add(scene: Scene, layer: np.ndarray, full_scale: float) -> None:
-    soft = cv2.GaussianBlur(layer, (0, 0), 0.5).astype(np.float32)
-    cv2.scaleAdd(soft, full_scale / 255, scene.extra, dst=scene.extra)
+    scene.add_layer(cv2.GaussianBlur(layer, (0, 0), 0.5), (0.45 + 0.65 * lesion.severity) * _LATERAL_FULL_SCALE)
 
 
 def _sign(lesion: Lesion, rng: np.random.Generator) -> float:

@@ -5,28 +5,30 @@ from pathlib import Path
 from phantom.archive import mimic_tables as tables
 from phantom.archive.hospital_tables import hospital_tables
 from phantom.archive.physionet_layout import HOSPITAL, REPORTS
-from phantom.miniatures.cast import Cast
-from phantom.miniatures.tiny_files import write_dicom
+from phantom.miniatures.file_formats import write_dicom
+from phantom.miniatures.miniature_population import MiniaturePopulation
 
 
-def write_mimic_dicom(root: Path, cast: Cast) -> None:
+def write_mimic_dicom(root: Path, population: MiniaturePopulation) -> None:
     """Write DICOM files with view, date and time in their headers, reports beside them, and the two record lists."""
-    patients, shots = cast.patients, list(cast.shots())
-    for shot in shots:
-        place = tables.image_path(shot.patient, shot.study, shot.image, ".dcm")
+    patients, films = population.patients, list(population.films())
+    for film in films:
+        place = tables.image_path(film.patient, film.study, film.image, ".dcm")
         fields = {
-            "PatientID": str(shot.patient.subject_id),
-            "StudyID": str(shot.study.study_id),
-            "StudyDate": f"{shot.study.time:%Y%m%d}",
-            "StudyTime": f"{shot.study.time:%H%M%S}.{shot.study.time.microsecond // 1000:03d}",
-            "ViewPosition": shot.image.view,
+            "PatientID": str(film.patient.subject_id),
+            "StudyID": str(film.study.study_id),
+            "StudyDate": f"{film.study.time:%Y%m%d}",
+            "StudyTime": f"{film.study.time:%H%M%S}.{film.study.time.microsecond // 1000:03d}",
+            "ViewPosition": film.image.view,
         }
-        inverted = shot.number % 4 == 0
-        write_dicom(root / REPORTS / place, cast.picture(shot), uid=shot.number, inverted=inverted, fields=fields)
-    first_shots = [shot for shot in shots if shot.image_number == 1]
-    tables.write_report_files(root / REPORTS, patients, [cast.report(shot) for shot in first_shots])
+        inverted = film.number % 4 == 0
+        write_dicom(root / REPORTS / place, population.picture(film), uid=film.number, inverted=inverted, fields=fields)
+
+    first_films = [film for film in films if film.image_number == 1]
+    tables.write_report_files(root / REPORTS, patients, [population.report(film) for film in first_films])
     tables.write_csv_gz(root / REPORTS / "cxr-record-list.csv.gz", tables.records(patients))
     tables.write_csv_gz(root / REPORTS / "cxr-study-list.csv.gz", tables.studies(patients))
-    hospital = hospital_tables(patients, scenario=cast.scenario, seed=cast.seed)
+
+    hospital = hospital_tables(patients, scenario=population.scenario, seed=population.seed)
     tables.write_csv_gz(root / HOSPITAL / "patients.csv.gz", hospital.patients)
     tables.write_csv_gz(root / HOSPITAL / "admissions.csv.gz", hospital.admissions)

@@ -1,11 +1,11 @@
-"""Tiny simulated copies of the public chest X-ray archives: their files, columns and strings, nobody's data.
+"""Writes miniatures: tiny simulated copies of public chest X-ray archives, with their files, columns and strings.
 
     from phantom.miniatures.writers import write_miniature
     write_miniature("padchest", "data/padchest-miniature", n_patients=8, seed=0)
 
-What is published about each archive is imitated exactly: the names of files and columns, the words for sex, race, view
-and labels, and the oddities that readers stumble over. The people, films and findings are `phantom.simulate`'s, so that
-the same seed shows the same people in every archive. MIMIC-CXR-JPG is imitated in full by `phantom.write_archive`.
+A miniature has the names of files and columns that are published, the words for sex, race, view and labels, and the
+oddities that break readers. Patients, films and findings come from `phantom.simulate`, so that the same seed gives the
+same patients in every archive. `phantom.write_archive` writes MIMIC-CXR-JPG in full.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from types import MappingProxyType
 from common.atomic import write_json
 from phantom.archive.physionet_layout import Draw
 from phantom.film import draw_film
-from phantom.miniatures.cast import Cast
+from phantom.miniatures.miniature_population import MiniaturePopulation
 from phantom.miniatures.write_chexpert import write_chexpert, write_chexpert_plus, write_chexpert_test
 from phantom.miniatures.write_mimic import write_mimic_dicom
 from phantom.miniatures.write_nih import write_nih, write_rsna, write_siim
@@ -27,9 +27,9 @@ from phantom.patients.population import simulate
 from phantom.patients.scenario_presets import default
 
 MARK = "scenario.json"
-"""Readers tell by it that an archive is simulated."""
+"""Readers recognise a simulated archive by this file"""
 
-Writer = Callable[[Path, Cast], None]
+Writer = Callable[[Path, MiniaturePopulation], None]
 
 MINIATURES: Mapping[str, Writer] = MappingProxyType(
     {
@@ -46,7 +46,7 @@ MINIATURES: Mapping[str, Writer] = MappingProxyType(
         "siim": write_siim,
     }
 )
-"""By the name that `--dataset_type` has for the archive."""
+"""Name of the archive as in `--dataset_type` -> what writes its miniature"""
 
 
 def write_miniature(
@@ -57,8 +57,8 @@ def write_miniature(
     seed: int = 0,
     image_size: int = 64,
     draw: Draw = draw_film,
-) -> Cast:
-    """Write a miniature into a new or empty folder and return the people in it; the same seed gives the same bytes.
+) -> MiniaturePopulation:
+    """Write a miniature into a new or empty folder and return its patients; the same seed gives the same bytes.
 
     Args:
         archive: One of `MINIATURES`.
@@ -66,28 +66,31 @@ def write_miniature(
         n_patients: How many patients, 2 or more.
         seed: 0 or more.
         image_size: Longest side of the films, 32 pixels or more.
-        draw: Draws one film; a quicker stand-in will do where pictures do not matter.
+        draw: Draws one film; tests pass a faster stand-in.
 
     Raises:
-        ValueError: No such archive, too few patients, or a folder that is not empty.
+        ValueError: If there is no such archive, fewer than 2 patients, or something in the folder.
     """
     root = Path(out_dir)
     if archive not in MINIATURES:
-        raise ValueError(f"miniature: wanted one of {', '.join(MINIATURES)}, found {archive!r}.")
+        raise ValueError(f"--archive must be one of {', '.join(MINIATURES)}, found {archive!r}")
     if n_patients < 2:
-        raise ValueError(f"miniature: wanted 2 or more patients, so that a split has sides; found {n_patients}.")
+        raise ValueError(f"--n_patients must be 2 or more, so that both sides of a split have one; found {n_patients}")
     if root.exists() and any(root.iterdir()):
-        raise ValueError(f"miniature: {root} is not empty. Choose another folder.")
+        raise ValueError(f"--out_dir {root} is not empty: choose another folder")
+
+    # VinDr-PCXR is an archive of children.
     scenario = default()
     if archive == "vindr-pcxr":
         scenario = replace(scenario, share_children=1.0)
-    cast = Cast(
+    population = MiniaturePopulation(
         patients=simulate(scenario, n_patients=n_patients, seed=seed),
         scenario=scenario,
         seed=seed,
         image_size=image_size,
         draw=draw,
     )
-    MINIATURES[archive](root, cast)
+
+    MINIATURES[archive](root, population)
     write_json(root / MARK, {"complete": True, "miniature": archive, "n_patients": n_patients, "seed": seed})
-    return cast
+    return population

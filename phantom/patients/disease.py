@@ -1,4 +1,4 @@
-"""What is wrong with a patient at each visit: findings that come together, as in life, and chronic ones that stay.
+"""The findings of a patient at each visit: correlated with each other, and chronic ones persistent.
 
 Each finding has a liability that is normally distributed over studies,
 
@@ -48,9 +48,9 @@ class Visit:
     """The state of a patient on the day of a study."""
 
     lesions: tuple[Lesion, ...]
-    """Everything that the films show; several devices are several lesions."""
+    """Everything that the films show; several devices are several lesions"""
     acuity: float
-    """How ill the patient is, in standard deviations from the mean study."""
+    """How ill the patient is, in standard deviations from the mean study"""
 
     @property
     def findings(self) -> frozenset[str]:
@@ -59,13 +59,14 @@ class Visit:
 
 
 def simulate_visits(people: Sequence[Person], *, scenario: Scenario, rng: np.random.Generator) -> list[Visit]:
-    """Return one visit per entry of `people`, which is the same person at the ages of their studies."""
+    """Return one visit per entry of `people`: one person at the age of each study."""
     factors = _mixed(len(people), np.array(list(_FACTORS.values())), rng)
     rest = _mixed(len(people), _PERSISTENCE, rng)
     liabilities = factors @ _LOADINGS.T + np.sqrt(1 - (_LOADINGS**2).sum(axis=1)) * rest
     severities = _severities(liabilities, people, scenario)
     acuities = factors[:, list(_FACTORS).index("acuity")]
 
+    # Devices come last: what is worn depends on what the patient has.
     visits: list[Visit] = []
     for i, person in enumerate(people):
         before = visits[-1].lesions if visits else ()
@@ -109,7 +110,7 @@ def _severities(
 
 
 def _place(severities: Mapping[str, float], before: Sequence[Lesion], rng: np.random.Generator) -> list[Lesion]:
-    """Return the lesions without the devices; what was there before stays in its place."""
+    """Return the lesions without the devices; a finding of the visit before stays in its place."""
     placed: dict[str, Lesion] = {}
     for finding, severity in severities.items():
         if finding == "Support Devices":

@@ -1,27 +1,27 @@
-"""What a disparity can depend on, and how groups of people are written."""
+"""A person's age, sex, race and insurance, and conditions such as "race=Black,sex=F" that select groups."""
 
 from dataclasses import dataclass
 from functools import cache
 
 RACES = ("White", "Black", "Hispanic", "Asian", "Other", "Multiple", "AIAN", "NHPI")
-"""Groups that the raw strings of MIMIC-IV belong to (unknown is a missing answer, not a group of people)."""
+"""Groups that the raw strings of MIMIC-IV belong to (unknown is a missing answer, not a group of people)"""
 
 INSURANCES = ("Medicare", "Medicaid", "Private", "Other", "No charge")
-"""Values of MIMIC-IV's `insurance`."""
+"""Values of MIMIC-IV's `insurance`"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """What a disparity can depend on."""
+    """The attributes that a disparity can depend on."""
 
     age_years: float
-    """Age at the study."""
+    """Age at the study"""
     sex: str
-    """F or M."""
+    """F or M"""
     race: str
-    """One of RACES."""
+    """One of RACES"""
     insurance: str
-    """One of INSURANCES."""
+    """One of INSURANCES"""
 
     def belongs_to(self, group: str) -> bool:
         """Say whether the person is in `group`: "race=Black", or "race=Black,sex=F" for an intersection."""
@@ -30,10 +30,10 @@ class Person:
 
 @cache
 def conditions(group: str) -> tuple[tuple[str, str], ...]:
-    """Return the attributes that `group` asks for and their values.
+    """Return the conditions of `group` as (attribute, value).
 
     Raises:
-        ValueError: an attribute or a value is unknown.
+        ValueError: If an attribute or a value is unknown.
     """
     found = []
     known = {"race": RACES, "sex": ("F", "M"), "insurance": INSURANCES}

@@ -14,7 +14,7 @@ from phantom.patients.people import Person
 from phantom.patients.scenario import ABNORMALITIES, Scenario
 
 OLDEST_STATED_AGE = 89
-"""Older patients have anchor_age 91 in MIMIC-IV, whatever their age."""
+"""Older patients have anchor_age 91 in MIMIC-IV, whatever their age"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,31 +22,31 @@ class Image:
     """One film."""
 
     dicom_id: str
-    """Name of the file without suffix: five groups of eight hexadecimal digits."""
+    """Name of the file without suffix: five groups of eight hexadecimal digits"""
     view: View
-    """The view as taken; the metadata may lack it."""
+    """The view as taken; the metadata may lack it"""
     exposure: Exposure
-    """How it was made."""
+    """How it was made"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
-    """One visit: films, what they show, and what the radiologist will say of it."""
+    """One visit to radiology: its films, what they show, and what the report omits or hedges."""
 
     study_id: int
-    """Eight digits, the first a 5."""
+    """Eight digits, the first a 5"""
     time: datetime
-    """When, in the patient's shifted calendar."""
+    """Date and time in the patient's shifted calendar"""
     person: Person
-    """The patient at that age."""
+    """The patient at that age"""
     visit: Visit
-    """What the films show."""
+    """What the films show"""
     omitted: frozenset[str]
-    """Visible findings that the report leaves out."""
+    """Visible findings that the report omits"""
     hedged: frozenset[str]
-    """Reported findings that are worded as a possibility."""
+    """Reported findings that are worded as a possibility"""
     images: tuple[Image, ...]
-    """Films in the order they were taken."""
+    """Films in the order they were taken"""
 
     @property
     def portable(self) -> bool:
@@ -59,21 +59,21 @@ class Patient:
     """One patient."""
 
     subject_id: int
-    """Eight digits, 10000000 to 19999999."""
+    """Eight digits, 10000000 to 19999999"""
     split: str
-    """train, validate or test."""
+    """train, validate or test"""
     anchor_age: int
-    """True age in the anchor year, not yet cut at 89."""
+    """True age in the anchor year, not yet cut at 89"""
     anchor_year: int
-    """A year of the patient's shifted calendar."""
+    """A year of the patient's shifted calendar"""
     build: float
-    """Thickness of the body as a z-score."""
+    """Thickness of the body as a z-score"""
     heart_z: float
-    """Healthy heart size as a z-score among people of the same age."""
+    """Healthy heart size as a z-score among people of the same age"""
     seed: int
-    """Fixes the drawn anatomy."""
+    """Fixes the drawn anatomy"""
     studies: tuple[Study, ...]
-    """In order of time."""
+    """In order of time"""
 
     @property
     def person(self) -> Person:
@@ -98,12 +98,12 @@ def simulate(scenario: Scenario, *, n_patients: int, seed: int) -> tuple[Patient
     """Return `n_patients` patients in order of subject_id.
 
     Args:
-        scenario: the planted numbers.
-        n_patients: how many, 1 or more.
-        seed: the same seed gives the same patients.
+        scenario: The planted numbers.
+        n_patients: Number of patients, 1 or more.
+        seed: Seed of the random numbers, 0 or more.
 
     Raises:
-        ValueError: `n_patients` or `seed` out of range.
+        ValueError: If `n_patients` or `seed` is out of range.
     """
     if not 1 <= n_patients <= 1_000_000:
         raise ValueError(f"n_patients must lie between 1 and 1000000, found {n_patients}")
@@ -135,12 +135,15 @@ def _choose(shares: Mapping[str, float], rng: np.random.Generator) -> str:
 def _patient(
     subject_id: int, split: str, study_ids: Sequence[int], scenario: Scenario, rng: np.random.Generator
 ) -> Patient:
+    # Age, sex, race, insurance. The order of the random draws must not change: a seed stands for one archive.
     anchor_age = _age(scenario, rng)
     anchor_year = int(rng.integers(2110, 2200))
     sex = "F" if rng.random() < scenario.share_female else "M"
     race = _choose(scenario.race_shares, rng)
     band = "under 18" if anchor_age < 18 else "18 to 64" if anchor_age < 65 else "65 and over"
     insurance = _choose(scenario.insurance_shares[band], rng)
+
+    # The times of the studies, and the findings at each.
     n_studies = 1 + int(rng.choice(len(scenario.visit_shares), p=scenario.visit_shares))
     times = _study_times(anchor_year, n_studies, rng)
     people = [
@@ -148,6 +151,7 @@ def _patient(
         for time in times
     ]
     visits = simulate_visits(people, scenario=scenario, rng=rng)
+
     return Patient(
         subject_id=subject_id,
         split=split,
@@ -189,6 +193,7 @@ def _study(
     missed = scenario.underreporting_of(person)
     omitted = {finding for finding in ABNORMALITIES if finding in visit.findings and rng.random() < missed}
     reported = [finding for finding in ABNORMALITIES if finding in visit.findings - omitted]
+
     views = _views(bool(rng.random() < scenario.ap_share_of(person, visit.acuity)), rng)
     return Study(
         study_id=study_id,
@@ -220,6 +225,7 @@ def _exposure(view: View, person: Person, visit: Visit, scenario: Scenario, rng:
     contrast = scenario.contrast_of(person) * (0.95 if bedside else 1.0) * math.exp(0.05 * rng.standard_normal())
     inspiration = (0.7 if bedside else 0.92) - 0.05 * max(visit.acuity, 0.0) + 0.08 * rng.standard_normal()
     inspiration *= scenario.inspiration_of(person)
+
     slack = scenario.mispositioning_of(person)
     turn = slack * (3.0 if bedside else 1.2)
     return Exposure(

@@ -1,4 +1,4 @@
-"""The numbers that are planted in a simulated archive, so that an audit can be asked to find them again."""
+"""The planted numbers of a simulated archive: prevalence, under-reporting, film quality and gaps, by group."""
 
 import math
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from phantom.findings.registry import PHANTOM_FINDINGS, PREVALENCE
 from phantom.patients.people import INSURANCES, RACES, Person, conditions
 
 REFERENCE_AGE_YEARS = 60.0
-"""Age at which `Scenario.prevalence` and `Scenario.heart_ratio` hold; slopes count from here."""
+"""Age at which `Scenario.prevalence` and `Scenario.heart_ratio` hold; slopes count from here"""
 
 ABNORMALITIES = tuple(finding for finding in FINDINGS if finding not in {"No Finding", "Support Devices"})
-"""What a radiologist can miss: everything but tubes and lines, and normality itself."""
+"""What a radiologist can miss: everything but tubes and lines, and normality itself"""
 
 _AGE_SLOPES: Mapping[str, float] = MappingProxyType(
     {
@@ -65,98 +65,98 @@ def _check_shares(name: str, shares: Mapping[str, float], known: tuple[str, ...]
 class Scenario:
     """Every planted number of one simulated archive.
 
-    Numbers per group are keyed by conditions such as "race=Black" or "race=Black,sex=F"; somebody in several groups
-    gets all of their factors.
+    A group is written as conditions: "race=Black", or "race=Black,sex=F" for an intersection. The factors of all groups
+    that a person belongs to are multiplied.
     """
 
     name: str
-    """Shown in reports and file names."""
+    """Shown in reports and file names"""
 
     share_children: float = 0.06
-    """Share of patients aged 1 to 17 at their anchor year."""
+    """Share of patients aged 1 to 17 at their anchor year"""
     adult_age_mean_years: float = 58.0
-    """Centre of the adults' ages before they are cut to 18-97."""
+    """Mean age of adults, before ages are limited to 18 to 97"""
     adult_age_sd_years: float = 18.0
-    """Spread of the adults' ages."""
+    """Standard deviation of the age of adults, before the limits"""
     share_female: float = 0.48
-    """Share of female patients."""
+    """Share of female patients"""
     race_shares: Mapping[str, float] = field(default_factory=lambda: dict(_RACE_SHARES))
-    """Share of patients by race."""
+    """Share of patients by race"""
     insurance_shares: Mapping[str, Mapping[str, float]] = field(
         default_factory=lambda: {band: dict(shares) for band, shares in _INSURANCE_SHARES.items()}
     )
-    """Age band at the anchor year ("under 18", "18 to 64", "65 and over") -> share of patients by insurance."""
+    """Age band at the anchor year ("under 18", "18 to 64", "65 and over") -> share of patients by insurance"""
     visit_shares: tuple[float, ...] = (0.60, 0.22, 0.10, 0.05, 0.03)
-    """Share of patients with 1, 2, ... studies."""
+    """Shares of patients with 1 study, 2 studies and so on"""
     split_shares: Mapping[str, float] = field(default_factory=lambda: {"train": 0.65, "validate": 0.07, "test": 0.28})
-    """Share of patients by split."""
+    """Share of patients by split"""
 
     prevalence: Mapping[str, float] = field(default_factory=lambda: dict(PREVALENCE))
-    """Finding -> share of studies showing it, at the age of 60 and outside the groups of `prevalence_odds`."""
+    """Finding -> share of studies that show it, at age 60 and outside the groups of `prevalence_odds`"""
     prevalence_age_slope: Mapping[str, float] = field(default_factory=lambda: dict(_AGE_SLOPES))
-    """Finding -> change of its log odds per decade of age."""
+    """Finding -> change of the log odds of its prevalence per decade of age"""
     prevalence_odds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """Group -> finding -> factor on its odds."""
+    """Group -> finding -> factor on the odds of its prevalence"""
     severity_range: tuple[float, float] = (0.35, 1.0)
-    """Severity of the mildest and of the worst case of a finding (0.3 is barely visible, 1 is obvious)."""
+    """Severity of the mildest and of the worst case of a finding; 0.3 is barely visible, 1 is obvious"""
 
     underreporting: float = 0.04
-    """Share of visible abnormalities that the report leaves out, for everybody."""
+    """Share of visible abnormalities that reports omit, in every group"""
     underreporting_in_group: Mapping[str, float] = field(default_factory=dict)
-    """Group -> share that is left out on top of it."""
+    """Group -> share of its remaining abnormalities that reports omit in addition"""
     share_uncertain: float = 0.10
-    """Share of the reported abnormalities that are worded as a possibility (labelled -1)."""
+    """Share of reported abnormalities that are worded as a possibility (label -1)"""
 
     dose: Mapping[str, float] = field(default_factory=dict)
-    """Group -> factor on the photon count of its films; noise grows with the inverse square root."""
+    """Group -> factor on the photon count of its films; noise grows with its inverse square root"""
     contrast: Mapping[str, float] = field(default_factory=dict)
-    """Group -> factor on the contrast of its films."""
+    """Group -> factor on the contrast of its films"""
     inspiration: Mapping[str, float] = field(default_factory=dict)
-    """Group -> factor on the inspiration of its films; low lungs are crowded and hide their bases."""
+    """Group -> factor on inspiration; low lung volumes crowd the vessels and hide the bases"""
     mispositioning: Mapping[str, float] = field(default_factory=dict)
-    """Group -> factor on the spread of rotation, tilt, centring and motion of its films."""
+    """Group -> factor on the standard deviation of rotation, tilt, centring and motion"""
     ap_share: float = 0.42
-    """Share of studies taken as AP at the reference age and mean acuity; the others are PA."""
+    """Share of AP studies at the reference age and mean acuity; the others are PA"""
     ap_logit_per_acuity: float = 1.3
-    """Change of the log odds of AP per standard deviation of acuity (how ill the patient is)."""
+    """Change of the log odds of an AP study per standard deviation of acuity (how ill the patient is)"""
     ap_logit_per_decade: float = 0.15
-    """Change of the log odds of AP per decade of age."""
+    """Change of the log odds of an AP study per decade of age"""
     heart_ratio: float = 0.465
-    """Cardiothoracic ratio of a healthy heart at the reference age."""
+    """Mean cardiothoracic ratio of healthy hearts at the reference age"""
     heart_ratio_per_decade: float = 0.006
-    """Its change per decade of adult age."""
+    """Change of that mean per decade of adult age"""
     heart_ratio_sd: float = 0.015
-    """Its spread among patients of one age."""
+    """Standard deviation of the ratio among patients of one age"""
     heart_ratio_infant_excess: float = 0.06
-    """How much larger it is at birth; the excess falls linearly to nothing at 6 years."""
+    """Added to the ratio at birth; falls linearly to 0 at 6 years"""
     drawn_age_years: float | None = None
-    """If set, every body is drawn at this age, so that age cannot change how hard a film is."""
+    """Draw every body at this age, so that age cannot change the difficulty of a film; None: at its own age"""
 
     share_findings_only: float = 0.125
-    """Share of reports with FINDINGS but no IMPRESSION."""
+    """Share of reports with FINDINGS but no IMPRESSION"""
     share_without_sections: float = 0.05
-    """Share of reports with neither: a loose paragraph."""
+    """Share of reports with neither section: one paragraph"""
     share_impression_only: float = 0.20
-    """Share of reports with IMPRESSION but no FINDINGS."""
+    """Share of reports with IMPRESSION but no FINDINGS"""
     share_stock_normal: float = 0.70
-    """Share of the normal impressions that are one of a few stock sentences, word for word."""
+    """Share of the normal impressions that are one of a few stock sentences, word for word"""
     share_addendum: float = 0.01
-    """Share of reports with an addendum."""
+    """Share of reports with an addendum"""
 
     share_not_in_hospital_tables: float = 0.02
-    """Share of patients without a row in MIMIC-IV at all: age, sex, race and insurance unknown."""
+    """Share of patients without a row in MIMIC-IV at all: age, sex, race and insurance unknown"""
     share_without_admission: float = 0.05
-    """Share of patients in MIMIC-IV's patients but not in its admissions: race and insurance unknown."""
+    """Share of patients in MIMIC-IV's patients but not in its admissions: race and insurance unknown"""
     share_race_unknown: float = 0.05
-    """Share of admitted patients whose every admission states an unknown race."""
+    """Share of admitted patients whose every admission states an unknown race"""
     share_race_sometimes_unknown: float = 0.05
-    """Share of admitted patients of stated race with one more admission that states an unknown race."""
+    """Share of admitted patients of stated race with one more admission that states an unknown race"""
     share_race_conflict: float = 0.03
-    """Share of admitted patients of stated race with one more admission that states another race."""
+    """Share of admitted patients of stated race with one more admission that states another race"""
     share_insurance_missing: float = 0.03
-    """Share of admissions without insurance."""
+    """Share of admissions without insurance"""
     share_view_missing: float = 0.01
-    """Share of images without ViewPosition."""
+    """Share of images without ViewPosition"""
 
     def __post_init__(self) -> None:
         self._check_plain_shares()

@@ -1,4 +1,4 @@
-"""The four archives that can be asked for by name."""
+"""The four presets of --scenario."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -8,7 +8,7 @@ from phantom.patients.scenario import Scenario
 
 
 def default() -> Scenario:
-    """Return an archive with a little of everything: disparities as mild as they may be in a real one."""
+    """Return an archive with every kind of disparity, each as mild as in real archives."""
     return Scenario(
         name="default",
         prevalence_odds={
@@ -25,8 +25,8 @@ def default() -> Scenario:
 def null() -> Scenario:
     """Return the negative control: no disparity of any kind by sex, race, age or insurance.
 
-    One prevalence, one rate of under-reporting, one exposure, one heart size and one age of all drawn bodies; no
-    children. Whatever an audit flags here is a false alarm.
+    Prevalence, under-reporting, exposure, heart size and the age of the drawn bodies are the same for all, and there
+    are no children. Whatever an audit flags here is a false alarm.
     """
     return Scenario(
         name="null",
@@ -40,11 +40,10 @@ def null() -> Scenario:
 
 
 def underdiagnosis() -> Scenario:
-    """Return an archive that fails one large group, Black patients, and to a lesser degree those on Medicaid.
+    """Return an archive with strong disparities for Black patients, and weaker ones for patients on Medicaid.
 
-    Their findings are left out of reports, which a model learns from, and their films are flatter, noisier, badly
-    positioned and taken in shallow inspiration, which a model reads from. Prevalence is the same for all, so that
-    nothing else explains a difference.
+    Reports, from which a model learns, omit more of their findings. Films, which a model reads, are flatter, noisier,
+    badly positioned and taken in shallow inspiration. Prevalence is the same for all, so that it explains nothing.
     """
     return Scenario(
         name="underdiagnosis",
@@ -58,11 +57,11 @@ def underdiagnosis() -> Scenario:
 
 
 def few_children() -> Scenario:
-    """Return `default` with so few children that nothing can be said of them: the table has to say so."""
+    """Return `default` with too few children for any statement about them; an audit has to say so."""
     return replace(default(), name="few_children", share_children=0.015)
 
 
 PRESETS: Mapping[str, Callable[[], Scenario]] = MappingProxyType(
     {preset.__name__: preset for preset in (default, null, underdiagnosis, few_children)}
 )
-"""Name on the command line -> scenario."""
+"""Name on the command line -> scenario"""

@@ -22,7 +22,7 @@ from phantom.body import FINDINGS, Lesion
 from phantom.findings.registry import PHANTOM_FINDINGS
 
 POSITIVE, NEGATIVE, UNCERTAIN = 1.0, 0.0, -1.0
-"""What a labeller writes down: MIMIC's codes."""
+"""Values of a label, as in MIMIC-CXR-JPG"""
 
 _VALUES = {
     "stock": NEGATIVE,
@@ -40,21 +40,21 @@ class Phrase:
     """One way of saying something."""
 
     role: str
-    """One of ROLES."""
+    """One of ROLES"""
     findings: tuple[str, ...]
-    """What it is about, in the order of its numbered gaps."""
+    """Findings it is about, in the order of its numbered gaps"""
     when: frozenset[str]
-    """Tags that must hold for the lesions."""
+    """Tags that must hold for the lesions"""
     claims: Mapping[str, float]
-    """Finding -> what a labeller reads: 1, 0 or -1."""
+    """Finding -> label that it implies: 1, 0 or -1"""
     weight: float
-    """Relative frequency."""
+    """Relative frequency"""
     text: str
-    """A template of `str.format`."""
+    """A template of `str.format`"""
 
     @property
     def extras(self) -> frozenset[str]:
-        """Findings that it brings up beside its own."""
+        """Other findings that it mentions."""
         return frozenset(self.claims).difference(self.findings)
 
     def fill(self, gaps: Sequence[Mapping[str, str]] = ()) -> str:
@@ -67,7 +67,7 @@ def read_phrases(path: Path) -> tuple[Phrase, ...]:
     """Return the rows of a phrase table.
 
     Raises:
-        ValueError: a role or finding is unknown.
+        ValueError: If a role or finding is unknown.
     """
     with path.open(encoding="utf-8", newline="") as handle:
         return tuple(_phrase(row, number, path) for number, row in enumerate(csv.DictReader(handle), start=2))
@@ -108,7 +108,7 @@ def choose(candidates: Sequence[Phrase], rng: np.random.Generator) -> Phrase:
     """Return one of `candidates`, by weight.
 
     Raises:
-        ValueError: there is none to choose from.
+        ValueError: If there is none to choose from.
     """
     if not candidates:
         raise ValueError("no phrase fits: the finding's table of phrases lacks a row without conditions")

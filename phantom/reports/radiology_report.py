@@ -1,5 +1,6 @@
-"""Radiology reports in the look of MIMIC-CXR, and what two labellers read in them."""
+"""Radiology reports in the style of MIMIC-CXR, and the labels that two labellers extract from them."""
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ from phantom.reports.phrases import NEGATIVE, POSITIVE, UNCERTAIN
 from phantom.reports.statements import Reading, Statement, findings, impression, read_claims
 
 WIDTH = 79
-"""Longest line, its leading blank included."""
+"""Length of the longest line, with its leading blank"""
 
 _TITLE = " " * 33 + "FINAL REPORT"
+_HEADING = re.compile(r"\n ([A-Z ]+):")
 _COMMON_COMPLAINTS = (
     ("chest pain", "acute process"),
     ("shortness of breath", "acute cardiopulmonary process"),
@@ -27,7 +29,7 @@ _COMMON_COMPLAINTS = (
     ("altered mental status", "infection"),
     ("tachycardia", "acute process"),
 )
-"""Reasons for a film, with the question asked; findings and devices add their own."""
+"""Reasons for a film, with the question asked; findings and devices add their own"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +37,11 @@ class Report:
     """One report and its labels."""
 
     text: str
-    """The file, ending with a newline."""
+    """The file, ending with a newline"""
     chexpert: Mapping[str, float]
-    """Finding -> 1, 0 or -1; findings that the report does not mention are missing."""
+    """Finding -> 1, 0 or -1; findings that the report does not mention are missing"""
     negbio: Mapping[str, float]
-    """The same by another labeller, who differs here and there."""
+    """The same by a second labeller, which differs here and there"""
 
 
 def write_report(
@@ -48,20 +50,23 @@ def write_report(
     """Write the report of one study.
 
     Args:
-        patient: who.
-        study: the films, what they show, what the report leaves out or hedges.
-        prior: the patient's previous study, if there is one.
-        scenario: shares of reports without sections and of stock sentences.
-        rng: chooses the words.
+        patient: The patient.
+        study: The films, what they show, and what the report omits or hedges.
+        prior: The patient's previous study, None for the first.
+        scenario: Shares of reports without sections and of stock sentences.
+        rng: Chooses the words.
 
     Returns:
-        The text, and the labels that the impression states (the findings section or the paragraph where there is no
-        impression), as the labellers of MIMIC-CXR-JPG were run.
+        The text, and the labels that the impression states. Without an impression, the findings section or the
+        paragraph is labelled, as in MIMIC-CXR-JPG.
     """
     reading = Reading(study=study, prior=prior, seed=patient.seed)
+
+    # Both parts are worded whatever the layout, so that all layouts draw the same random numbers.
     layout = _layout(scenario, rng)
     described = findings(reading, rng=rng)
     concluded = impression(reading, share_stock_normal=scenario.share_stock_normal, rng=rng)
+
     lines = _addendum(rng) if rng.random() < scenario.share_addendum else []
     lines += [_TITLE, *_heading(reading, rng)]
     if layout == "paragraph":
@@ -71,12 +76,19 @@ def write_report(
     if layout in {"both", "impression"}:
         lines += _impression_section(concluded, rng)
         lines += _follow_up(reading, rng)
+
     chexpert = labels(concluded if layout in {"both", "impression"} else described)
     return Report(text="\n".join(lines[:-1]) + "\n", chexpert=chexpert, negbio=_second_labeller(chexpert, rng))
 
 
+def sections_of(text: str) -> dict[str, str]:
+    """Return heading -> body of a report that `write_report` wrote, without the surrounding white space."""
+    parts = _HEADING.split(text)
+    return {heading.strip(): body.strip() for heading, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
 def labels(statements: Sequence[Statement]) -> dict[str, float]:
-    """Return what a labeller reads in `statements`, in the order of FINDINGS.
+    """Return the labels that `statements` state, in the order of FINDINGS.
 
     "No Finding" is 1 where nothing but support devices is present or possible, and missing elsewhere.
     """
@@ -88,7 +100,7 @@ def labels(statements: Sequence[Statement]) -> dict[str, float]:
 
 
 def _second_labeller(chexpert: Mapping[str, float], rng: np.random.Generator) -> dict[str, float]:
-    """Return labels of a tool that takes some possibilities for facts and overlooks some denials."""
+    """Return the labels of a tool that takes some possibilities for facts and misses some denials."""
     second = dict(chexpert)
     for finding, value in chexpert.items():
         if value == UNCERTAIN and rng.random() < 0.2:
@@ -127,8 +139,9 @@ def _impression_section(statements: Sequence[Statement], rng: np.random.Generato
 
 def _heading(reading: Reading, rng: np.random.Generator) -> list[str]:
     """Return EXAMINATION, INDICATION, TECHNIQUE and COMPARISON; the last two are sometimes left out."""
-    examination, technique = examination_and_technique(reading.study, rng)
-    lines = _wrapped(f"EXAMINATION:  {examination}") + _wrapped(f"INDICATION:  {_indication(reading, rng)}")
+    technique = _technique(reading.study, rng)
+    lines = _wrapped(f"EXAMINATION:  {examination(reading.study)}")
+    lines += _wrapped(f"INDICATION:  {_indication(reading, rng)}")
     if rng.random() < 0.7:
         lines += _wrapped(f"TECHNIQUE:  {technique}")
     if reading.prior is not None:
@@ -137,15 +150,21 @@ def _heading(reading: Reading, rng: np.random.Generator) -> list[str]:
     return lines + _wrapped("COMPARISON:  None.") if rng.random() < 0.6 else lines
 
 
-def examination_and_technique(study: Study, rng: np.random.Generator) -> tuple[str, str]:
-    """Return the name of the examination, which the metadata repeats, and a sentence on how it was done."""
+def examination(study: Study) -> str:
+    """Return the name of the examination, as the report's heading and the metadata state it."""
     if study.portable:
-        return "CHEST (PORTABLE AP)", ("Portable AP chest radiograph.", "Single portable view of the chest.")[
-            rng.integers(2)
-        ]
+        return "CHEST (PORTABLE AP)"
+    lateral = any(image.view == "LATERAL" for image in study.images)
+    return "CHEST (PA AND LAT)" if lateral else "CHEST (SINGLE VIEW)"
+
+
+def _technique(study: Study, rng: np.random.Generator) -> str:
+    """Return a sentence on how the films were taken."""
+    if study.portable:
+        return ("Portable AP chest radiograph.", "Single portable view of the chest.")[rng.integers(2)]
     if any(image.view == "LATERAL" for image in study.images):
-        return "CHEST (PA AND LAT)", ("Chest PA and lateral.", "PA and lateral views of the chest.")[rng.integers(2)]
-    return "CHEST (SINGLE VIEW)", "Single PA view of the chest."
+        return ("Chest PA and lateral.", "PA and lateral views of the chest.")[rng.integers(2)]
+    return "Single PA view of the chest."
 
 
 def _indication(reading: Reading, rng: np.random.Generator) -> str:

@@ -1,7 +1,7 @@
-"""What a radiologist says of a study: the statements of the impression and of the findings section, with their claims.
+"""The statements of a report's impression and findings section, and the labels that they imply.
 
-The statements name every reported finding, never an omitted one as present, and deny some that are absent. An omitted
-finding may be denied, as in life: who does not see an effusion writes "no pleural effusion".
+The statements name every reported finding and deny some that are absent. They never call an omitted finding present,
+but may deny it, as in life: a radiologist who misses an effusion writes "no pleural effusion".
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -53,24 +53,24 @@ _CHANGES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One sentence or two, and what a labeller reads in it."""
+    """One sentence or two, and the labels that they imply."""
 
     text: str
-    """Ends with a full stop."""
+    """Ends with a full stop"""
     claims: Mapping[str, float]
-    """Finding -> 1, 0 or -1."""
+    """Finding -> 1, 0 or -1"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What the radiologist has before them."""
+    """What the radiologist has at hand: the study, and the one before."""
 
     study: Study
-    """The study, its lesions and what will be left out."""
+    """The study, its lesions and what the report will omit"""
     prior: Study | None
-    """The patient's study before this one."""
+    """The patient's study before this one"""
     seed: int
-    """The patient's seed."""
+    """The patient's seed"""
 
     @property
     def seen(self) -> dict[str, Lesion]:
@@ -94,7 +94,7 @@ class Reading:
         return frozenset(found)
 
     def fits(self, phrase: Phrase, *lesions: Lesion) -> bool:
-        """Say whether `phrase` may be used: its conditions hold and it brings up nothing missed or said elsewhere."""
+        """Say whether `phrase` may be used: its conditions hold, and it mentions nothing omitted or stated already."""
         return phrase.when <= self.tags(*lesions) and not phrase.extras & (self.study.omitted | self.seen.keys())
 
     def say(self, phrase: Phrase, *lesions: Lesion) -> Statement:
@@ -147,6 +147,7 @@ def _named(reading: Reading, rng: np.random.Generator) -> list[Statement]:
                 said.append(reading.say(choose(shared, rng), *lesions))
                 left = {finding: lesion for finding, lesion in left.items() if finding not in pair}
                 break
+
     for finding, lesion in left.items():
         statement = _single(reading, "positive", finding, lesion, rng)
         said.append(_compared(statement, reading.change(lesion), rng))
@@ -175,26 +176,26 @@ def _devices(reading: Reading, role: str, rng: np.random.Generator) -> list[Stat
 
 
 def _denials(reading: Reading, said: Sequence[Statement], wanted: int, rng: np.random.Generator) -> list[Statement]:
-    """Return up to `wanted` denials of what has not been brought up, none of them twice."""
+    """Return up to `wanted` denials of findings that are not mentioned yet, each finding once."""
     unsaid = _deniable(reading, said)
     denials: list[Statement] = []
     while len(denials) < wanted:
         fitting = [phrase for phrase in phrases("absent") if unsaid >= set(phrase.findings)]
-        questions = [finding for finding in _DENIED if any(finding in phrase.findings for phrase in fitting)]
-        if not questions:
+        candidates = [finding for finding in _DENIED if any(finding in phrase.findings for phrase in fitting)]
+        if not candidates:
             break
-        weights = np.array([_DENIED[finding] for finding in questions])
-        asked = str(rng.choice(questions, p=weights / weights.sum()))
-        phrase = choose([phrase for phrase in fitting if asked in phrase.findings], rng)
+        weights = np.array([_DENIED[finding] for finding in candidates])
+        denied = str(rng.choice(candidates, p=weights / weights.sum()))
+        phrase = choose([phrase for phrase in fitting if denied in phrase.findings], rng)
         denials.append(reading.say(phrase))
         unsaid.difference_update(phrase.findings)
     return denials
 
 
 def _deniable(reading: Reading, said: Sequence[Statement]) -> set[str]:
-    """Return findings that nothing has been said of and whose denial would not sound odd beside what was seen.
+    """Return findings that are not mentioned yet and whose denial would not sound odd beside what was seen.
 
-    Nobody writes "no pneumonia" below a consolidation, or "no opacity" below a nodule.
+    A report does not state "no pneumonia" below a consolidation, or "no opacity" below a nodule.
     """
     brought_up = read_claims(said).keys() | reading.seen.keys()
     odd = {denial for finding in reading.seen for denial in PHANTOM_FINDINGS[finding].odd_denials}
@@ -219,7 +220,7 @@ def findings(reading: Reading, *, rng: np.random.Generator) -> list[Statement]:
 
 
 def _normal(reading: Reading, region: Region, said: Sequence[Statement], rng: np.random.Generator) -> list[Statement]:
-    """Return what is normal in a region, unless everything worth saying of it has been said."""
+    """Return a statement that a region is normal; none if all its findings are mentioned already."""
     free = _deniable(reading, said)
     here = {name for name, finding in PHANTOM_FINDINGS.items() if finding.region == region}
     fitting = [p for p in phrases("normal") if here & set(p.findings) and free >= set(p.findings)]

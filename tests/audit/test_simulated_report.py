@@ -12,7 +12,7 @@ from audit import ReportPage, ScoredImages, SimulatedRun, disaggregate, read_sub
 from audit.cost import Meter
 from audit.simulated_report import describe_planted, read_curve, read_film, sensitivity_of_reports
 from audit.under_reporting import POOLED
-from cohort.sources.mimic import find_mimic, read_mimic
+from cohort.sources.mimic import read_mimic_jpg
 from phantom import PRESETS, Film, write_archive
 
 
@@ -27,7 +27,7 @@ def reports_of(tmp_path_factory):
         write_archive(
             root, scenario=PRESETS[scenario](), n_patients=1000, seed=0, image_size=32, workers=1, draw=blank_film
         )
-        cohort, _ = read_mimic(find_mimic(root))
+        cohort, _ = read_mimic_jpg(root)
         return sensitivity_of_reports(cohort, root / "truth.csv", n_replicates=200)
 
     return audit_reports

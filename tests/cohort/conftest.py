@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from phantom.film import Film
-from phantom.miniatures.cast import Cast
+from phantom.miniatures.miniature_population import MiniaturePopulation
 from phantom.miniatures.writers import write_miniature
 
 FINDINGS_OF_MIMIC = (
@@ -112,12 +112,12 @@ def quick_film(body, lesions, *, view, exposure, image_size, rng):
 
 
 @pytest.fixture(scope="session")
-def miniature(tmp_path_factory) -> Callable[[str], tuple[Path, Cast]]:
+def miniature(tmp_path_factory) -> Callable[[str], tuple[Path, MiniaturePopulation]]:
     """Return a function that gives the folder and the people of an archive's miniature, written once."""
     root = tmp_path_factory.mktemp("miniatures")
 
     @cache
-    def write_once(name: str) -> tuple[Path, Cast]:
+    def write_once(name: str) -> tuple[Path, MiniaturePopulation]:
         return root / name, write_miniature(name, root / name, n_patients=12, seed=16, image_size=32, draw=quick_film)
 
     return write_once

@@ -111,7 +111,7 @@ def test_preprocessing_of_another_version_is_refused(saved, tmp_path):
     for path in saved.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "preprocess.json").write_text(json.dumps({"version": 99, "name": "x", "image_size": 32}))
-    with pytest.raises(ValueError, match=r"version 99, this program reads 1"):
+    with pytest.raises(ValueError, match=r"version 99, this program reads version 1"):
         models.load(tmp_path)
 
 
@@ -132,7 +132,7 @@ def test_nothing_there_is_an_error_that_lists_what_can_be_given(name):
 
 def test_a_folder_without_a_model_is_an_error_that_says_what_is_in_it(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(FileNotFoundError, match=r"is no checkpoint: wanted open_clip_config.json.*found notes.txt"):
+    with pytest.raises(FileNotFoundError, match=r"is not a checkpoint: wanted open_clip_config.json.*found notes.txt"):
         models.load(tmp_path)
 
 

@@ -69,10 +69,10 @@ def test_one_file_keeps_several_models(kept, bundle, key, encodings):
         ("pixel", "holds 5 images whose ids or pixels are not those to be scored"),
         ("order", "holds 5 images whose ids or pixels are not those to be scored"),
         ("ids", "holds 5 images whose ids or pixels are not those to be scored"),
-        ("torn", "are damaged or no HDF5 file"),
-        ("value", "are damaged: they are not what was written"),
-        ("repeated id", "are damaged: they are not what was written"),
-        ("format", "is no embeddings file of format 1; found format 7"),
+        ("torn", "are damaged or not an HDF5 file"),
+        ("value", "are damaged: their hash does not match"),
+        ("repeated id", "are damaged: their hash does not match"),
+        ("format", "is not an embeddings file of format 1; found format 7"),
         ("gone", "no embeddings at .*: wanted a file that an earlier run wrote"),
     ],
 )
@@ -122,7 +122,7 @@ def test_a_file_of_anything_else_is_encoded_again_and_refused_where_it_must_fit(
 def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path, bundle, key):
     (tmp_path / "file").write_text("in the way")
     cache = Cache(path=tmp_path / "file" / "embeddings.h5", images=IMAGES.fingerprint())
-    with pytest.warns(UserWarning, match="the features were not kept in"):
+    with pytest.warns(UserWarning, match="the features were not stored in"):
         features = cached_features(bundle, IMAGES, key=key, cache=cache)
     assert features.shape[0] == 5
 
@@ -136,7 +136,7 @@ def test_a_stop_while_writing_leaves_the_file_that_was_there(kept, key, monkeypa
 
 
 def test_what_cannot_be_joined_is_not_written(tmp_path, key):
-    with pytest.raises(ValueError, match="the images to be kept: 1 image ids occur more than once, first a"):
+    with pytest.raises(ValueError, match="the images to be stored: 1 image ids occur more than once, first a"):
         write_embeddings(tmp_path / "x.h5", key, torch.zeros(2, 4), ids=["a", "a"], images="x")
     with pytest.raises(ValueError, match="2 features for 1 images"):
         write_embeddings(tmp_path / "x.h5", key, torch.zeros(2, 4), ids=["a"], images="x")

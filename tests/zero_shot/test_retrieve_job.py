@@ -20,6 +20,8 @@ def test_the_table_is_that_of_the_function(planted_archive, run_job, tmp_path):
     numbers = wanted.table.select_dtypes("number").columns
     pd.testing.assert_frame_equal(written[numbers], wanted.table[numbers], check_dtype=False)
     assert f"{wanted.n_images:,} pairs, {wanted.n_texts:,} distinct texts" in out
+    row = wanted.table.iloc[0]
+    assert f"{row['recall_at_1']:.3f} ({row['recall_at_1_low']:.3f} to {row['recall_at_1_high']:.3f})" in out
     assert wanted.n_texts == 8  # three findings, there or not
 
 

@@ -149,7 +149,7 @@ def test_images_stored_with_another_side_than_the_model_reads_are_told(options, 
     side = results.spec["evaluation"]["models"][0]["preprocessing"]["image_size"]
     assert results.spec["evaluation"]["images"]["resolution"] == 64
     (note,) = results.notes
-    words = f"holds images of 64 pixels a side; the model reads {side}, so that they are enlarged: detail"
+    words = f"are 64 px; the model expects {side} px, so they are upscaled, and detail"
     assert words in note
     assert words in capsys.readouterr().out
     for stored in (side, 2 * side):
@@ -158,7 +158,7 @@ def test_images_stored_with_another_side_than_the_model_reads_are_told(options, 
             del file["cxr"]
             file["cxr"] = pixels
         notes = evaluate(ZeroShotConfig(**options | FEW | {"fit_split": ""})).notes
-        assert [note.endswith("so that they are shrunk") for note in notes] == ([] if stored == side else [True])
+        assert [note.endswith("so they are downscaled") for note in notes] == ([] if stored == side else [True])
 
 
 def test_features_are_averaged_on_request_and_the_specification_says_so(options, other_checkpoint):

@@ -1,4 +1,4 @@
-"""Results side by side, if their specifications allow it, with differences on one draw of patients."""
+"""Result folders side by side, with paired differences; refused if other things differ than the experiment."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,41 +21,41 @@ FOLLOWS = {
     "prompts": ("prompt_set",),
     "scoring": ("temperature", "logit_bias", "aggregation"),
 }
-"""Blocks that differ because another one does: they need not be named as an experiment too."""
+"""Block -> blocks that change with it and need not be named as part of the experiment"""
 DIFFERENCE = ("difference", "difference_low", "difference_high", "difference_reason")
 SHOWN = 60
-"""Longest value in an error, characters."""
+"""Longest value shown in an error, characters"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultFolder:
-    """One result folder."""
+    """What a result folder holds."""
 
     name: str
-    """What it is called in the table."""
+    """Name in the table"""
     evaluation: Mapping[str, Any]
-    """The part of its specification that its hash covers."""
+    """Part of its specification that the hash covers"""
     scores: pd.DataFrame
-    """A probability per finding, by image id in order."""
+    """A probability per finding, sorted by image id"""
     labels: pd.DataFrame
-    """Labels in {1, 0, NaN}, same rows."""
+    """Labels in {1, 0, NaN}, same rows"""
     subjects: pd.Series
-    """Patient of every image, same rows."""
+    """Patient of every image, same rows"""
     table: pd.DataFrame
-    """Its metrics.csv, by finding."""
+    """Its metrics.csv, by finding"""
 
 
 def compare_results(folders: Sequence[Path | str], *, experiment: Sequence[str] = ()) -> pd.DataFrame:
     """Return the metrics of two or more result folders and the difference of each to the first.
 
-    Differences are paired: every replicate is one draw of patients on which both AUROCs are computed, so that what
-    makes both rise cancels. Replicates and seed are those of the first folder's specification. The difference of the
+    Differences are paired: every replicate is one draw of patients on which both AUROCs are computed, so that their
+    common variation cancels. Replicates and seed are those of the first folder's specification. The difference of the
     means is over the findings that are `ok` in both, without "No Finding".
 
     Args:
-        folders: what `run_zero_shot.py` wrote; the first is the one that others are compared with.
+        folders: what `run_zero_shot.py` wrote; the others are compared with the first.
         experiment: what was changed on purpose: blocks of the specification such as "models", "prompts" or "scoring",
-            or entries such as "images.split". All else has to be equal.
+            or entries such as "images.split". Everything else has to be equal.
 
     Returns:
         One row per finding and folder: finding, folder, the columns of metrics.csv, and `difference` of the AUROC with
@@ -72,12 +72,16 @@ def compare_results(folders: Sequence[Path | str], *, experiment: Sequence[str] 
     names = [Path(folder).name for folder in folders]
     if len(set(names)) < len(names):
         names = [str(folder) for folder in folders]
+
     first, *others = [_read(Path(folder), name) for folder, name in zip(folders, names, strict=True)]
     for other in others:
         refuse_differences(first.evaluation, other.evaluation, experiment, names=(first.name, other.name))
+
     parts = [_rows(first, _nothing(first, "the others are compared with this one"))]
     parts += [_rows(other, _differences(first, other)) for other in others]
     table = pd.concat(parts, ignore_index=True)
+
+    # folder by folder within each finding, the mean last
     order = {finding: place for place, finding in enumerate(dict.fromkeys(table["finding"]))} | {MEAN: len(table)}
     return table.sort_values("finding", key=lambda column: column.map(order), kind="stable", ignore_index=True)
 
@@ -85,7 +89,7 @@ def compare_results(folders: Sequence[Path | str], *, experiment: Sequence[str] 
 def refuse_differences(
     first: Mapping[str, Any], other: Mapping[str, Any], experiment: Sequence[str], *, names: tuple[str, str]
 ) -> None:
-    """Refuse two `evaluation` blocks that differ in more than what the experiment changes.
+    """Refuse two `evaluation` blocks that differ in more than the experiment.
 
     Raises:
         ValueError: as `compare_results`.
@@ -95,6 +99,7 @@ def refuse_differences(
         raise ValueError(
             f"no specification has {', '.join(unknown)}; the experiment can be: {', '.join(sorted(first))}"
         )
+
     allowed = [*experiment, *(block for name in experiment for block in FOLLOWS.get(name, ()))]
     differing = [
         (path, values)
@@ -112,7 +117,7 @@ def refuse_differences(
 
 
 def _differing(first: Any, other: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Yield the path of every entry that differs, and both values; what one side lacks is "(absent)"."""
+    """Yield the path of every entry that differs, and both values; "(absent)" if one side lacks it."""
     if isinstance(first, Mapping) and isinstance(other, Mapping):
         for key in sorted({*first, *other}):
             inner = f"{path}.{key}" if path else key
@@ -125,6 +130,7 @@ def _differing(first: Any, other: Any, path: str = "") -> Iterator[tuple[str, An
 
 
 def _shown(value: Any) -> str:
+    """Return a value as an error shows it."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
@@ -136,15 +142,17 @@ def _read(folder: Path, name: str) -> ResultFolder:
     ]
     if missing:
         raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}: wanted a folder that run_zero_shot.py wrote")
+
     spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
     if hash_of(spec["evaluation"]) != spec["hash"]:
-        raise ValueError(f"{folder / 'spec.json'} was edited: its hash is not that of its content")
-    predictions = _by_id(folder / "predictions.csv")
-    scores = predictions.astype(np.float64)
+        raise ValueError(f"{folder / 'spec.json'} was edited: its hash does not match its content")
+
+    scores = _by_id(folder / "predictions.csv").astype(np.float64)
     labels = read_labels(folder / "truth.csv", list(scores.columns))
     subjects = _by_id(folder / "truth.csv")["subject_id"]
     if set(labels.index) != set(scores.index):
         raise ValueError(f"{folder}: predictions.csv and truth.csv are not of the same images")
+
     ids = sorted(scores.index)
     table = pd.read_csv(folder / "metrics.csv").fillna({"reason": ""}).set_index("finding")
     return ResultFolder(
@@ -172,6 +180,7 @@ def _rows(saved: ResultFolder, differences: pd.DataFrame) -> pd.DataFrame:
 
 
 def _nothing(saved: ResultFolder, reason: str) -> pd.DataFrame:
+    """Return undefined differences with their reason."""
     undefined = {"difference": np.nan, "difference_low": np.nan, "difference_high": np.nan}
     return pd.DataFrame({**undefined, "difference_reason": reason}, index=saved.table.index)
 
@@ -183,6 +192,8 @@ def _differences(first: ResultFolder, other: ResultFolder) -> pd.DataFrame:
     moved = first.subjects.index[(first.subjects != other.subjects).to_numpy()]
     if len(moved):
         raise ValueError(f"{first.name} and {other.name} give image {moved[0]} to different patients")
+
+    # both AUROCs on one draw of patients
     interval = first.evaluation["interval"]
     rng = np.random.default_rng(interval["seed"])
     drawn = metrics.patient_weights(first.subjects.to_numpy(), interval["replicates"], rng)
@@ -190,7 +201,8 @@ def _differences(first: ResultFolder, other: ResultFolder) -> pd.DataFrame:
     estimate, replicates = (
         _auroc(other, both, weights) - _auroc(first, both, weights)
         for weights in (metrics.unit_weights(len(first.subjects)), drawn)
-    )
+    )  # (1, c) and (r, c)
+
     rows = {finding: _row(estimate[0, [c]], replicates[:, [c]]) for c, finding in enumerate(both)}
     ok = [
         c
@@ -198,19 +210,21 @@ def _differences(first: ResultFolder, other: ResultFolder) -> pd.DataFrame:
         if finding not in NOT_IN_MEAN and all(saved.table.loc[finding, "status"] == "ok" for saved in (first, other))
     ]
     rows[MEAN] = _row(estimate[0, ok], replicates[:, ok])
+
     found = _nothing(other, f"{first.name} does not have it")
     found.loc[list(rows)] = pd.DataFrame.from_dict(rows, orient="index", columns=list(DIFFERENCE))
     return found
 
 
 def _auroc(saved: ResultFolder, findings: Sequence[str], weights: metrics.ReplicateWeights) -> Float[np.ndarray, "r c"]:
+    """Return the AUROC of findings in every replicate."""
     return metrics.auroc_matrix(
         saved.labels[list(findings)].to_numpy(), saved.scores[list(findings)].to_numpy(), weights
     )
 
 
 def _row(estimates: Float[np.ndarray, "c"], replicates: Float[np.ndarray, "r c"]) -> tuple[float, float, float, str]:
-    """Return the mean difference over findings with its interval, and why there is none."""
+    """Return the mean difference over findings with its interval, and the reason if there is none."""
     if not len(estimates) or np.isnan(estimates).any():
         return np.nan, np.nan, np.nan, "not evaluable in both"
     low, high, _, sparse = metrics.percentile_interval(replicates.mean(axis=1))
@@ -220,7 +234,7 @@ def _row(estimates: Float[np.ndarray, "c"], replicates: Float[np.ndarray, "r c"]
 def side_by_side(table: pd.DataFrame) -> str:
     """Return a table of `compare_results` as text: a line per finding, a column per folder, and the differences."""
 
-    def told(value: float, low: float, high: float, form: str) -> str:
+    def text(value: float, low: float, high: float, form: str) -> str:
         ends = "" if np.isnan(low) else f" ({low:{form}} to {high:{form}})"
         return "" if np.isnan(value) else f"{value:{form}}{ends}"
 
@@ -228,10 +242,11 @@ def side_by_side(table: pd.DataFrame) -> str:
     lines: dict[str, dict[str, str]] = {finding: {} for finding in table["finding"].unique()}
     for row in table.to_dict("records"):
         line = lines[row["finding"]]
-        line[row["folder"]] = told(row["auroc"], row["low"], row["high"], ".3f")
+        line[row["folder"]] = text(row["auroc"], row["low"], row["high"], ".3f")
         if row["folder"] != first:
-            difference = told(row["difference"], row["difference_low"], row["difference_high"], "+.3f")
+            difference = text(row["difference"], row["difference_low"], row["difference_high"], "+.3f")
             line[f"{row['folder']} - {first}"] = difference or row["difference_reason"]
+
     columns = [first, *others, *(f"{other} - {first}" for other in others)]
     shown = pd.DataFrame.from_dict(lines, orient="index").reindex(columns=columns).fillna("")
     return shown.to_string()

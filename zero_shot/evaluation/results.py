@@ -1,4 +1,4 @@
-"""One evaluation from a configuration to tables, and the tables to files."""
+"""One evaluation: from a configuration to its tables, and from the tables to files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,12 +36,12 @@ SOMETIMES = (
     *("decisions.csv", "calibration.csv", "reliability.csv", "calibrated.csv", "readers.csv"),
     *("reliability.svg", "report.html"),
 )
-"""Files that not every evaluation has: those of an earlier one are removed."""
+"""Files that not every evaluation writes: those of an earlier run are removed"""
 SHOWN = ("finding", "n", "n_pos", "patients", "auroc", "low", "high", "auprc", "auprc_low", "auprc_high", "status")
 DECISIONS_SHOWN = ("finding", "policy", "threshold", "sensitivity", "specificity", "ppv", "f1", "mcc", "reason")
 READERS_SHOWN = ("measure", "finding", "model", "readers", "difference", "difference_low", "difference_high", "reason")
 FURTHER = {"auprc": auprc_matrix, "auprc_adjusted": adjusted_auprc_matrix}
-"""Figures beside the AUROC, on the same replicates."""
+"""Figures beside the AUROC, on the same replicates"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,27 +49,27 @@ class Results:
     """Tables of one evaluation; all but `metrics` have one row per scored image, in the same order."""
 
     predictions: pd.DataFrame
-    """image_id, then a probability per finding."""
+    """image_id, then a probability per finding"""
     truth: pd.DataFrame
-    """image_id, then a label per finding in {1, 0, NaN}."""
+    """image_id, then a label per finding in {1, 0, NaN}"""
     cohort: pd.DataFrame
-    """Cohort rows of the scored images."""
+    """Cohort rows of the scored images"""
     metrics: pd.DataFrame
-    """See `evaluate.metrics_table`."""
+    """See `metrics_table`"""
     decided: DecisionTables
-    """Thresholds and calibration, and what they make of the scores."""
+    """Decisions and calibrated probabilities"""
     spec: dict[str, Any]
-    """See `spec.build_spec`."""
+    """See `spec.build_spec`"""
     flow: Flow
-    """Which rows of the cohort were not scored, and why."""
+    """Rows of the cohort that were left out, by reason"""
     exposure: TrainingExposure
-    """Whether the scored images were seen in training."""
+    """Whether the scored images were seen in training"""
     notes: tuple[str, ...] = ()
-    """What is not wrong and should be known, such as images that were enlarged."""
+    """What a reader should know, such as images that were upscaled"""
     protocol: ProtocolPlan | None = None
-    """The published protocol that was followed."""
+    """The published protocol that was followed"""
     beside: pd.DataFrame | None = None
-    """With a protocol: the measured figures beside the published ones, see `protocols.beside_published`."""
+    """With a protocol: the measured figures beside the published ones, see `beside_published`"""
 
     @property
     def findings(self) -> list[str]:
@@ -83,10 +83,10 @@ class Results:
         return prompts
 
     def summary(self) -> str:
-        """Return scores and decisions as a terminal shows them: tables, then what has to be known to read them."""
+        """Return scores and decisions for a terminal: tables, then notes."""
         parts = [_for_terminal(self.metrics, SHOWN)]
-        told = self.metrics[self.metrics["reason"] != ""]
-        parts += [f"{finding}: {reason}" for finding, reason in zip(told["finding"], told["reason"], strict=True)]
+        reasons = self.metrics[self.metrics["reason"] != ""]
+        parts += [f"{finding}: {reason}" for finding, reason in zip(reasons["finding"], reasons["reason"], strict=True)]
         for table, columns in ((self.decided.decisions, DECISIONS_SHOWN), (self.decided.readers, READERS_SHOWN)):
             if table is not None:
                 parts.append(_for_terminal(table, columns))
@@ -96,7 +96,7 @@ class Results:
         return "\n".join(parts)
 
     def judge(self, predictions: pd.DataFrame, *, n_replicates: int, seed: int) -> pd.DataFrame:
-        """Return the table `metrics` for other predictions of the same images, such as another model's.
+        """Return the table `metrics` for other predictions of the same images, such as by another model.
 
         Raises:
             ValueError: see `metrics_table`.
@@ -114,6 +114,7 @@ class Results:
 
 
 def _for_terminal(table: pd.DataFrame, columns: Sequence[str]) -> str:
+    """Return some columns of a table as text."""
     shown = table[list(columns)].astype("object")
     return shown.where(shown.notna(), "").to_string(index=False, float_format="{:.3f}".format)
 
@@ -121,8 +122,8 @@ def _for_terminal(table: pd.DataFrame, columns: Sequence[str]) -> str:
 def run(config: ZeroShotConfig) -> Results:
     """Select images and labels, score them, and evaluate the scores.
 
-    Everything that can be refused without a model is refused before one is loaded. The image features are kept in the
-    result folder unless `config.cache` is off; nothing else is written here.
+    Errors that do not need a model are raised before one is loaded. The image features are stored in the result folder
+    unless `config.cache` is off; nothing else is written here.
 
     Raises:
         FileNotFoundError: a file of the configuration is missing.
@@ -253,7 +254,7 @@ def _labelled(chosen: pd.DataFrame, truth: pd.DataFrame, scores: Float[np.ndarra
 
 
 def _cache(config: ZeroShotConfig, images: Images) -> Cache | None:
-    """Return where image features are looked for; a file that the user named must be of these images."""
+    """Return where image features are looked up; a file that the user named must be of these images."""
     if config.embeddings is None and not config.cache:
         return None
     path = config.embeddings or config.folder / EMBEDDINGS
@@ -265,6 +266,7 @@ def _cache(config: ZeroShotConfig, images: Images) -> Cache | None:
 def _score(
     config: ZeroShotConfig, images: Images, prompts: PromptSet, cache: Cache | None
 ) -> tuple[Float[np.ndarray, "n c"], tuple[Member, ...]]:
+    """Return the ensemble's scores and its members, with a progress bar."""
     n_models = len(in_order(config.checkpoints))
     with tqdm(total=n_models * len(images), unit="image", desc="encode images", disable=None) as bar:
         return score_ensemble(
@@ -281,13 +283,14 @@ def _score(
 
 
 def _notes(members: tuple[Member, ...], store: ImageStore) -> tuple[str, ...]:
-    """Say once per size that the models do not read the images at the size they are stored with."""
+    """Return a note for each input size of the models that differs from the size of the stored images."""
     notes = []
     sides = {member.preprocessing["crop_from"] or member.preprocessing["image_size"] for member in members}
     for side in sorted(sides - {store.resolution}):
         change = (
-            f"{store.path} holds images of {store.resolution} pixels a side; the model reads {side}, so that they are"
+            "upscaled, and detail that it was trained on may be missing" if store.resolution < side else "downscaled"
         )
-        smaller = store.resolution < side
-        notes.append(f"{change} {'enlarged: detail that it was trained on may be missing' if smaller else 'shrunk'}")
+        notes.append(
+            f"Images in {store.path} are {store.resolution} px; the model expects {side} px, so they are {change}"
+        )
     return tuple(notes)

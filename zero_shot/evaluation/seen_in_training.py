@@ -1,4 +1,4 @@
-"""Whether the scored images were seen in training, by the records that training leaves beside its checkpoints."""
+"""Whether the scored images were seen in training, by the records that lie beside the checkpoints."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ HASH_BATCH = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExposureStamp:
-    """What is known of the exposure of an evaluation."""
+    """Exposure of an evaluation, and the records it was read from."""
 
     exposure: TrainingExposure
-    """The stamp of every image, and of all."""
+    """Stamp of every image, and of all"""
     records: Mapping[str, str | None]
-    """Checkpoint -> the record of its training; None where none was found."""
+    """Checkpoint -> record of its training, or None if none was found"""
     named: tuple[str, ...]
-    """Records that the user named."""
+    """Records that the user named"""
 
     def to_json(self) -> dict[str, Any]:
         """Return what `spec.json` says of it."""
@@ -43,14 +43,14 @@ def stamp(
 ) -> ExposureStamp:
     """Return whether the images, or their patients, were seen by any of the checkpoints.
 
-    A checkpoint without a record makes "clean" impossible, unless the user names records, which then speak for all of
-    them. Where a record has hashes of its pictures, the images are hashed and compared too.
+    Without a record of each checkpoint no image is "clean", unless the user names records: those then count for all
+    checkpoints. If a record has hashes of its images, the scored images are hashed and compared too.
 
     Args:
-        checkpoints: As `models.load` takes them.
-        chosen: Cohort rows of the images, in their order.
-        images: The images to be scored.
-        named: Records beyond those that lie beside the checkpoints.
+        checkpoints: as `models.load` takes them.
+        chosen: cohort rows of the images, in their order.
+        images: the images to be scored.
+        named: further records, beside those found next to the checkpoints.
 
     Raises:
         FileNotFoundError, ValueError: see `cohort.read_trained_on`.
@@ -61,6 +61,7 @@ def stamp(
     if not named and None in records.values():
         nothing = pd.DataFrame(columns=["dataset", "image_id", "subject_id"], dtype=str)
         trained.append(Cohort(images=nothing, unrecorded="the model"))
+
     columns = [name for name in ("dataset", "image_id", "subject_id", "origin_image_id") if name in chosen]
     hashes = None
     if any(cohort.hashes is not None for cohort in trained):

@@ -1,4 +1,4 @@
-"""The evaluation specification: everything that a zero-shot number depends on, in one JSON with a hash."""
+"""The specification of an evaluation: everything that its numbers depend on, as one JSON object with a hash."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ ORDER = {
     "probabilities": ["phrases", "positive against negative", "checkpoints"],
     "features": ["checkpoints", "phrases", "positive against negative"],
 }
-"""What is averaged or compared first, second and last."""
+"""What is averaged or compared first, second and last"""
 POSITIVE_ONLY = ("single", "sigmoid")
 
 
@@ -50,6 +50,10 @@ def spec_of_run(
         truth: their labels.
         validation: the images on which thresholds and calibration were fitted.
     """
+    # source and blanks as `choose_labels` resolves them
+    source = "cohort" if config.truth_filepath is None else "truth file"
+    blank_is_zero = config.truth_filepath is None if config.blank_is_zero is None else config.blank_is_zero
+
     return build_spec(
         members,
         prompts,
@@ -65,9 +69,9 @@ def spec_of_run(
         },
         labels={
             "fingerprint": labels_fingerprint(truth),
-            "source": "cohort" if config.truth_filepath is None else "truth file",
+            "source": source,
             "uncertainty_policy": config.uncertainty_policy,
-            "blank_is_zero": config.truth_filepath is None if config.blank_is_zero is None else config.blank_is_zero,
+            "blank_is_zero": blank_is_zero,
         },
         interval={"unit": "patient", "replicates": config.n_replicates, "seed": config.seed, "level": 0.95},
         decisions={
@@ -90,20 +94,20 @@ def build_spec(
     averaged: Averaged = "probabilities",
     decisions: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the specification as it is written to `spec.json`, but for its block `exposure` (`exposure.Stamped`).
+    """Return the specification as in `spec.json`, without its blocks `exposure` and `protocol`.
 
-    `hash` covers the block `evaluation` only: the same weights, pixels, prompts and rules give the same hash wherever
-    the files lie and whatever the versions are, which stand beside it in `provenance`.
+    `hash` covers only the block `evaluation`: the same weights, pixels, prompts and rules give the same hash, whatever
+    the paths and versions, which are in `provenance`.
 
     Args:
         members: the checkpoints that were scored.
         prompts: their prompts.
         scoring: see `scoring.probabilities`.
-        images: split, views, number of images, the fingerprint of their pixels and ids, and the side they are stored
-            with; the side that each model reads is part of its preprocessing.
-        labels: where labels come from and the policies for uncertain and blank ones.
+        images: split, views, number of images, the fingerprint of their pixels and ids, and the side of the stored
+            images; the side that each model reads is part of its preprocessing.
+        labels: source of the labels, and the policies for uncertain and blank ones.
         interval: unit, replicates, seed and level of the bootstrap.
-        averaged: what is averaged over checkpoints.
+        averaged: quantity averaged over checkpoints.
         decisions: how thresholds and calibration were fitted, and on which images and labels.
     """
     models = [

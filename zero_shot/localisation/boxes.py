@@ -1,4 +1,4 @@
-"""Boxes of findings: read, and carried from the original film to its packed image."""
+"""Boxes around findings: read, and converted from the original image to the packed one."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,25 +10,26 @@ from jaxtyping import Float
 
 
 def packed_box(box: Sequence[float], *, width: int, height: int, resolution: int) -> tuple[float, float, float, float]:
-    """Return a box of the original film in the pixels of its packed, square image.
+    """Return a box of the original image in pixels of the packed, square image.
 
-    The film was scaled to `int(side * (resolution / longest side))` and centred: `x * new_width / width + left` with
+    The image was scaled to `int(side * (resolution / longest side))` and centred: `x * new_width / width + left` with
     `left = (resolution - new_width) // 2`, likewise y.
 
     Args:
         box: x0, y0, x1, y1 in pixels of the original, x1 and y1 exclusive.
-        width: of the original, pixels.
-        height: likewise.
+        width: width of the original, pixels.
+        height: height of the original, pixels.
         resolution: side of the packed image, pixels.
 
     Raises:
-        ValueError: a box that is empty or not inside the film.
+        ValueError: a box that is empty or not inside the image.
 
     Source: rajpurkarlab/CheXzero@5c341db, data_process.py, the rule under which images are packed.
     """
     x0, y0, x1, y1 = box
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
-        raise ValueError(f"the box {list(box)} is empty or not inside its film of {width} x {height} pixels")
+        raise ValueError(f"the box {list(box)} is empty or not inside its image of {width} x {height} pixels")
+
     ratio = float(resolution) / max(width, height)
     new_width, new_height = int(width * ratio), int(height * ratio)
     left, top = (resolution - new_width) // 2, (resolution - new_height) // 2
@@ -43,7 +44,7 @@ def read_boxes(path: Path | str) -> dict[str, dict[str, list[float]]]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a column is missing, an id is repeated, or an entry is no such JSON.
+        ValueError: a column is missing, an id is repeated, or an entry is not such JSON.
     """
     table = _read(path, ("image_id", "boxes"))
     found: dict[str, dict[str, list[float]]] = {}
@@ -67,19 +68,20 @@ def read_sizes(path: Path | str) -> dict[str, tuple[int, int]]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a column is missing, an id is repeated, or a size is no number.
+        ValueError: a column is missing, an id is repeated, or a size is not a number.
     """
     table = _read(path, ("image_id", "Columns", "Rows"))
     try:
         sides = table[["Columns", "Rows"]].astype(int).to_numpy()
     except ValueError as error:
-        raise ValueError(f"{path}: a size is no whole number: {error}") from error
+        raise ValueError(f"{path}: a size is not a whole number: {error}") from error
     return {
         image_id: (int(width), int(height)) for image_id, (width, height) in zip(table["image_id"], sides, strict=True)
     }
 
 
 def _read(path: Path | str, wanted: Sequence[str]) -> pd.DataFrame:
+    """Read a table as text; refuse missing columns and repeated ids."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"wanted a table with {', '.join(wanted)} at {path}, found none")
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -102,29 +104,31 @@ def packed_boxes(
     findings: Sequence[str],
     resolution: int,
 ) -> Float[np.ndarray, "n c 4"]:
-    """Return the boxes of n packed images and c findings in pixels, NaN where there is none.
+    """Return the boxes of n packed images and c findings in pixels, NaN if there is none.
 
     Args:
         boxes: image_id -> finding -> box on the original, as from `read_boxes`.
         sizes: image_id -> (width, height) of the original, as from `read_sizes`.
         image_ids: images, in the order of the result.
-        findings: likewise.
+        findings: findings, in the order of the result.
         resolution: side of the packed images, pixels.
 
     Raises:
-        ValueError: an image without an entry in `boxes` or, if it has a box, in `sizes`; a box outside its film.
+        ValueError: an image without an entry in `boxes` or, if it has a box, in `sizes`; a box outside its image.
     """
     missing = [i for i in image_ids if i not in boxes or (boxes[i] and i not in sizes)]
     if missing:
         raise ValueError(
-            f"{len(missing)} of {len(image_ids)} images have no entry in the table of boxes or that of original sizes,"
-            f" first {', '.join(missing[:3])}"
+            f"{len(missing)} of {len(image_ids)} images have no entry in the table of boxes or in the table of original"
+            f" sizes, first {', '.join(missing[:3])}"
         )
-    packed = np.full((len(image_ids), len(findings), 4), np.nan)
+
+    packed = np.full((len(image_ids), len(findings), 4), np.nan)  # (n, c, 4)
     for row, image_id in enumerate(image_ids):
         for column, finding in enumerate(findings):
             if finding not in boxes[image_id]:
                 continue
+
             width, height = sizes[image_id]
             try:
                 packed[row, column] = packed_box(

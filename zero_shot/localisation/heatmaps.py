@@ -28,7 +28,7 @@ HEADINGS = {
     "boxes_filepath": "pointing game",
     "batch_size": "computation",
 }
-"""Field -> heading in `-h` of this field and those that follow it."""
+"""Field -> heading in `-h` of this field and the fields after it."""
 NO_FILE_NAME = re.compile(r"[^\w.-]+")
 """What ids of some archives contain, such as slashes."""
 UNITS = {"gradient": "part of the log-odds", "similarity": "log-odds of the place alone"}

@@ -1,4 +1,4 @@
-"""Where the evidence for a finding lies in an image: similarity of places to texts, and gradients of the score."""
+"""Heatmaps as arrays: the similarity of each place to texts, and the gradient of the score at each place."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args
@@ -19,7 +19,7 @@ from zero_shot.prompts import PromptSet
 from zero_shot.scoring import mixture_margins
 
 PairScoring = Literal["mixture", "temperature", "chexzero"]
-"""The scorings of `zero_shot.scoring` that set positive phrases against negative ones."""
+"""The scorings of `zero_shot.scoring` that compare positive with negative phrases"""
 PAIR_SCORINGS: tuple[str, ...] = get_args(PairScoring)
 
 
@@ -32,10 +32,10 @@ def patch_similarity(
 ) -> Float[np.ndarray, "n k h w"]:
     """Return the cosine of every place of every image with every text, float32.
 
-    See `models.encode_places` for what the feature of a place is. A place without a feature (all zero) has cosine 0.
+    `models.encode_places` defines the feature of a place. A place without a feature (all zero) has cosine 0.
 
     Args:
-        bundle: the model, on the device where the work is to be done.
+        bundle: the model, on the device to run on.
         images: as `zero_shot.score` takes them.
         texts: k phrases.
         batch_size: images per forward pass.
@@ -58,10 +58,9 @@ def patch_margins(
     scoring: PairScoring = "mixture",
     batch_size: int = 16,
 ) -> Float[np.ndarray, "n c h w"]:
-    """Return every finding's log-odds at every place, float32: the score of `zero_shot.score` with the place as image.
+    """Return every finding's log-odds at every place, float32: as `zero_shot.score` with the place as the image.
 
-    The sigmoid of a value is the probability that `zero_shot.score` would give to an image with the feature of that
-    place alone.
+    The sigmoid of a value is the probability of an image with the feature of that place alone.
 
     Raises:
         ValueError: an unknown scoring, or as `patch_similarity`.
@@ -78,7 +77,7 @@ def gradient_relevance(
     scoring: PairScoring = "mixture",
     batch_size: int = 16,
 ) -> Float[np.ndarray, "n c h w"]:
-    """Return how much of every finding's log-odds each place carries, to first order, float32.
+    """Return the part of every finding's log-odds that each place contributes, to first order, float32.
 
     The log-odds are those of the probability that `zero_shot.score` gives, positive phrases against negative ones,
     L2-norm of the feature included. Hence behind an average pool and a linear projection the values of an image add up
@@ -113,7 +112,7 @@ def _margins(
     """Return the function from L2-normalised features to log-odds; the prompts are encoded once, here."""
     if scoring not in PAIR_SCORINGS:
         raise ValueError(
-            f"a heatmap shows positive phrases against negative ones: scoring must be one of"
+            f"a heatmap compares positive with negative phrases: scoring must be one of"
             f" {', '.join(PAIR_SCORINGS)}; found {scoring!r}"
         )
     scale = logit_scale(bundle)
@@ -138,12 +137,13 @@ def _at_places(
     blocks = []
     for pixels in as_images(images).batches(batch_size):
         places = models.encode_places(bundle, torch.from_numpy(pixels)).permute(0, 2, 3, 1)  # (n, h, w, d)
-        values = score(normalize(places, dim=-1).flatten(0, 2))
+        values = score(normalize(places, dim=-1).flatten(0, 2))  # (n h w, c)
         blocks.append(values.reshape(*places.shape[:3], -1).permute(0, 3, 1, 2).cpu().numpy())
     return _finite(np.concatenate(blocks), bundle)
 
 
 def _finite(maps: Float[np.ndarray, "n c h w"], bundle: models.Bundle) -> Float[np.ndarray, "n c h w"]:
+    """Return the maps; refuse those of a diverged checkpoint."""
     wrong = int((~np.isfinite(maps)).any(axis=(1, 2, 3)).sum())
     if wrong:
         raise ValueError(f"{bundle.name}: heatmaps of {wrong} of {len(maps)} images are not finite; did it diverge?")

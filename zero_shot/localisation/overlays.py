@@ -1,4 +1,4 @@
-"""Heatmaps laid over films, as pixels and as pictures with a scale that a person can read."""
+"""Heatmaps laid over images: as pixels, and as PNG files with a colour scale."""
 
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,18 @@ from matplotlib.patches import Rectangle
 from common.atomic import write_whole
 
 OPACITY = 0.65
-"""Of the strongest evidence; none is transparent."""
+"""Opacity of the strongest evidence; no evidence is transparent"""
 BOX_COLOUR = (0, 229, 255)
 FILM_GREY = "#3a3a3a"
-"""What the colours of the scale lie over."""
+"""Grey under the colours of the scale"""
 STYLE: Any = {"font.size": 11, "text.color": "#1c2430", "axes.edgecolor": "#667085", "axes.labelcolor": "#1c2430"}
 
 
 def colours() -> ListedColormap:
-    """Return the scale from no to the strongest evidence: matplotlib's inferno, more opaque with every step.
+    """Return the colour scale from no to the strongest evidence: matplotlib's inferno, increasingly opaque.
 
-    Inferno is perceptually uniform, survives grey printing and is read by people who confuse red and green. Its black
-    beginning is left out, as it would darken the film where there is little evidence.
+    Inferno is perceptually uniform, readable in grey print and for people who confuse red and green. Its black
+    beginning is left out: it would darken the film where there is little evidence.
     """
     steps = mpl.colormaps["inferno"](np.linspace(0.25, 1.0, 256))
     steps[:, 3] = np.linspace(0.0, OPACITY, 256)
@@ -40,14 +40,14 @@ def overlay(
     *,
     top: float | None = None,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Return the film in RGB with the positive evidence over it; evidence against the finding is not shown.
+    """Return the image in RGB with the positive evidence over it; evidence against the finding is not shown.
 
     Args:
         image: grey levels.
         heatmap: evidence, at the size of the image (`upsample`).
-        box: x0, y0, x1, y1 in pixels of the image, drawn as a line around what lies inside.
-        top: evidence that gets the strongest colour, as all beyond; the map's maximum when absent. Where it is not
-            above 0 the film stays grey.
+        box: x0, y0, x1, y1 in pixels of the image, drawn as a line around its content.
+        top: evidence with the strongest colour, as all evidence above it; the map's maximum by default. If it is not
+            above 0, the image stays grey.
 
     Raises:
         ValueError: a heatmap that is not finite.
@@ -56,7 +56,8 @@ def overlay(
         raise ValueError("the heatmap has values that are not finite")
     highest = float(heatmap.max()) if top is None else top
     share = np.clip(heatmap / highest, 0, 1) if highest > 0 else np.zeros(heatmap.shape)
-    layer = colours()(share)
+
+    layer = colours()(share)  # (h, w, 4)
     opacity = layer[..., 3:]
     blended = (1 - opacity) * image[..., None].astype(np.float64) + opacity * 255 * layer[..., :3]
     painted = np.ascontiguousarray(np.rint(blended).astype(np.uint8))
@@ -76,26 +77,28 @@ def write_overlay(
     box: Float[np.ndarray, "4"] | None = None,
     top: float | None = None,
 ) -> None:
-    """Write a PNG of 900 x 500 pixels, whole or not at all: the film, the film with evidence, and the scale.
+    """Write a PNG of 900 x 500 pixels, whole or not at all: the image, the image with evidence, and the scale.
 
     Args:
-        path: of the PNG.
+        path: the PNG file.
         image: grey levels.
         heatmap: evidence, at the size of the image.
-        title: above the pictures: finding, score, image.
-        unit: what a value of the scale means, such as "log-odds".
-        box: where the finding is known to lie, in pixels of the image.
-        top: evidence at the end of the scale; give one to several pictures that are to be compared.
+        title: text above the images: finding, score, image id.
+        unit: unit of the scale, such as "log-odds".
+        box: known box of the finding, in pixels of the image.
+        top: evidence at the end of the scale; use one value for images that are to be compared.
 
     Raises:
         ValueError: a heatmap that is not finite.
     """
     highest = float(heatmap.max()) if top is None else top
     painted = overlay(image, heatmap, top=highest)
+
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.0), dpi=125, layout="constrained")
         film, evidence, scale = figure.subplots(1, 3, width_ratios=(1, 1, 0.05))
         has_box = box is not None and bool(np.isfinite(box).all())
+
         film.set_title("film; box: its known place" if has_box else "film", fontsize=10)
         evidence.set_title("evidence for it", fontsize=10)
         for axes, picture in ((film, image), (evidence, painted)):
@@ -105,6 +108,7 @@ def write_overlay(
                 x0, y0, x1, y1 = box - 0.5  # imshow puts the centre of the first pixel at 0
                 colour = tuple(level / 255 for level in BOX_COLOUR)
                 axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=1.4))
+
         _draw_scale(scale, highest=highest, unit=unit)
         figure.suptitle(title, fontsize=12)
         with write_whole(path) as temporary:
@@ -112,7 +116,7 @@ def write_overlay(
 
 
 def _draw_scale(axes: Any, *, highest: float, unit: str) -> None:
-    """Draw the scale in the colours that it has over a film, or say that there is nothing to show."""
+    """Draw the scale in its colours over grey, or a note if there is no evidence."""
     if not highest > 0:
         axes.set_axis_off()
         axes.text(0.5, 0.5, "no evidence for it", rotation=90, ha="center", va="center")

@@ -1,4 +1,4 @@
-"""The pointing game: do the maxima of heatmaps lie in the boxes that the findings were drawn or marked in?"""
+"""The pointing game: does the maximum of a heatmap lie in the box of the finding?"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -31,24 +31,23 @@ def pointing_game(
     min_n: int = MIN_N,
     min_patients: int = MIN_PATIENTS,
 ) -> pd.DataFrame:
-    """Return one row per finding and a row `all` over all pairs of an image and a finding that has a box in it.
+    """Return one row per finding, and a row `all` over all pairs of an image and a finding with a box.
 
     - `pointing_score`: share of pairs whose map, enlarged to the image, has its maximum in the box; `low` and `high`
       are its 95 % percentile interval over patients.
-    - `chance`: what a random point scores, the mean share of the image that the boxes take.
-    - `swapped`: the score when each box is judged with the maps of the same finding in all other patients who have
-      one. Where it comes near the score, the maps know where a finding usually lies and not where it lies in this
-      image.
-    - `energy`: mean share of the positive evidence that lies in the box; a map without positive evidence is left out
-      and counted in `reason`. Its chance level is `chance` at tolerance 0.
+    - `chance`: score of a random point, the mean share of the image that the boxes cover.
+    - `swapped`: score of each box with the maps of the same finding in all other patients with one. If it comes near
+      the score, the maps show where a finding usually lies, not where it lies in this image.
+    - `energy`: mean share of the positive evidence inside the box; a map without positive evidence is left out and
+      counted in `reason`. Its chance level is `chance` at tolerance 0.
 
     Args:
         maps: evidence per image and finding, tiling the packed image.
-        boxes: in pixels of the packed image, NaN where there is none: `packed_boxes`.
+        boxes: in pixels of the packed image, NaN if there is none, as from `packed_boxes`.
         subject_ids: patient of every image.
         findings: names of the c columns.
         resolution: side of the packed images, pixels.
-        rng: of the bootstrap.
+        rng: random generator of the bootstrap.
         tolerance: pixels of the packed image outside a box that still count.
         n_replicates: bootstrap resamples of patients; 0 gives no intervals.
         min_n: pairs below which a row is `small`.
@@ -69,20 +68,23 @@ def pointing_game(
         )
     subjects = np.asarray(list(subject_ids), dtype=str)
     weights = metrics.patient_weights(subjects, n_replicates, rng)
-    judged = []
+
+    # figures of each image with a box, finding by finding, and then of all pairs together
+    measured = []
     for column in range(len(findings)):
         rows = np.flatnonzero(np.isfinite(boxes[:, column]).all(axis=1))
         own = (maps[rows, column], boxes[rows, column], subjects[rows])
-        judged.append((rows, _judge(*own, resolution=resolution, tolerance=tolerance)))
-    judged.append((np.concatenate([rows for rows, _ in judged]), np.concatenate([pairs for _, pairs in judged])))
+        measured.append((rows, _figures_of_images(*own, resolution=resolution, tolerance=tolerance)))
+    measured.append((np.concatenate([rows for rows, _ in measured]), np.concatenate([pairs for _, pairs in measured])))
+
     table = [
         _row(name, rows, pairs, subjects, weights, rule=EvidenceRule(min_n=min_n, min_patients=min_patients))
-        for name, (rows, pairs) in zip([*findings, ALL], judged, strict=True)
+        for name, (rows, pairs) in zip([*findings, ALL], measured, strict=True)
     ]
     return pd.DataFrame(table, columns=list(COLUMNS))
 
 
-def _judge(
+def _figures_of_images(
     maps: Float[np.ndarray, "m h w"],
     boxes: Float[np.ndarray, "m 4"],
     subjects: np.ndarray,
@@ -90,14 +92,15 @@ def _judge(
     resolution: int,
     tolerance: float,
 ) -> Float[np.ndarray, "m 4"]:
-    """Return hit, chance, hit by the maps of other patients, and energy for every image that has the finding."""
-    large = upsample(maps[:, None], resolution)[:, 0]
-    hits = np.array([pointing_hits(one, boxes, tolerance=tolerance) for one in large]).reshape(
-        len(maps), len(boxes)
-    )  # of every map (row) in every box (column)
+    """Return hit, chance, hit by the maps of other patients, and energy for every image with a box."""
+    large = upsample(maps[:, None], resolution)[:, 0]  # (m, resolution, resolution)
+
+    # hits of every map (row) in every box (column): the diagonal is the score, other patients' maps are `swapped`
+    hits = np.array([pointing_hits(one, boxes, tolerance=tolerance) for one in large]).reshape(len(maps), len(boxes))
     is_other = subjects[:, None] != subjects[None]
     n_others = is_other.sum(axis=0)
     swapped = np.where(n_others > 0, (hits * is_other).sum(axis=0) / np.maximum(n_others, 1), np.nan)
+
     shape = (resolution, resolution)
     chance = [box_mask(box, shape, tolerance=tolerance).mean() for box in boxes]
     energy = [energy_in_box(one, box) for one, box in zip(large, boxes, strict=True)]
@@ -113,6 +116,7 @@ def _row(
     *,
     rule: EvidenceRule,
 ) -> dict[str, Any]:
+    """Return the row of one finding, or of all."""
     patients = len(set(subjects[rows]))
     row: dict[str, Any] = {"finding": finding, "n": len(rows), "patients": patients, **dict.fromkeys(FIGURES, np.nan)}
     if not len(rows):
@@ -134,5 +138,6 @@ def _row(
 
 
 def _mean_of_defined(values: Float[np.ndarray, "m"]) -> float:
+    """Return the mean of the values that are not NaN."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else np.nan

@@ -1,4 +1,4 @@
-"""Probes as data: pairs of sentences that hardly differ, and what a film must show for one or the other to be true."""
+"""Probes as data: pairs of sentences that differ in one word, and which films make one or the other true."""
 
 import json
 import re
@@ -16,12 +16,12 @@ _QUESTION_KEYS = {"first_if", "second_if", "pairs"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MinimalPair:
-    """Two sentences of which one is true, and which differ in one word or in nothing but the order of words."""
+    """Two sentences that differ in one word, or only in the order of words."""
 
     first: str
-    """True of films that meet the question's `first_if`."""
+    """True for films that meet the question's `first_if`"""
     second: str
-    """True of films that meet its `second_if`."""
+    """True for films that meet its `second_if`"""
 
     def __post_init__(self) -> None:
         one, other = (_WORD.findall(text.lower()) for text in (self.first, self.second))
@@ -31,21 +31,21 @@ class MinimalPair:
         changed = max(len(one), len(other)) - begin - _agree(one[begin:][::-1], other[begin:][::-1])
         if changed > 1 and sorted(one) != sorted(other):
             raise ValueError(
-                f"the sentences {self.first!r} and {self.second!r} differ in more than one word: whichever is "
-                "preferred, nobody could say for which of them"
+                f"the sentences {self.first!r} and {self.second!r} differ in more than one word: a "
+                "preference could not be assigned to one of them"
             )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked about the films, in one or more pairs of sentences."""
+    """A question about films, in one or more pairs of sentences."""
 
     first_if: Mapping[str, int]
-    """Column of the truth table -> value, 1 or 0: films with all of them are those of which `first` is true."""
+    """Column of the truth table -> value, 1 or 0; `first` is true for films with all of these values"""
     second_if: Mapping[str, int]
-    """Likewise for `second`; a film that meets both is an error of the truth table."""
+    """Likewise for `second`; a film that meets both is an error in the truth table"""
     pairs: tuple[MinimalPair, ...]
-    """The same question in different words."""
+    """Pairs of sentences: the same question in different words"""
 
     def __post_init__(self) -> None:
         if not self.pairs:
@@ -62,16 +62,16 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """A test of what a model understands."""
+    """A test of one kind of understanding."""
 
     name: str
-    """What it is called in tables."""
+    """Name in tables"""
     asks: str
-    """What a model that passes can do."""
+    """What a model that passes can do"""
     cannot_show: str
-    """What neither a good nor a bad score tells."""
+    """What the score cannot show, good or bad"""
     questions: Mapping[str, Question]
-    """Name, in most probes a finding, -> question."""
+    """Name (in most probes a finding) -> question"""
 
     def select(self, questions: Sequence[str]) -> "Probe":
         """Return the probe with some of its questions, such as those that a cohort has labels for.
@@ -95,18 +95,20 @@ def load_probe(name_or_path: str | Path) -> Probe:
 
     Raises:
         FileNotFoundError: neither a shipped probe nor a file.
-        ValueError: not such a file; sentences that differ in more than a word, with their question.
+        ValueError: not such a file; sentences that differ in more than one word, with their question.
     """
     shipped = SHIPPED / f"{name_or_path}.json"
     path = shipped if shipped.is_file() else Path(name_or_path)
     if not path.is_file():
         names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.json")))
         raise FileNotFoundError(f"no probe {str(name_or_path)!r}: wanted one of {names}, or a JSON file")
+
     try:
         content = _object(json.loads(path.read_text(encoding="utf-8")), needed=_PROBE_KEYS, known=_PROBE_KEYS)
         questions = {name: _question(name, entry) for name, entry in _object(content["questions"]).items()}
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
     return Probe(
         name=str(content["name"]),
         asks=str(content["asks"]),
@@ -116,11 +118,12 @@ def load_probe(name_or_path: str | Path) -> Probe:
 
 
 def _agree(one: Sequence[str], other: Sequence[str]) -> int:
-    """Return how many words two sentences have in common at their beginning."""
+    """Return how many words two sentences share at their beginning."""
     return sum(1 for _ in takewhile(lambda words: words[0] == words[1], zip(one, other, strict=False)))
 
 
 def _question(name: str, entry: Any) -> Question:
+    """Return one question of a file."""
     try:
         fields = _object(entry, needed={"pairs"}, known=_QUESTION_KEYS)
         if not all(isinstance(pair, list) and [*map(type, pair)] == [str, str] for pair in fields["pairs"]):
@@ -137,7 +140,7 @@ def _question(name: str, entry: Any) -> Question:
 def _object(
     entry: Any, *, needed: set[str] | frozenset[str] = frozenset(), known: set[str] | None = None
 ) -> dict[str, Any]:
-    """Return a JSON object; refuse anything else, missing keys and, where `known` are given, keys that nobody reads."""
+    """Return a JSON object; refuse anything else, missing keys and, if `known` are given, unknown keys."""
     if not isinstance(entry, dict):
         raise ValueError(f"wanted an object; found {entry!r}")  # noqa: TRY004  (the file is wrong, not a type)
     missing, other = sorted(needed - set(entry)), sorted(set(entry) - known) if known is not None else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from common.programs import Job
@@ -35,7 +36,7 @@ HEADINGS = {
     "batch_size": "computation",
     "out_dir": "output",
 }
-"""Field -> heading in `-h` of this field and those that follow it."""
+"""Field -> heading in `-h` of this field and the fields after it."""
 SHIPPED_PROBES = ("negation", "scope", "normality", "severity", "laterality")
 NEEDS = {"severity": "--severity_filepath", "laterality": "--boxes_filepath and --sizes_filepath"}
 """Probe -> the flags that it cannot do without."""
@@ -243,9 +244,9 @@ def _say(config: ProbeConfig, probes: list[Probe], table: pd.DataFrame) -> None:
 
     means = table[table["question"] == MEAN]
     print(as_text(means[["probe", "task", "score", "low", "high", "status", "reason"]]))
-    print("chance is 0.5; a model that always prefers the same side has 0 in the task change sides")
+    print("chance is 0.5; in the task change sides, a model that always prefers the same side scores 0")
     for probe in probes:
-        print(f"{probe.name}: {probe.asks} What it cannot show: {probe.cannot_show}")
+        print(fill(f"{probe.name}: {probe.asks} What it cannot show: {probe.cannot_show}", 120, subsequent_indent="  "))
     if not config.probes:
         for name in config.without_truth:
             print(f"{name}: not asked, because it needs {NEEDS[name]}")

@@ -1,4 +1,4 @@
-"""Published evaluation protocols as data: what is scored, against which labels, and what others reported."""
+"""Published evaluation protocols: what is scored, against which labels, and the figures of others."""
 
 from zero_shot.protocols.apply import ProtocolPlan, apply_protocol
 from zero_shot.protocols.protocol import Protocol, load_protocol, protocol_names

@@ -1,8 +1,8 @@
-"""A protocol applied to what a user asked for: its settings, its images, its labels, and every deviation from it.
+"""A protocol applied to a configuration: its settings, images and labels, and every deviation from it.
 
-A flag that has its default value counts as not given, since nothing tells the two apart: the protocol sets it, and
-says so. A flag with another value stands, and where it contradicts the protocol that is a deviation. Deviations are
-printed and stand in `spec.json`; nothing is refused for being one, because they are often the experiment.
+A flag with its default value counts as not given, since the two cannot be distinguished: the protocol sets it and
+reports it. A flag with another value is kept; if it contradicts the protocol, it is a deviation. Deviations are printed
+and recorded in `spec.json`. They are not errors, because they are often the experiment.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from cohort.sources import dataset_type_of
 from zero_shot.prompts import NO_FINDING, load_prompts
 from zero_shot.protocols.frozen_list import list_hash
 from zero_shot.protocols.protocol import DATA, Protocol, load_protocol
@@ -22,29 +23,29 @@ from zero_shot.select import decide_labels
 from zero_shot.zero_shot_config import ZeroShotConfig
 
 NATIVE = ("own", "listed", "image list")
-"""Forms of labels that know neither "uncertain" nor "not mentioned"."""
+"""Forms of labels that are never uncertain and never blank for "not mentioned" (all are 1 or 0)"""
 MOST_SHOWN = 20
-"""Findings that are printed by name."""
+"""Most findings that are printed by name"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProtocolPlan:
-    """A protocol with the configuration that it leads to."""
+    """A protocol with the resulting configuration, labels and deviations."""
 
     protocol: Protocol
-    """What was applied."""
+    """The protocol"""
     config: ZeroShotConfig
-    """The user's configuration, completed by the protocol."""
+    """The user's configuration, completed by the protocol"""
     labels: pd.DataFrame
-    """Index image_id, a column per finding in {1, 0, -1, NaN}; only images that the labels know."""
+    """Index image_id, a column per finding in {1, 0, -1, NaN}; only images with an entry in the labels"""
     left_out: Mapping[str, str]
-    """Image id -> why the protocol does not score it."""
+    """Image id -> reason why the protocol does not score it"""
     settings: Mapping[str, Any]
-    """Flag -> value that the protocol set."""
+    """Flag -> value that the protocol set"""
     deviations: tuple[str, ...]
-    """In words: where this evaluation is not the published one."""
+    """Differences to the published evaluation, in words"""
     record: Mapping[str, str]
-    """Where the labels come from, and the hash of the list of images if there is one."""
+    """Source of the labels, and the hash of the image list if there is one"""
 
     def truth(self, chosen: pd.DataFrame, findings: tuple[str, ...]) -> pd.DataFrame:
         """Return image_id and a label per finding in {1, 0, NaN}, in the order of `chosen`."""
@@ -56,17 +57,17 @@ class ProtocolPlan:
         )
 
     def selected(self, chosen: pd.DataFrame) -> "ProtocolPlan":
-        """Return this with a deviation more if `chosen` is not the whole published list.
+        """Return this plan, with one more deviation if `chosen` is not the whole published list.
 
         Raises:
-            ValueError: The unit is a study, and a study has several images.
+            ValueError: the unit is a study, and a study has several images.
         """
         repeated = chosen.loc[chosen["study_id"].duplicated(), "study_id"]
         if self.protocol.unit == "study" and len(repeated):
             raise ValueError(
                 f"protocol {self.protocol.name} scores the first view of a study, but {repeated.nunique()} studies "
                 f"have several images in the cohort table, first {repeated.iloc[0]}. Preprocess the archive with "
-                f"--dataset_type {self.protocol.datasets[0]}"
+                f"--dataset_type {dataset_type_of(self.protocol.datasets[0])}"
             )
         if self.protocol.n in (None, len(chosen)):
             return self
@@ -77,7 +78,7 @@ class ProtocolPlan:
     def beside(
         self, table: pd.DataFrame, predictions: pd.DataFrame, truth: pd.DataFrame, subject_ids: Sequence[str]
     ) -> pd.DataFrame:
-        """Return `beside_published` of a metrics table and the tables that it was made from."""
+        """Return `beside_published` of a metrics table and of the tables behind it."""
         completed = with_headline(
             table,
             self.protocol,
@@ -111,16 +112,18 @@ def apply_protocol(config: ZeroShotConfig, cohort: pd.DataFrame) -> ProtocolPlan
     """Return `config.protocol` applied to the configuration and the cohort table.
 
     Raises:
-        FileNotFoundError: No such protocol, prompt set, or file of labels.
-        ValueError: No image is of the protocol's archive; a flag that its labels have no use for; see `truth_table`.
+        FileNotFoundError: no such protocol, prompt set, or file of labels.
+        ValueError: no image is of the protocol's archive; a flag without effect on its labels; see `truth_table`.
     """
     protocol = load_protocol(config.protocol or "")
     config, settings, deviations = settle(config, protocol)
+
+    # which images have labels
     candidates = config.findings or load_prompts(config.prompts).findings
     left_out = _not_in_protocol(cohort, protocol)
     labels = truth_table(protocol, cohort, candidates, truth_filepath=config.truth_filepath)
     unlabelled = set(cohort["image_id"]) - set(labels.index) - set(left_out)
-    # A table without ids of its own to choose images by has to label them all.
+    # only a file that defines the list of images may label fewer of them
     if unlabelled and not (protocol.labels.needs_file or protocol.labels.study_column):
         raise ValueError(
             f"{config.truth_filepath} has no labels for {len(unlabelled)} of the protocol's images, first "
@@ -129,9 +132,11 @@ def apply_protocol(config: ZeroShotConfig, cohort: pd.DataFrame) -> ProtocolPlan
     left_out |= dict.fromkeys(sorted(unlabelled), f"not in {protocol.labels.file}")
     if labels.drop(index=list(left_out), errors="ignore").isna().all(axis=None):
         raise ValueError(
-            f"protocol {protocol.name}: not one of its images has a label ({protocol.labels.source}). Give the "
+            f"protocol {protocol.name}: none of its images has a label ({protocol.labels.source}). Give the "
             "archive's folder or its label file as --truth_filepath, or preprocess the archive again beside its labels"
         )
+
+    # which findings: of a protocol on rare findings, those with the fewest positive images
     if protocol.rarest and not config.findings:
         kept = labels.drop(index=list(left_out), errors="ignore")
         findings = _rarest(kept, protocol.rarest)
@@ -139,6 +144,7 @@ def apply_protocol(config: ZeroShotConfig, cohort: pd.DataFrame) -> ProtocolPlan
         config = replace(config, findings=findings)
         if len(findings) < protocol.rarest:
             deviations.append(f"only {len(findings)} findings occur at all, instead of {protocol.rarest}")
+
     return ProtocolPlan(
         protocol=protocol,
         config=config,
@@ -151,10 +157,10 @@ def apply_protocol(config: ZeroShotConfig, cohort: pd.DataFrame) -> ProtocolPlan
 
 
 def settle(config: ZeroShotConfig, protocol: Protocol) -> tuple[ZeroShotConfig, dict[str, Any], list[str]]:
-    """Return the configuration completed by the protocol, what the protocol set, and where the user contradicts it.
+    """Return the configuration completed by the protocol, what the protocol set, and the user's deviations.
 
     Raises:
-        ValueError: A policy for uncertain or blank labels, where the labels are neither.
+        ValueError: a policy for uncertain or blank labels, if the labels are neither.
     """
     wanted: dict[str, Any] = {
         "prompts": protocol.prompts,
@@ -164,13 +170,17 @@ def settle(config: ZeroShotConfig, protocol: Protocol) -> tuple[ZeroShotConfig, 
         "uncertainty_policy": protocol.labels.uncertainty_policy,
         "blank_is_zero": protocol.labels.blank_is_zero,
     }
+
+    # what the user left at its default the protocol sets; what the user set otherwise is a deviation
     defaults = {one.name: one.default for one in fields(config)}
     given = {name: getattr(config, name) for name in wanted}
     settings = {name: value for name, value in wanted.items() if given[name] == defaults[name]}
     contradicted = {name: value for name, value in wanted.items() if name not in settings and given[name] != value}
+
     idle = sorted({"uncertainty_policy", "blank_is_zero"} & contradicted.keys())
     if idle and protocol.labels.form in NATIVE:
         raise ValueError(f"--{idle[0]} has no effect: the labels of protocol {protocol.name} are 1 or 0")
+
     deviations = [
         f"--{name} {_shown(given[name])} instead of {_shown(value) or 'all that the protocol scores'}"
         for name, value in contradicted.items()
@@ -178,24 +188,26 @@ def settle(config: ZeroShotConfig, protocol: Protocol) -> tuple[ZeroShotConfig, 
     path = config.truth_filepath
     if path is not None and path.is_file() and not (protocol.labels.needs_file or protocol.labels.study_column):
         deviations.append(f"labels of {path.name} instead of: {protocol.labels.source}")
+
     changed = {name: value for name, value in settings.items() if given[name] != value}
     return replace(config, **changed), changed, deviations
 
 
 def _not_in_protocol(cohort: pd.DataFrame, protocol: Protocol) -> dict[str, str]:
-    """Return image id -> reason for the rows of other archives and those that the protocol does not take."""
+    """Return image id -> reason for rows of other archives and rows outside the protocol."""
     known = cohort["dataset"].isin(protocol.datasets)
     if not known.any():
         found = ", ".join(sorted(set(cohort["dataset"])))
         raise ValueError(
-            f"protocol {protocol.name} is of {' or '.join(protocol.datasets)}; the cohort table's dataset is {found}"
+            f"protocol {protocol.name} is for {' or '.join(protocol.datasets)}; the cohort table's dataset is {found}"
         )
+
     left_out = dict.fromkeys(cohort.loc[~known, "image_id"], f"not of {' or '.join(protocol.datasets)}")
     for column, value in protocol.where.items():
         if column not in cohort:
             raise ValueError(
                 f"protocol {protocol.name} takes images whose {column} is {value}; the cohort table has no column "
-                f"{column}. Preprocess the archive with --dataset_type {protocol.datasets[0]}"
+                f"{column}. Preprocess the archive with --dataset_type {dataset_type_of(protocol.datasets[0])}"
             )
         others = cohort.loc[known & cohort[column].ne(value), "image_id"]
         left_out = dict.fromkeys(others, f"{column} is not {value}") | left_out
@@ -210,6 +222,7 @@ def _rarest(labels: pd.DataFrame, n: int) -> tuple[str, ...]:
 
 
 def _record(protocol: Protocol, config: ZeroShotConfig, labels: pd.DataFrame) -> dict[str, str]:
+    """Return the source of the labels, and hashes of the protocol and of its image list."""
     shipped: Path = DATA / f"{protocol.name}.json"
     record = {"labels": protocol.labels.source if config.truth_filepath is None else str(config.truth_filepath)}
     if shipped.is_file():
@@ -220,6 +233,7 @@ def _record(protocol: Protocol, config: ZeroShotConfig, labels: pd.DataFrame) ->
 
 
 def _shown(value: object) -> str:
+    """Return a value as a flag shows it."""
     if isinstance(value, tuple):
         return " ".join(map(str, value)) if len(value) <= MOST_SHOWN else f"({len(value)} of them, see spec.json)"
     return str(value)

@@ -1,7 +1,7 @@
-"""A list of images that an evaluation is defined by, such as CheXpert 5x200: checked, hashed, compared.
+"""The list of images that defines an evaluation, such as CheXpert 5x200: read, checked and hashed.
 
-Such lists are drawn at random once and then passed on by hand. Two results belong together only if their lists do, so
-the hash of the list stands in `spec.json`, and a file beside the list can freeze it.
+Such lists are drawn at random once and then passed on. Two results are comparable only if their lists are equal, so
+`spec.json` records the hash of the list, and a file beside the list can freeze it.
 """
 
 import hashlib
@@ -18,18 +18,18 @@ from zero_shot.protocols.protocol import Labels
 def read_image_list(path: Path, labels: Labels, classes: Sequence[str]) -> pd.DataFrame:
     """Return the list as labels: index `image_id`, one column per class in {1, 0}, exactly one of them 1 in a row.
 
-    The file has one column per class, by name, and names its images in `image_id` or, in CheXpert's way, in `Path`.
-    Anything but 1 counts as 0: the list says what an image was chosen for, not what else it shows.
+    The file has one column per class, by name, and its images in `image_id` or, as in CheXpert, in `Path`. Anything but
+    1 counts as 0: the list gives the class an image was chosen for, not what else it shows.
 
     Args:
-        path: The CSV file.
-        labels: How many images a class has, and the hash if one is known.
-        classes: The columns.
+        path: the CSV file.
+        labels: number of images per class, and the hash if one is known.
+        classes: the columns.
 
     Raises:
-        FileNotFoundError: No such file.
-        ValueError: Another size, an image that is named twice, or that has no class or several; a hash that differs
-            from the protocol's, or from the one in the file `NAME.sha256` beside the list.
+        FileNotFoundError: no such file.
+        ValueError: another size, an image that is listed twice or has no class or several; a hash that differs from the
+            protocol's, or from the one in the file `NAME.sha256` beside the list.
     """
     header = pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns if path.is_file() else ()
     by_path = "image_id" not in header
@@ -48,12 +48,13 @@ def list_hash(listed: pd.DataFrame) -> str:
 
 
 def _refuse_other_size(path: Path, listed: pd.DataFrame, per_class: int) -> None:
+    """Refuse repeated images, images without exactly one class, and classes of another size."""
     repeated = listed.index[listed.index.duplicated()]
     if len(repeated):
         raise ValueError(f"{path}: {len(repeated)} images are listed twice, first {repeated[0]}")
-    torn = listed.index[listed.sum(axis=1).ne(1)]
-    if len(torn):
-        raise ValueError(f"{path}: wanted one class per image; {len(torn)} have none or several, first {torn[0]}")
+    unclear = listed.index[listed.sum(axis=1).ne(1)]
+    if len(unclear):
+        raise ValueError(f"{path}: wanted one class per image; {len(unclear)} have none or several, first {unclear[0]}")
     counts = listed.sum().astype(int)
     if counts.ne(per_class).any():
         found = ", ".join(f"{name} {count}" for name, count in counts.items())
@@ -61,15 +62,16 @@ def _refuse_other_size(path: Path, listed: pd.DataFrame, per_class: int) -> None
 
 
 def _refuse_other_hash(path: Path, listed: pd.DataFrame, wanted: str) -> None:
+    """Refuse a list other than the frozen one."""
     beside = path.with_name(f"{path.name}.sha256")
     frozen = [(wanted, "the protocol")] if wanted else []
     if beside.is_file():
         frozen.append((beside.read_text(encoding="utf-8").strip().split(" ")[0], str(beside)))
-    # `sha256sum` hashes the file's bytes: whoever froze the list with it is right too.
+    # the hash of the file's bytes, as by `sha256sum`, is accepted too
     found = (list_hash(listed), hashlib.sha256(path.read_bytes()).hexdigest())
-    for expected, who in frozen:
+    for expected, source in frozen:
         if expected not in found:
             raise ValueError(
-                f"{path} is another list than the frozen one: {who} wants {expected}, its images and classes hash to "
+                f"{path} is not the frozen list: {source} wants {expected}, its images and classes hash to "
                 f"{found[0]}. Results on the two lists cannot be compared"
             )

@@ -1,4 +1,4 @@
-"""What a published evaluation looks at: images, labels, findings, the mean it reports, and the figures it printed.
+"""Published evaluations as data: images, labels, findings, the mean they report, and their published figures.
 
 A protocol is a JSON file of `data/`; its keys are the fields of `Protocol`.
 """
@@ -13,36 +13,36 @@ from metrics.evidence import MEAN
 
 DATA = Path(__file__).parent / "data"
 Evidence = Literal["code", "csv", "measured", "published", "second-hand", "memory", "derived"]
-"""How a figure is known: read in a repository or its outputs, in a results file committed there, recomputed by us, in
-a paper, README or model card that nobody re-ran, quoted by a third party, remembered, or arithmetic."""
+"""Source of a figure: code of a repository or its outputs, a results file committed there, recomputed by us, a paper,
+README or model card that was not re-run, a quote by a third party, memory, or arithmetic"""
 Value = float | tuple[float, float, float]
-"""A figure, or a figure with the ends of its 95 % interval."""
+"""A figure, or a figure with the ends of its 95 % interval"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:
-    """Where the ground truth is and what its blanks mean."""
+    """Where the ground truth is, and what its blanks mean."""
 
     form: Literal["findings", "own", "listed", "study file", "image list"]
     """findings: the cohort's 14 columns; own: its columns `own_LABEL`; listed: its column `own_labels` ("term|term");
     study file: a CSV with a row per study; image list: a CSV with a row per image and one class each. The two files
-    are not part of the cohort table: they are given as --truth_filepath."""
+    are not part of the cohort table: they are given as --truth_filepath"""
     source: str
-    """Who or what made the labels."""
+    """Who or what made the labels"""
     uncertainty_policy: Literal["U-ignore", "U-zeros", "U-ones", "U-mixed"] = "U-ignore"
-    """What -1 becomes."""
+    """What -1 becomes"""
     blank_is_zero: bool = False
-    """Take a finding that is not mentioned for absent, in an image that has any label."""
+    """Count a finding that is not mentioned as absent, in an image with any label"""
     spellings: Mapping[str, str] = field(default_factory=dict)
-    """Finding -> the archive's own label, where the two differ."""
+    """Finding -> the archive's own label, if they differ"""
     file: str = ""
-    """Name of the file that --truth_filepath can name, for the forms that need one."""
+    """Name of the label file, for the forms that need one"""
     study_column: str = ""
-    """Column of that file that names the study."""
+    """Column of that file with the study"""
     per_class: int = 0
-    """Of an image list: how many images every class has."""
+    """Of an image list: number of images per class"""
     sha256: str = ""
-    """Of an image list: the hash that it must have (`frozen_list.list_hash`); "" while none is published."""
+    """Of an image list: the hash it must have (`frozen_list.list_hash`); "" if none is published"""
 
     def __post_init__(self) -> None:
         if self.form == "study file" and not (self.file and self.study_column):
@@ -52,20 +52,20 @@ class Labels:
 
     @property
     def needs_file(self) -> bool:
-        """Whether the labels are not in the cohort table."""
+        """Whether the labels come from a file beside the cohort table."""
         return self.form in ("study file", "image list")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadlineMean:
-    """The mean that the protocol's readers quote."""
+    """The mean that is quoted from the evaluation."""
 
     name: str
-    """In words: "mean of 5"."""
+    """Name ("mean of 5")"""
     findings: tuple[str, ...] = ()
-    """What it is the mean of; if empty, see `more_positives_than`."""
+    """Findings that are averaged; if empty, see `more_positives_than`"""
     more_positives_than: int | None = None
-    """Without a list: the mean is of all findings with more positive images than this."""
+    """Without a list: the mean is over all findings with more positive images than this"""
 
     def __post_init__(self) -> None:
         if bool(self.findings) == (self.more_positives_than is not None):
@@ -74,22 +74,22 @@ class HeadlineMean:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """What one system is said to reach."""
+    """Published figures of one system."""
 
     system: str
-    """Model or readers."""
+    """Model or readers"""
     evidence: Evidence
-    """How the figures are known."""
+    """Source of the figures"""
     source: str
-    """Paper, table or repository."""
+    """Paper, table or repository"""
     caveat: str
-    """Why they may not be comparable; never empty."""
+    """Why they may not be comparable; never empty"""
     metric: Literal["AUROC", "MCC", "F1"] = "AUROC"
-    """Of what the figures are."""
+    """Metric of the figures"""
     figures: Mapping[str, Value] = field(default_factory=dict)
-    """Finding, or "mean" for the headline -> figure."""
+    """Finding, or "mean" for the headline -> figure"""
     counts: Mapping[float, tuple[int, int]] = field(default_factory=dict)
-    """AUROC -> how many findings reach it, out of how many."""
+    """AUROC -> how many findings reach it, out of how many"""
 
     def __post_init__(self) -> None:
         if not (self.caveat and self.source):
@@ -103,46 +103,48 @@ class Protocol:
     """One published evaluation."""
 
     name: str
-    """As --protocol takes it; also the name of its file."""
+    """Name for --protocol, and of its file"""
     about: str
-    """One line."""
+    """Summary in one line"""
     datasets: tuple[str, ...]
-    """Words of the cohort's column `dataset` that are this archive."""
+    """Values of the cohort's column `dataset` for this archive"""
     prompts: str
-    """Prompt set, as --prompts takes it."""
+    """Prompt set, as for --prompts"""
     labels: Labels
-    """The ground truth."""
+    """The ground truth"""
     headline: HeadlineMean
-    """The mean that is quoted."""
+    """The mean that is quoted"""
     split: str
-    """Value of the cohort's column `split`, or "all"."""
+    """Value of the cohort's column `split`, or "all" for every row"""
     images: str
-    """In words: which images these are."""
+    """Which images these are, in words"""
     views: Literal["frontal", "all"] = "all"
-    """Which views are scored."""
+    """Views that are scored"""
     where: Mapping[str, str] = field(default_factory=dict)
-    """Column of the cohort table -> the value that an image must have."""
+    """Column of the cohort table -> value that an image must have"""
     unit: Literal["image", "study"] = "image"
-    """What one score is of. A study has the score of its first view: the cohort table holds no other of it."""
+    """What gets one score. A study gets the score of its first view, the only one in the cohort table"""
     n: int | None = None
-    """How many images or studies the published list has; None where no list is published."""
+    """Number of images or studies in the published list; None if no list is published"""
     findings: tuple[str, ...] = ()
-    """Score columns, in order; all of the prompt set if empty."""
+    """Score columns, in order; if empty, all of the prompt set"""
     rarest: int | None = None
-    """Score only so many findings: those with the fewest positive images, but at least one."""
+    """Number of findings to score: those with the fewest positive images, at least one each"""
     references: tuple[Reference, ...] = ()
-    """Published figures."""
+    """Published figures"""
     caveats: tuple[str, ...] = ()
-    """What every reader of the numbers should know: exposure, undefined lists, label noise."""
+    """What a reader of the numbers should know: exposure, undefined lists, label noise"""
 
     def __post_init__(self) -> None:
         strange = sorted(set(self.headline.findings) - set(self.findings)) if self.findings else []
         if strange:
-            raise ValueError(f"the headline is of {', '.join(strange)}, which the protocol does not score")
+            raise ValueError(f"the headline averages {', '.join(strange)}, which the protocol does not score")
         for reference in self.references:
             unknown = sorted(set(reference.figures) - {MEAN, *self.findings}) if self.findings else []
             if unknown:
-                raise ValueError(f"reference {reference.system!r} is of {', '.join(unknown)}, which is not scored")
+                raise ValueError(
+                    f"reference {reference.system!r} has figures of {', '.join(unknown)}, which is not scored"
+                )
 
 
 def protocol_names() -> tuple[str, ...]:
@@ -154,8 +156,8 @@ def load_protocol(name: str | Path) -> Protocol:
     """Return a shipped protocol by its name, or one from a JSON file.
 
     Raises:
-        FileNotFoundError: Neither a shipped protocol nor a file; the message lists the shipped ones.
-        ValueError: The file is no JSON, lacks a field, has one that does not exist, or contradicts itself.
+        FileNotFoundError: neither a shipped protocol nor a file; the message lists the shipped ones.
+        ValueError: the file is not JSON, lacks a field, has an unknown one, or contradicts itself.
     """
     shipped = DATA / f"{name}.json"
     path = shipped if shipped.is_file() else Path(name)
@@ -172,6 +174,7 @@ def load_protocol(name: str | Path) -> Protocol:
 
 
 def _protocol(content: dict[str, Any]) -> Protocol:
+    """Return the protocol of a file."""
     parts = {
         "labels": Labels(**_known(content["labels"], Labels)),
         "headline": HeadlineMean(**_with_tuples(_known(content["headline"], HeadlineMean))),
@@ -181,17 +184,18 @@ def _protocol(content: dict[str, Any]) -> Protocol:
 
 
 def _reference(entry: dict[str, Any]) -> Reference:
+    """Return one reference of a file."""
     figures = {of: tuple(value) if isinstance(value, list) else value for of, value in entry.get("figures", {}).items()}
     counts = {float(least): tuple(pair) for least, pair in entry.get("counts", {}).items()}
     return Reference(**_known(entry, Reference) | {"figures": figures, "counts": counts})
 
 
 def _known(entry: dict[str, Any], kind: type[Any]) -> dict[str, Any]:
-    """Return `entry` if all its keys are fields of `kind`, and its words are those that the fields allow."""
+    """Return `entry`; refuse keys that are not fields of `kind` and values that the fields do not allow."""
     names = [one.name for one in fields(kind)]
     strange = sorted(set(entry) - set(names))
     if strange:
-        raise ValueError(f"{', '.join(strange)}: no such field; wanted some of {', '.join(names)}")
+        raise ValueError(f"{', '.join(strange)}: unknown field; wanted some of {', '.join(names)}")
     for one in fields(kind):
         words = get_args(one.type) if get_origin(one.type) is Literal else ()
         if words and one.name in entry and entry[one.name] not in words:
@@ -200,4 +204,5 @@ def _known(entry: dict[str, Any], kind: type[Any]) -> dict[str, Any]:
 
 
 def _with_tuples(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry with its lists as tuples."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}

@@ -1,4 +1,4 @@
-"""Measured figures beside published ones, with what is known against comparing them."""
+"""Measured figures beside published ones, with the caveats of each comparison."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,11 +20,11 @@ WARNING = (
     "differ and often go unsaid: where the protocols are not known to be the same, a difference below 0.02 says "
     "nothing, and a larger one may be the protocol's."
 )
-"""Source: one model on one test set is reported with 0.89 and with 0.75 (CheXzero on CheXpert)."""
+"""Source: one model on one test set is reported with 0.89 and with 0.75 (CheXzero on CheXpert)"""
 
 
 def headline_findings(table: pd.DataFrame, protocol: Protocol) -> tuple[str, ...]:
-    """Return what the headline is the mean of: the protocol's list, or the findings with enough positives."""
+    """Return the findings of the headline: the protocol's list, or all with enough positives."""
     headline = protocol.headline
     if headline.more_positives_than is None:
         return headline.findings
@@ -42,19 +42,19 @@ def with_headline(
     n_replicates: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Return the metrics table with a row "headline": the protocol's mean, its interval from the mean's replicates.
+    """Return the metrics table with a row "headline": the protocol's mean, with an interval from its replicates.
 
-    Unlike the table's own mean it is of all findings that the protocol names, however few their positives. One of
-    them without AUROC leaves the headline undefined; one that is undefined in some resamples, without interval.
+    Unlike the table's own mean it covers all findings that the protocol names, however few their positives. If one of
+    them has no AUROC, the headline is undefined; if one is undefined in some resamples, the headline has no interval.
 
     Args:
         table: `metrics_table` of the same predictions.
-        protocol: Names the findings.
-        predictions: See `metrics_table`, as for the others.
-        truth: See `metrics_table`.
-        subject_ids: See `metrics_table`.
-        n_replicates: See `metrics_table`.
-        seed: See `metrics_table`.
+        protocol: has the findings of the headline.
+        predictions: see `metrics_table`, as for the others.
+        truth: see `metrics_table`.
+        subject_ids: see `metrics_table`.
+        n_replicates: see `metrics_table`.
+        seed: see `metrics_table`.
     """
     findings = headline_findings(table, protocol)
     row: dict[str, Any] = {"finding": HEADLINE, "auroc": np.nan, "low": np.nan, "high": np.nan, "status": "undefined"}
@@ -62,6 +62,8 @@ def with_headline(
     if not findings or missing:
         why = f"not scored: {', '.join(missing)}" if missing else "no finding has enough positives"
         return _appended(table, row | {"reason": not_evaluable(why)})
+
+    # the same table with these findings alone, however few their images
     own = metrics_table(
         predictions,
         truth,
@@ -72,6 +74,7 @@ def with_headline(
         min_n=0,
         min_patients=0,
     )
+
     rows, mean = own.iloc[:-1], own.iloc[-1]
     not_ok = rows[rows["status"] != "ok"]
     if not_ok.empty:
@@ -84,15 +87,15 @@ def with_headline(
 
 
 def beside_published(table: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
-    """Return one row per published figure, with the measured one beside it where there is one.
+    """Return one row per published figure, with the measured figure beside it if there is one.
 
-    `of` is a finding, the headline's name, or "findings with AUROC >= x", whose figures are counts. `measured` is NaN
-    where nothing was measured, and `note` says why; `evidence` says how the published figure is known and `caveat` why
-    it may not be comparable. A protocol without references gives its headline alone.
+    `of` is a finding, the headline's name, or "findings with AUROC >= x", whose figures are counts. If nothing was
+    measured, `measured` is NaN and `note` says why; `evidence` gives the source of the published figure, and `caveat`
+    why it may not be comparable. A protocol without references gives only its headline.
 
     Args:
-        table: The metrics table, with the row of `with_headline`. Columns `mcc` and `f1` are used if they are there.
-        protocol: Has the references.
+        table: the metrics table, with the row of `with_headline`. Columns `mcc` and `f1` are used if present.
+        protocol: has the references.
     """
     rows = [
         _measured(table, protocol, of, reference.metric)
@@ -102,6 +105,8 @@ def beside_published(table: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
         for reference in protocol.references
         for of, value, caveat in _figures(reference)
     ]
+
+    # a headline without a published figure is listed too
     if not any(row["of"] == protocol.headline.name for row in rows):
         alone = _published(np.nan) | {"system": "", "evidence": "", "source": ""}
         rows.append(
@@ -111,7 +116,7 @@ def beside_published(table: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
 
 
 def beside_text(beside: pd.DataFrame) -> str:
-    """Return the table of `beside_published` for a terminal: caveats are numbered and follow it."""
+    """Return the table of `beside_published` as text; numbered caveats follow it."""
     notes: dict[str, int] = {}
     lines = []
     for row in beside.to_dict("records"):
@@ -126,24 +131,26 @@ def beside_text(beside: pd.DataFrame) -> str:
                 "caveat": f"({notes.setdefault(against, len(notes) + 1)})",
             }
         )
+
     body = pd.DataFrame(lines).to_string(index=False, justify="left")
     return "\n".join([WARNING, body, *(f"({number}) {text}" for text, number in notes.items())])
 
 
 def _figures(reference: Reference) -> Iterator[tuple[str | float, Value, str]]:
-    """Yield what a figure is of (a number is an AUROC that findings reach), the figure and its caveat."""
+    """Yield the finding of each figure (or an AUROC that findings reach), the figure and its caveat."""
     yield from ((of, value, reference.caveat) for of, value in reference.figures.items())
     for least, (count, among) in reference.counts.items():
         yield least, float(count), f"published of {among} findings; {reference.caveat}"
 
 
 def _measured(table: pd.DataFrame, protocol: Protocol, of: str | float, metric: str) -> dict[str, Any]:
-    """Return what was measured of a finding, of the headline (MEAN), or how many findings reach an AUROC."""
+    """Return the measured figure of a finding or the headline (MEAN), or how many findings reach an AUROC."""
     row: dict[str, Any] = {"metric": metric, "measured": np.nan, "low": np.nan, "high": np.nan}
     if isinstance(of, float):
         among = table[table["finding"].isin(headline_findings(table, protocol))]
         count = {"measured": float(among["auroc"].ge(of).sum()), "note": f"of {len(among)} measured"}
         return row | {"of": f"findings with AUROC >= {of:.2f}"} | count
+
     name = HEADLINE if of == MEAN else of
     row["of"] = protocol.headline.name if of == MEAN else of
     column = metric.lower()
@@ -157,11 +164,13 @@ def _measured(table: pd.DataFrame, protocol: Protocol, of: str | float, metric: 
 
 
 def _published(value: Value) -> dict[str, float]:
+    """Return the columns of a published figure."""
     figure, low, high = value if isinstance(value, tuple) else (value, np.nan, np.nan)
     return {"published": figure, "published_low": low, "published_high": high}
 
 
 def _figure(value: float, low: float, high: float) -> str:
+    """Return a figure with its interval as text."""
     if np.isnan(value):
         return ""
     text = f"{value:.0f}" if value > 1 else f"{value:.3f}"
@@ -169,5 +178,6 @@ def _figure(value: float, low: float, high: float) -> str:
 
 
 def _appended(table: pd.DataFrame, row: dict[str, Any]) -> pd.DataFrame:
+    """Return the table with one more row."""
     added = pd.DataFrame([row]).reindex(columns=table.columns).astype(table.dtypes.to_dict())
     return pd.concat([table, added], ignore_index=True)

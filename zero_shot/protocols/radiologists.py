@@ -1,8 +1,8 @@
-"""The radiologists who read CheXpert's test set, as arrays for a comparison with a model.
+"""Decisions of the radiologists who read CheXpert's test set, as arrays to compare with a model.
 
 `rajpurkarlab/cheXpert-test-set-labels` has one CSV per reader: a row per study, named in `Study`, and a column per
-finding in {1, 0}. Lung Lesion and Lung Opacity change places between its files, so columns are taken by name and rows
-by study.
+finding in {1, 0}. The order of Lung Lesion and Lung Opacity differs between its files, so columns are read by name and
+rows by study.
 """
 
 from collections.abc import Sequence
@@ -19,28 +19,28 @@ from zero_shot.protocols.truth import study_keys
 
 STUDY = "Study"
 BENCHMARK = ("bc4.csv", "bc6.csv", "bc8.csv")
-"""The three whose decisions are compared with models; the other five made the ground truth."""
+"""Files of the three radiologists who are compared with models; the other five made the ground truth"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readings:
-    """What several readers decided on the same studies."""
+    """Decisions of several readers on the same studies."""
 
     readers: tuple[str, ...]
-    """File stem of every reader."""
+    """File stem of every reader"""
     studies: tuple[str, ...]
-    """Study of every row, as it was asked for."""
+    """Study of every row"""
     findings: tuple[str, ...]
-    """Finding of every column."""
+    """Finding of every column"""
     decisions: Int[np.ndarray, "q n c"]
-    """1 where reader q saw finding c in study n, else 0."""
+    """1 if reader q saw finding c in study n, else 0"""
 
 
 def find_readings(root: Path) -> tuple[Path, ...]:
     """Return the files of the benchmark readers in `root` or below.
 
     Raises:
-        FileNotFoundError: One of them is not there.
+        FileNotFoundError: one of them is missing.
     """
     found = {name: table_below(root, name) if root.is_dir() else None for name in BENCHMARK}
     missing = [name for name, path in found.items() if path is None]
@@ -54,18 +54,18 @@ def find_readings(root: Path) -> tuple[Path, ...]:
 
 
 def read_readings(paths: Sequence[Path], *, studies: Sequence[str], findings: Sequence[str]) -> Readings:
-    """Return the readers' decisions on `studies`, in their order, and on `findings`, in theirs.
+    """Return the readers' decisions on `studies` (rows) and `findings` (columns), in this order.
 
     A study is recognised by its last two parts: "CheXpert-v1.0/test/patient64741/study1" is "patient64741/study1".
 
     Args:
-        paths: One file per reader.
-        studies: Studies wanted, such as the cohort's `study_id` of the scored images.
-        findings: Columns wanted.
+        paths: one file per reader.
+        studies: studies wanted, such as the cohort's `study_id` of the scored images.
+        findings: columns wanted.
 
     Raises:
-        FileNotFoundError: No such file.
-        ValueError: A study or finding is missing or repeated, a decision is blank or none of 1, 0, or no reader.
+        FileNotFoundError: no such file.
+        ValueError: a study or finding is missing or repeated, a decision is neither 1 nor 0, or there is no reader.
     """
     if not paths:
         raise ValueError("radiologists: wanted one file per reader, found none")
@@ -80,6 +80,7 @@ def read_readings(paths: Sequence[Path], *, studies: Sequence[str], findings: Se
 
 
 def _decisions(path: Path, wanted: pd.Series, findings: Sequence[str]) -> Int[np.ndarray, "n c"]:
+    """Return one reader's decisions."""
     table = read_labels(path, findings, id_column=STUDY)
     table.index = pd.Index(study_keys(table.index.to_series()))
     missing = sorted(set(wanted) - set(table.index))

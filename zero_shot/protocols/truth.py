@@ -5,40 +5,21 @@ list `own_labels`, and preprocessing writes them into cohort.csv. So the truth i
 archive's files through the same readers; only labels that no reader joins are read here.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from cohort import FINDINGS, Flow, read_labels
+from cohort import FINDINGS, read_labels
 from cohort.labels import to_labels
-from cohort.sources.chexpert import read_chexpert
-from cohort.sources.chexpert_plus import read_chexpert_plus
-from cohort.sources.chexpert_test import read_chexpert_test
+from cohort.sources import dataset_type_of
+from cohort.sources.by_name import read_archive
 from cohort.sources.label_map import OWN, listed_labels
-from cohort.sources.mimic import find_mimic, how_to_get_mimic, read_mimic
-from cohort.sources.nih import read_nih
-from cohort.sources.openi import read_openi
-from cohort.sources.padchest import read_padchest
-from cohort.sources.rsna import read_rsna
-from cohort.sources.siim import read_siim
-from cohort.sources.vindr import read_vindr_cxr, read_vindr_pcxr
 from cohort.sources.words import whole_number
 from zero_shot.protocols.frozen_list import read_image_list
 from zero_shot.protocols.protocol import Protocol
 
 LISTED = "own_labels"
-_READERS: Mapping[str, Callable[..., tuple[pd.DataFrame, Flow]]] = {
-    "chexpert": read_chexpert,
-    "chexpert-plus": read_chexpert_plus,
-    "nih": read_nih,
-    "openi": read_openi,
-    "padchest": read_padchest,
-    "rsna": read_rsna,
-    "siim": read_siim,
-    "vindr-cxr": read_vindr_cxr,
-    "vindr-pcxr": read_vindr_pcxr,
-}
 
 
 def truth_table(
@@ -68,7 +49,7 @@ def truth_table(
             )
         return native_labels(cohort, protocol, findings, where="the cohort table")
     if truth_filepath.is_dir() and not labels.needs_file:
-        frame = read_archive(protocol.datasets[0], truth_filepath)
+        frame, _ = read_archive(protocol.datasets[0], truth_filepath, check_files=False)
         return native_labels(frame, protocol, findings, where=str(truth_filepath))
     if labels.form == "image list":
         return read_image_list(truth_filepath, labels, findings)
@@ -98,8 +79,8 @@ def native_labels(frame: pd.DataFrame, protocol: Protocol, findings: Sequence[st
     if missing:
         raise ValueError(
             f"protocol {protocol.name}: {where} has no column {', '.join(missing[:5])}, which the reader of "
-            f"{protocol.datasets[0]} writes. Preprocess the archive with --dataset_type {protocol.datasets[0]}, or "
-            "name its folder as --truth_filepath"
+            f"{protocol.datasets[0]} writes. Preprocess the archive with --dataset_type "
+            f"{dataset_type_of(protocol.datasets[0])}, or name its folder as --truth_filepath"
         )
     if form == "listed":
         terms = frame[LISTED].map(lambda text: text.split("|") if text else None)
@@ -108,23 +89,6 @@ def native_labels(frame: pd.DataFrame, protocol: Protocol, findings: Sequence[st
         texts = {name: frame[column].astype("string").fillna("") for name, column in columns.items()}
         found = pd.DataFrame({name: to_labels(text, what=f"{where}, {name}") for name, text in texts.items()})
     return found.set_axis(pd.Index(frame["image_id"], name="image_id"), axis=0)
-
-
-def read_archive(dataset: str, folder: Path) -> pd.DataFrame:
-    """Return the cohort table of an archive as it was unpacked, whether its images are there or not.
-
-    Raises:
-        FileNotFoundError: The folder does not hold the archive's tables; the message says what was looked for.
-        ValueError: A table is not the archive's.
-    """
-    if dataset == "chexpert-test":
-        return read_chexpert_test(folder, any_count=True)[0]
-    if dataset in _READERS:
-        return _READERS[dataset](folder, check_files=False)[0]
-    layout = find_mimic(folder, suffix="dcm" if dataset == "mimic-cxr" else "jpg")
-    if layout is None:
-        raise FileNotFoundError(how_to_get_mimic(folder))
-    return read_mimic(layout, check_files=False)[0]
 
 
 def _by_study(path: Path, column: str, cohort: pd.DataFrame, findings: Sequence[str]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Alternative labels: several names of one finding, each scored and judged against that finding's own truth."""
+"""Alternative labels: several names of one finding, each scored against that finding's own truth."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -29,21 +29,21 @@ def alternative_table(
 ) -> pd.DataFrame:
     """Return the AUROC of every alternative against the main finding's labels, found by name.
 
-    CheXzero's `alt_labels_dict` picks columns by a position that one of its code paths leaves out, so that alternatives
-    are judged against another finding. Here the order of columns and rows means nothing, and one name may stand under
-    several findings.
+    CheXzero's `alt_labels_dict` picks columns by position, and one of its code paths skips a position, so alternatives
+    are compared with another finding's labels. Here the order of columns and rows does not matter, and one name may
+    belong to several findings.
 
     Args:
         bundle: the model.
         images: L2-normalised image features, as from `image_features`.
-        image_ids: the image of each feature.
+        image_ids: image id of each feature.
         truth: image_id and the main findings in {1, 0, NaN}; NaN leaves an image out of that finding.
-        alt_labels_dict: main finding -> its names; list the main label too where it is to be compared.
-        pair_template: positive and negative template, into which each name goes.
+        alt_labels_dict: main finding -> its names; list the main label too if it is to be compared.
+        pair_template: positive and negative template for each name.
         scoring: see `score_features`; "temperature" and "chexzero" rank alike.
 
     Returns:
-        One row per finding and alternative: finding, alternative, n_pos, n_neg, auroc, reason (why it is NaN).
+        One row per finding and alternative: finding, alternative, n_pos, n_neg, auroc, reason if it is NaN.
 
     Raises:
         ValueError: a finding without truth, without names or with one named twice; ids that differ between features
@@ -55,12 +55,14 @@ def alternative_table(
     names = list(dict.fromkeys(chain.from_iterable(alt_labels_dict.values())))
     rows = rows_by_id(image_ids, truth["image_id"].tolist())
     scores = score_features(bundle, images, from_templates(names, pair_template), scoring=scoring)[rows]
+
     table = []
     for finding, alternatives in alt_labels_dict.items():
         labels = truth[finding].to_numpy(np.float64)
         known = ~np.isnan(labels)
         undefined = one_class_reason(labels[known])
         counts = {"n_pos": int((labels == 1).sum()), "n_neg": int((labels == 0).sum())}
+
         for name in alternatives:
             auroc = metrics.auroc(labels[known], scores[known, names.index(name)])
             reason = not_evaluable(undefined) if undefined else ""
@@ -69,12 +71,12 @@ def alternative_table(
 
 
 def summarise_alternatives(table: pd.DataFrame) -> pd.DataFrame:
-    """Return per finding the best, the mean and the least AUROC of its alternatives, and which is best and worst.
+    """Return per finding the best, mean and lowest AUROC of its alternatives, and the best and worst alternative.
 
-    The best of several names, chosen on the images that it is reported for, is an optimistic figure; the mean is not.
+    The best of several names is optimistic if it was chosen on the same images; the mean is not.
 
     Args:
-        table: of `alternative_table`.
+        table: as from `alternative_table`.
     """
     rows = []
     for finding, group in table.groupby("finding", sort=False):
@@ -96,12 +98,11 @@ def summarise_alternatives(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _refuse(alt_labels_dict: Mapping[str, Sequence[str]], truth: pd.DataFrame, scoring: str) -> None:
+    """Refuse names and scorings that cannot be compared."""
     if not alt_labels_dict:
         raise ValueError("alt_labels_dict is empty: wanted {main finding: [its names]}")
     if scoring == "single":
-        raise ValueError(
-            "scoring 'single' compares the findings of an image: with several names of one it means nothing"
-        )
+        raise ValueError("scoring 'single' compares the findings of an image and cannot compare names of one finding")
     refuse_unknown(truth, alt_labels_dict)
     for finding, names in alt_labels_dict.items():
         if isinstance(names, str) or not names:

@@ -1,4 +1,4 @@
-"""Families of prompts taken apart: every way in which a family can ask for a finding, so that ways can be compared."""
+"""Prompt families taken apart: every prompt of a family for a finding, one by one, so that they can be compared."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -7,21 +7,21 @@ from pathlib import Path
 from zero_shot.prompts import PromptPair, Wording, read_wordings
 
 POOLED = "all phrases"
-"""The style in which a family's phrases are alternatives of one prompt, as `load_prompts` takes them."""
+"""Style of the prompt that has all phrases of a family as alternatives, as `load_prompts` returns it"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """One way of asking for one finding."""
+    """One prompt for one finding, and where its wording comes from."""
 
     family: str
-    """Whose words these are."""
+    """Name of the family"""
     style: str
-    """The family's templates, '"{}" / "no {}"', or POOLED; the same for all findings that are asked alike."""
+    """The family's templates, '"{}" / "no {}"', or POOLED; the same for all findings with these templates"""
     term: str
-    """What the finding is called; blank in the pooled prompt."""
+    """Name of the finding in the prompt; blank in the pooled prompt"""
     pair: PromptPair
-    """The phrases."""
+    """Phrases"""
 
     def __str__(self) -> str:
         """Return family, style and term in one line, as tables name the prompt."""
@@ -33,19 +33,19 @@ class PromptFamily:
     """Wordings of several findings in common templates."""
 
     name: str
-    """What the family is called."""
+    """Name of the family"""
     positive_templates: tuple[str, ...]
-    """The common templates; a finding may word them its own way, in the same order."""
+    """Common templates; a finding may have its own versions, in the same order"""
     negative_templates: tuple[str, ...]
-    """Likewise."""
+    """Likewise"""
     wordings: Mapping[str, Wording]
-    """Finding -> its terms and phrases."""
+    """Finding -> its terms and phrases"""
 
     def prompts(self, finding: str) -> tuple[Prompt, ...]:
-        """Return every pair of templates with every term, then, where that makes several, all phrases pooled.
+        """Return every pair of templates with every term and then, if these are several, all phrases pooled.
 
-        Degrees and sides are alternatives inside each prompt, and literal phrases belong to every one, so that each
-        prompt asks for the whole finding. The last prompt is that of `load_prompts`.
+        Degrees and sides are alternatives inside each prompt, and literal phrases belong to every prompt, so that each
+        one asks for the whole finding. The last prompt is that of `load_prompts`.
 
         Raises:
             ValueError: the family has no prompts for the finding.
@@ -62,7 +62,7 @@ class PromptFamily:
 
     def _single(self, wording: Wording) -> Iterator[Prompt]:
         """Yield one prompt per pair of templates and term."""
-        # A side without templates says its literal phrases in every style: one turn of the loop is enough.
+        # a side without templates has its literal phrases in every style: one turn of the loop is enough
         for p in range(max(1, len(wording.positive_templates))):
             for n in range(max(1, len(wording.negative_templates))):
                 positive, negative = wording.positive_templates[p : p + 1], wording.negative_templates[n : n + 1]
@@ -74,7 +74,7 @@ class PromptFamily:
 
 
 def _quote(own: tuple[str, ...], common: tuple[str, ...]) -> str:
-    """Return the family's template for which a finding's own one stands."""
+    """Return the family's template, which the finding's own one replaces, in quotes."""
     return f'"{(common or own)[0]}"' if own else "as listed"
 
 

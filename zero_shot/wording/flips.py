@@ -1,4 +1,4 @@
-"""Which of two models is better, prompt by prompt."""
+"""Rank flips: how often the prompt decides which of two models is better."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -20,18 +20,17 @@ def rank_flips(aurocs: pd.DataFrame, replicates: Mapping[str, Mapping[str, Float
     """Return, per pair of models and finding, how often the prompt decides which of the two is better.
 
     Columns: first, second (models); finding; n_prompts; first_better, second_better, equal (numbers of prompts); share,
-    the part of the prompts whose order is against that of most; prompts, these prompts, separated by "; " (when as many
-    say one as the other, those under which the second is better); difference (first - second under the default prompt)
-    with low and high, its paired interval over patients. Where that interval holds 0, an order that turns with the
-    prompt is no more than what the patients leave open anyway.
+    the share of prompts whose order contradicts the majority; prompts, these prompts, separated by "; " (in a tie,
+    those for which the second is better); difference (first - second under the default prompt) with low and high, its
+    paired interval over patients. If that interval contains 0, the patients do not decide the order either.
 
     Args:
         aurocs: model, finding, prompt, auroc and is_default; the same prompts in the same order for every model. A
-            prompt whose AUROC is NaN is not counted.
+            prompt with an AUROC of NaN is not counted.
         replicates: model -> finding -> AUROC of the default prompt in r resamples of the patients, one draw for all.
 
     Raises:
-        ValueError: the models were not asked the same prompts.
+        ValueError: the models have different prompts.
     """
     rows = []
     groups = {key: group.reset_index(drop=True) for key, group in aurocs.groupby(["model", "finding"], sort=False)}
@@ -39,7 +38,8 @@ def rank_flips(aurocs: pd.DataFrame, replicates: Mapping[str, Mapping[str, Float
         for finding in aurocs["finding"].unique():
             ours, theirs = groups.get((first, finding)), groups.get((second, finding))
             if ours is None or theirs is None or not ours["prompt"].equals(theirs["prompt"]):
-                raise ValueError(f"{first} and {second} were not asked the same prompts for {finding!r}")
+                raise ValueError(f"{first} and {second} have different prompts for {finding!r}")
+
             difference = ours["auroc"] - theirs["auroc"]
             drawn = replicates[first][finding] - replicates[second][finding]
             low, high, _, _ = metrics.percentile_interval(drawn)
@@ -52,7 +52,7 @@ def rank_flips(aurocs: pd.DataFrame, replicates: Mapping[str, Mapping[str, Float
 
 
 def _count(difference: "pd.Series[float]", prompts: "pd.Series[str]") -> dict[str, Any]:
-    """Count who is better, and name the prompts that disagree with most."""
+    """Count which model is better, and name the prompts that contradict the majority."""
     n, better, worse = int(difference.notna().sum()), difference > 0, difference < 0
     minority = worse if worse.sum() <= better.sum() else better
     return {

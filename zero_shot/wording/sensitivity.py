@@ -1,7 +1,7 @@
-"""How much a score depends on how the question is put: every prompt on the same features, beside the sampling error.
+"""Prompt sensitivity: how much an AUROC depends on the wording of the prompt, beside its interval over patients.
 
-An AUROC is published for one prompt, with an interval for the choice of patients. Another prompt that means the same is
-as arbitrary a choice. Here each prompt of each family is scored on image features that were computed once, and the
+An AUROC is published for one prompt, with an interval for the choice of patients. The choice among prompts of the same
+meaning is as arbitrary. Here each prompt of each family is scored on image features that were computed once, and the
 range over prompts stands beside the interval over patients.
 """
 
@@ -31,23 +31,23 @@ from zero_shot.wording.flips import rank_flips
 COLUMNS = ("finding", "family", "style", "term", "prompt", "auroc", "is_default")
 
 Prompts = Mapping[str, tuple[Prompt, ...]]
-"""Finding -> the ways of asking for it."""
+"""Finding -> its prompts"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptFeatures:
-    """What one model made of the images and of the phrases; all that is needed to score any prompt made of them."""
+    """Features of images and phrases by one model: enough to score any prompt made of these phrases."""
 
     image_ids: tuple[str, ...]
-    """The image of every row of `images`."""
+    """Image of every row of `images`"""
     images: Float[Tensor, "n d"]
-    """L2-normalised."""
+    """L2-normalised image features"""
     phrases: tuple[str, ...]
-    """Distinct phrases."""
+    """Distinct phrases"""
     texts: Float[Tensor, "k d"]
-    """Their features, L2-normalised."""
+    """L2-normalised features of the phrases"""
     scale: float
-    """The model's logit scale."""
+    """The model's logit scale"""
 
     def score(self, prompts: Sequence[Prompt]) -> Float[np.ndarray, "n v"]:
         """Return the probability of a finding in every image by each of v prompts, by the scoring "mixture".
@@ -72,15 +72,15 @@ class PromptFeatures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sensitivity:
-    """The report's tables."""
+    """Tables of the sensitivity to prompts."""
 
     prompts: pd.DataFrame
-    """One row per model, finding and prompt: model, finding, family, style, term, prompt, auroc, is_default; the rows
-    of `mean` have one per style."""
+    """One row per model, finding and prompt: model, finding, family, style, term, prompt, auroc, is_default; the
+    mean has one row per style"""
     summary: pd.DataFrame
-    """One row per model and finding, and for the mean; see `prompt_sensitivity`."""
+    """One row per model and finding, and for the mean; see `prompt_sensitivity`"""
     flips: pd.DataFrame
-    """One row per pair of models and finding, see `rank_flips`; empty for one model."""
+    """One row per pair of models and finding, see `rank_flips`; empty for one model"""
 
     def write(self, folder: Path) -> None:
         """Write prompts.csv, prompt_sensitivity.csv and rank_flips.csv into `folder`."""
@@ -105,7 +105,7 @@ def all_prompts(families: Sequence[PromptFamily], findings: Sequence[str]) -> di
 def encode_prompts(
     bundle: models.Bundle, images: Float[Tensor, "n d"], image_ids: Sequence[str], prompts: Prompts
 ) -> PromptFeatures:
-    """Return the image features with those of every distinct phrase, each of which is encoded once.
+    """Return the image features and the features of every distinct phrase, encoded once.
 
     Raises:
         ValueError: see `phrase_features`.
@@ -131,22 +131,22 @@ def prompt_sensitivity(
     """Return AUROCs by prompt, their range per finding beside the sampling interval, and the models' rank flips.
 
     `summary` has per model and finding: n_prompts; min, median, max over prompts and spread = max - min; worst_prompt
-    and best_prompt; bound, the worst-prompt bound; auroc, low, high of the default prompt, where the interval resamples
-    patients, and width = high - low; larger, which of spread and width is ("prompts" or "sampling"); status and reason
-    as in `metrics_table`.
+    and best_prompt; bound, the worst-prompt bound; auroc, low, high of the default prompt with its interval over
+    patients, and width = high - low; larger, the larger of spread and width ("prompts" or "sampling"); status and
+    reason as in `metrics_table`.
 
     The row `mean` is over findings of status `ok` without "No Finding". Its prompts are styles: one choice of family
-    and templates for all findings, each under its first term. Its bound is the mean of the findings' own minima, below
-    which no choice of these prompts can bring it, even one made per finding.
+    and templates for all findings, each with its first term. Its bound is the mean of the findings' own minima: no
+    choice of these prompts gives a lower mean, even if made per finding.
 
     Args:
-        encoded: model name -> its features; every model is for the same images, in any order.
+        encoded: model name -> its features, of the same images for every model, in any order.
         prompts: finding -> prompts, as from `all_prompts`.
         truth: image_id and the findings in {1, 0, NaN}.
         subject_ids: patient of every row of `truth`.
         default: the family whose pooled prompt is the default.
         n_replicates: bootstrap resamples of patients, one draw for all models and findings.
-        seed: of the resampling.
+        seed: seed of the resampling.
 
     Raises:
         ValueError: no model or finding, a finding without truth, images that differ, a default family without prompts;
@@ -157,19 +157,26 @@ def prompt_sensitivity(
     refuse_unknown(truth, prompts)
     findings, ids = list(prompts), truth["image_id"].tolist()
     chosen = {finding: _last_of(default, own, finding) for finding, own in prompts.items()}
+
     tables, summaries, defaults = [], [], {}
     for model, features in encoded.items():
+        # scores of every prompt, (n, v) per finding, in the order of the truth
         rows = rows_by_id(features.image_ids, ids)
         scores = {finding: features.score(own)[rows] for finding, own in prompts.items()}
         aurocs = {finding: _aurocs(truth[finding].to_numpy(np.float64), own) for finding, own in scores.items()}
+
+        # the default prompt has the interval over patients
         defaults[model] = pd.DataFrame({"image_id": ids} | {f: scores[f][:, chosen[f]] for f in findings})
         sampling = metrics_table(
             defaults[model], truth, subject_ids, findings=findings, n_replicates=n_replicates, seed=seed
         )
+
         in_mean = [f for f in sampling.loc[sampling["status"] == "ok", "finding"] if f not in {MEAN, *NOT_IN_MEAN}]
         rows_of_model = [*_of_findings(prompts, aurocs, chosen), *_of_mean(prompts, aurocs, chosen, in_mean)]
         tables.append(pd.DataFrame(rows_of_model).assign(model=model)[["model", *COLUMNS]])
         summaries.append(_summary(tables[-1], sampling, in_mean))
+
+    # one draw of patients for all models, so that their differences are paired
     long = pd.concat(tables, ignore_index=True)
     weights = metrics.patient_weights(subject_ids, n_replicates, np.random.default_rng(seed))
     resampled = {} if len(encoded) == 1 else {m: _resample(own, truth, weights, in_mean) for m, own in defaults.items()}
@@ -195,6 +202,7 @@ def _aurocs(labels: Float[np.ndarray, "n"], scores: Float[np.ndarray, "n v"]) ->
 def _of_findings(
     prompts: Prompts, aurocs: Mapping[str, Float[np.ndarray, "v"]], chosen: Mapping[str, int]
 ) -> Iterator[dict[str, Any]]:
+    """Yield one row per finding and prompt."""
     for finding, own in prompts.items():
         for place, prompt in enumerate(own):
             yield {
@@ -214,7 +222,7 @@ def _of_mean(
     chosen: Mapping[str, int],
     in_mean: Sequence[str],
 ) -> Iterator[dict[str, Any]]:
-    """Yield the mean AUROC under each style; a finding that does not know the style takes its family's last prompt."""
+    """Yield the mean AUROC of each style; a finding without the style takes its family's last prompt."""
     styles = dict.fromkeys((prompt.family, prompt.style) for finding in in_mean for prompt in prompts[finding])
     for family, style in styles:
         places = {}
@@ -222,6 +230,7 @@ def _of_mean(
             own = prompts[finding]
             alike = [place for place, prompt in enumerate(own) if (prompt.family, prompt.style) == (family, style)]
             places[finding] = alike[0] if alike else _last_of(family, own, finding)
+
         yield {
             "finding": MEAN,
             "family": family,
@@ -243,6 +252,7 @@ def _summary(table: pd.DataFrame, sampling: pd.DataFrame, in_mean: Sequence[str]
         low, high = defined.min(), defined.max()
         width = row["high"] - row["low"]
         of_mean = row["finding"] == MEAN
+
         rows.append(
             {
                 "model": table["model"].iloc[0],
@@ -267,7 +277,7 @@ def _summary(table: pd.DataFrame, sampling: pd.DataFrame, in_mean: Sequence[str]
 def _resample(
     scores: pd.DataFrame, truth: pd.DataFrame, weights: metrics.ReplicateWeights, in_mean: Sequence[str]
 ) -> dict[str, Float[np.ndarray, "r"]]:
-    """Return the AUROC of each finding in every replicate, and that of the mean where there is one."""
+    """Return the AUROC of each finding in every replicate, and of the mean if there is one."""
     findings = [column for column in scores if column != "image_id"]
     replicates = metrics.auroc_matrix(truth[findings].to_numpy(np.float64), scores[findings].to_numpy(), weights)
     named = dict(zip(findings, replicates.T, strict=True))

@@ -36,7 +36,7 @@ HEADINGS = {
     "batch_size": "computation",
     "out_dir": "output",
 }
-"""Field -> heading in `-h` of this field and those that follow it."""
+"""Field -> heading in `-h` of this field and the fields after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +178,7 @@ def _say(config: WordingConfig, found: Sensitivity, names: pd.DataFrame | None) 
     """Print the range over prompts beside the interval over patients, the rank flips, and the best names."""
     from zero_shot.job_inputs import as_text  # noqa: PLC0415
 
-    shown = ["model", "finding", "n_prompts", "min", "max", "auroc", "low", "high", "larger", "worst_prompt"]
+    shown = ["model", "finding", "n_prompts", "min", "max", "auroc", "low", "high", "status", "larger", "worst_prompt"]
     print(as_text(found.summary[shown]))
     print(f"auroc, low, high: the prompt set {config.main_set} and its interval over patients; min, max: over prompts")
     if len(found.flips):

@@ -9,7 +9,8 @@ import pytest
 
 from cohort.cohort_table import read_cohort, write_cohort
 from cohort.names import FINDINGS
-from cohort.sources.mimic import find_mimic, how_to_get_mimic, layout_at, read_mimic
+from cohort.sources.mimic import read_mimic
+from cohort.sources.mimic_layout import find_mimic, how_to_get_mimic, layout_at
 
 
 def cohort_of(root, **options):

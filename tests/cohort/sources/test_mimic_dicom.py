@@ -1,7 +1,8 @@
 import pytest
 from pydicom import dcmread
 
-from cohort.sources.mimic import find_mimic, layout_at, read_mimic
+from cohort.sources.mimic import read_mimic
+from cohort.sources.mimic_layout import find_mimic, layout_at
 from phantom.archive.physionet_layout import HOSPITAL, REPORTS
 
 
@@ -12,9 +13,9 @@ def read(root, **options):
 
 
 def test_without_the_jpeg_archive_view_and_date_are_those_of_the_headers(miniature, noted):
-    root, cast = miniature("mimic-dicom")
+    root, population = miniature("mimic-dicom")
     frame, flow = read(root)
-    people = {str(patient.subject_id): patient for patient in cast.patients}
+    people = {str(patient.subject_id): patient for patient in population.patients}
     dated = 0
     for row in frame.to_dict("records"):
         header = dcmread(row["path"])

@@ -12,7 +12,7 @@ import pytest
 from cohort.flow import Flow
 from cohort.sources.chexpert import read_chexpert
 from cohort.sources.chexpert_plus import read_chexpert_plus
-from cohort.sources.mimic import find_mimic, read_mimic
+from cohort.sources.mimic import read_mimic_dicom, read_mimic_jpg
 from cohort.sources.nih import read_nih
 from cohort.sources.openi import read_openi
 from cohort.sources.padchest import read_padchest
@@ -20,11 +20,6 @@ from cohort.sources.repeated import DISAGREE, REPEATS, disagreeing, one_row_per_
 from cohort.sources.rsna import read_rsna
 from cohort.sources.siim import read_siim
 from cohort.sources.vindr import read_vindr_cxr, read_vindr_pcxr
-
-
-def read_mimic_dicom(root):
-    return read_mimic(find_mimic(root, suffix="dcm"))
-
 
 PADCHEST = "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv"
 IMAGE_TABLES = {
@@ -144,14 +139,14 @@ def test_a_table_that_is_joined_says_nothing_where_its_rows_disagree(archive, tm
     """Row 2 of each table is about another image: a2, b1 and b1."""
     name, change, column, unknown = JOINED[case]
     root = archive(tmp_path)
-    before = read_mimic(find_mimic(root))[0].set_index("image_id")
+    before = read_mimic_jpg(root)[0].set_index("image_id")
     table = next(root.rglob(name))
     add_row(table)
-    frame, flow = read_mimic(find_mimic(root))
+    frame, flow = read_mimic_jpg(root)
     pd.testing.assert_frame_equal(frame.set_index("image_id"), before)
     assert flow.faults == {f"{name}: row repeats another one": 1}
     add_row(table, **change)
-    frame, flow = read_mimic(find_mimic(root))
+    frame, flow = read_mimic_jpg(root)
     assert flow.faults == {f"{name}: rows with the same id disagree, none is used": 3}
     image_id = {"split": "a2"}.get(case, "b1")
     expected = before[column].copy()

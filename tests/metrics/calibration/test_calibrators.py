@@ -1,4 +1,4 @@
-"""Calibrators against scikit-learn, the likelihood's own equations, and planted parameters; margins of stored scores."""
+"""Calibrators against scikit-learn, the likelihood's own equations, and planted parameters."""
 
 import json
 
@@ -12,7 +12,6 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from metrics import auroc
-from metrics.calibration import logistic
 from metrics.calibration.calibration_error import bin_edges, bin_totals
 from metrics.calibration.calibrators import (
     Isotonic,
@@ -23,7 +22,6 @@ from metrics.calibration.calibrators import (
     fit_platt,
     fit_temperature,
 )
-from metrics.calibration.logistic import count_clipped, margin_of
 
 FITS = [fit_temperature, fit_platt, fit_isotonic]
 
@@ -215,31 +213,3 @@ def test_bad_margins_are_refused():
     with pytest.raises(ValueError, match="1 of 2 margins are NaN"):
         Platt(intercept=0.0, slope=1.0, n=2, patients=2).apply(np.array([0.1, np.nan]))
     assert Isotonic(margins=(0.0, 1.0), probabilities=(0.2, 0.6), n=2, patients=2).apply(np.array([0.5])) == 0.4
-
-
-@given(st.floats(-16, 16))
-def test_a_margin_survives_being_stored_as_a_float32_probability_but_for_the_rounding_that_is_documented(margin):
-    stored = expit(np.array([margin])).astype(np.float32)
-    # half a step of the stored number over the slope of the sigmoid
-    lost = np.spacing(stored[0]) / 2 / (expit(margin) * expit(-margin))
-    assert abs(margin_of(stored)[0] - margin) <= 1.5 * lost + 1e-12
-
-
-def test_saturated_scores_have_the_margin_of_the_clip_and_are_counted():
-    stored = expit(np.array([-200.0, -18.0, -17.0, 0.0, 17.0, 18.0, 200.0])).astype(np.float32)
-    margins = margin_of(stored)
-    assert margins[[0, -1]] == pytest.approx([-17.3287, 17.3287], abs=1e-4)
-    assert margins[0] == margins[1]
-    assert margins[-2] == margins[-1]
-    assert (np.diff(margins) >= 0).all()
-    assert count_clipped(stored) == 4
-    assert margin_of(np.array([0.5]))[0] == 0
-    with pytest.raises(ValueError, match=r"1 of 2 values are no probabilities, the first is -0\.1"):
-        margin_of(np.array([-0.1, 0.5]))
-
-
-def test_a_fit_that_does_not_converge_is_an_error(monkeypatch):
-    monkeypatch.setattr(logistic, "MAX_STEPS", 2)
-    y, margins, patients = sample(9)
-    with pytest.raises(ValueError, match="no convergence in 2 steps"):
-        fit_platt(y, margins, patients)

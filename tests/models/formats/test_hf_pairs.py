@@ -295,12 +295,12 @@ def damage(folder, kind):
     ("kind", "error", "message"),
     [
         ("lfs", ValueError, r"model.safetensors is a git-lfs pointer"),
-        ("model.safetensors", FileNotFoundError, r"no complete copy of a Hugging Face model; found config.json"),
-        ("preprocessor_config.json", FileNotFoundError, r"lacks preprocessor_config.json.*Download it"),
+        ("model.safetensors", FileNotFoundError, r"not a complete copy of a Hugging Face model; found config.json"),
+        ("preprocessor_config.json", FileNotFoundError, r"lacks preprocessor_config.json.*download it"),
         ("tokenizer.json", FileNotFoundError, r"has no tokenizer.json.*sentencepiece"),
         ("shapes", ValueError, r"its weights do not fit its config.json"),
         ("siglip2", ValueError, r"type 'siglip2'; wanted .* clip or siglip: .*NaFlex"),
-        ("cxr-bert", FileNotFoundError, r"is CXR-BERT, a text tower, which goes in with --text_tower"),
+        ("cxr-bert", FileNotFoundError, r"is CXR-BERT, a text tower, for --text_tower"),
         ("bert", ValueError, r"type 'bert'; wanted .*--image_tower or --text_tower"),
     ],
 )

@@ -163,7 +163,7 @@ def damage(folder, kind):
 @pytest.mark.parametrize(
     ("kind", "error", "message"),
     [
-        ("incomplete", FileNotFoundError, r"no complete copy of a Hugging Face model; found .*vocab.txt"),
+        ("incomplete", FileNotFoundError, r"not a complete copy of a Hugging Face model; found .*vocab.txt"),
         ("pointer", ValueError, r"git-lfs pointer"),
         ("code", ValueError, r"could run code: refused"),
         ("missing", ValueError, r"as bert lacks \d+ weights of this network: embeddings.LayerNorm.bias"),

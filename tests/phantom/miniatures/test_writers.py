@@ -164,8 +164,8 @@ def test_films_are_drawn_where_no_stand_in_is_given(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"archive": "chestx"}, "wanted one of mimic-dicom, chexpert, .* found 'chestx'"),
-        ({"archive": "nih", "n_patients": 1}, "wanted 2 or more patients.* found 1"),
+        ({"archive": "chestx"}, "--archive must be one of mimic-dicom, chexpert, .* found 'chestx'"),
+        ({"archive": "nih", "n_patients": 1}, "--n_patients must be 2 or more.* found 1"),
     ],
 )
 def test_requests_that_cannot_be_met_are_refused(tmp_path, arguments, message):
@@ -185,11 +185,11 @@ def test_the_command_writes_every_miniature_and_says_how_to_read_it(tmp_path, mo
     packing = tyro.cli(PreprocessConfig, args=reader, use_underscores=True)
     assert packing.chest_x_ray_path.is_dir()
     assert make_phantom.cli() == 2
-    assert "is not empty. Choose another folder" in capsys.readouterr().err
+    assert "is not empty: choose another folder" in capsys.readouterr().err
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ValueError, match=r"is not empty. Choose another folder"):
+    with pytest.raises(ValueError, match=r"is not empty: choose another folder"):
         make("nih", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

@@ -189,7 +189,7 @@ def test_folders_that_cannot_be_believed_are_refused(pair):
     refused("no specification has modles; the experiment can be: aggregation, ", experiment=["modles"])
     spec = json.loads((other / "spec.json").read_text())
     write_json(other / "spec.json", spec | {"evaluation": spec["evaluation"] | {"scoring": "single"}})
-    refused("spec.json was edited: its hash is not that of its content")
+    refused("spec.json was edited: its hash does not match its content")
     write_json(other / "spec.json", spec)
     rewrite(other / "truth.csv", lambda table: table.assign(subject_id="p0"))
     refused("a and b give image i0002 to different patients")

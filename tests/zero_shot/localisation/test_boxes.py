@@ -47,7 +47,7 @@ def test_closed_form_portrait_landscape_and_a_truncated_side():
     ],
 )
 def test_a_box_outside_its_film_is_refused_with_image_and_finding(box):
-    with pytest.raises(ValueError, match=r"image a, Edema: the box .* not inside its film of 10 x 20 pixels"):
+    with pytest.raises(ValueError, match=r"image a, Edema: the box .* not inside its image of 10 x 20 pixels"):
         packed_boxes({"a": {"Edema": box}}, {"a": (10, 20)}, image_ids=["a"], findings=["Edema"], resolution=10)
 
 
@@ -96,5 +96,5 @@ def test_missing_files_and_sizes_that_are_no_numbers(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"wanted a table with image_id, boxes at .*t.csv"):
         read_boxes(tmp_path / "t.csv")
     (tmp_path / "s.csv").write_text("image_id,Columns,Rows\na,big,3\n")
-    with pytest.raises(ValueError, match=r"s.csv: a size is no whole number"):
+    with pytest.raises(ValueError, match=r"s.csv: a size is not a whole number"):
         read_sizes(tmp_path / "s.csv")

@@ -85,7 +85,7 @@ def test_a_box_has_the_side_of_the_patient_if_it_lies_in_one_half():
     assert sides["image_id"].tolist() == ["a", "b", "c"]
     assert np.array_equal(sides["Edema"], [0, np.nan, 1], equal_nan=True)
     assert np.array_equal(sides["Pneumothorax"], [1, np.nan, np.nan], equal_nan=True)
-    with pytest.raises(ValueError, match=r"b: \[49, 5, 51, 9\] is no box .* in a picture 50 pixels wide"):
+    with pytest.raises(ValueError, match=r"b: \[49, 5, 51, 9\] is not a box .* in an image 50 pixels wide"):
         sides_from_boxes(["b"], [json.dumps(boxes[1])], np.array([50]), findings=["Edema"])
 
 

@@ -16,7 +16,15 @@ from cohort import FINDINGS
 from zero_shot.images import as_images
 from zero_shot.probing.minimal_pairs import SHIPPED, MinimalPair, Question, load_probe
 from zero_shot.probing.probe_truth import severity_truth
-from zero_shot.probing.probes import Bootstrap, QuestionImages, ask, is_right, preference, probe_table, who_is_asked
+from zero_shot.probing.probes import (
+    Bootstrap,
+    QuestionImages,
+    ask,
+    films_of_questions,
+    is_right,
+    preference,
+    probe_table,
+)
 
 planted = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "planted.py")))
 
@@ -96,7 +104,7 @@ PROBE = type(NEGATION)(name="two", asks="", cannot_show="", questions={"Edema": 
 
 def table_of(images, towards, label, patients, **settings):
     truth = pd.DataFrame({"image_id": [str(k) for k in range(len(label))], "Edema": label})
-    asked = who_is_asked(PROBE, truth, truth["image_id"].tolist())
+    asked = films_of_questions(PROBE, truth, truth["image_id"].tolist())
     right = {"Edema": is_right(preference(images, towards), asked["Edema"])}
     return probe_table(PROBE, right, asked, [str(p) for p in patients], task="t", bootstrap=Bootstrap(**settings))
 
@@ -176,7 +184,7 @@ def test_normality_asks_films_without_any_finding_and_films_with_the_one():
             "Pleural Effusion": [0, 1, 0, 1, np.nan],
         }
     )
-    asked = who_is_asked(probe, truth, list("abcde"))["Pleural Effusion"]
+    asked = films_of_questions(probe, truth, list("abcde"))["Pleural Effusion"]
     assert asked.is_first.tolist() == [True, False, False, False, True]
     assert asked.is_second.tolist() == [False, True, False, True, False]
 
@@ -186,7 +194,7 @@ def test_scope_asks_films_with_exactly_one_of_the_two():
         {"image_id": list("abcd"), "Pleural Effusion": [1, 0, 1, 0], "Pneumothorax": [0, 1, 1, np.nan]}
     )
     name = "Pleural Effusion, no Pneumothorax"
-    asked = who_is_asked(SCOPE.select([name]), truth, list("abcd"))[name]
+    asked = films_of_questions(SCOPE.select([name]), truth, list("abcd"))[name]
     assert asked.is_first.tolist() == [True, False, False, False]
     assert asked.is_second.tolist() == [False, True, False, False]
 
@@ -196,9 +204,9 @@ def test_severity_is_asked_at_both_ends():
     graded = severity_truth(grades, findings=["Edema"], mild_below=0.55, severe_from=0.8)
     assert graded["image_id"].tolist() == list("abcde")
     assert np.array_equal(graded["Edema"], [np.nan, 0, np.nan, 1, 1], equal_nan=True)
-    asked = who_is_asked(load_probe("severity").select(["Edema"]), graded, list("abcde"))["Edema"]
+    asked = films_of_questions(load_probe("severity").select(["Edema"]), graded, list("abcde"))["Edema"]
     assert asked.is_first.tolist() == [False, False, False, True, True]
-    with pytest.raises(ValueError, match="no column severity_FINDING for Pneumonia"):
+    with pytest.raises(ValueError, match="severities: wanted a column severity_FINDING for Pneumonia"):
         severity_truth(grades, findings=["Pneumonia"], mild_below=0.5, severe_from=0.8)
     with pytest.raises(ValueError, match=r"wanted 0 < mild_below <= severe_from; found 0\.9 and 0\.8"):
         severity_truth(grades, findings=["Edema"], mild_below=0.9, severe_from=0.8)
@@ -260,11 +268,11 @@ def test_a_truth_that_does_not_fit_is_refused(archive_of_findings):
 
     with pytest.raises(ValueError, match="are not the same ids in one order"):
         asked(NEGATION, truth.iloc[::-1])
-    with pytest.raises(ValueError, match=r"asks about Edema, which the truth has no column for: ask fewer questions"):
+    with pytest.raises(ValueError, match=r"asks about Edema, which are not columns of the truth: ask fewer questions"):
         asked(NEGATION, truth.drop(columns="Edema"))
-    with pytest.raises(ValueError, match="truth of Edema must be 1, 0 or NaN: decide what uncertain labels become"):
+    with pytest.raises(ValueError, match="truth of Edema must be 1, 0 or NaN: choose an uncertainty policy"):
         asked(NEGATION, truth.replace({"Edema": {1.0: -1.0}}))
-    with pytest.raises(ValueError, match="both sentences would be true of 240 films, first row 0"):
+    with pytest.raises(ValueError, match="both sentences would be true for 240 films, first row 0"):
         asked(
             load_probe("normality").select(["Edema"]),
             truth.assign(Edema=1.0, **{"No Finding": 1.0}),

@@ -14,13 +14,13 @@ import pytest
 
 import models
 from cohort import read_cohort, write_cohort
+from cohort.sources.by_name import read_archive
 from phantom.archive.physionet_layout import write_archive
 from phantom.film import Film
 from phantom.miniatures.writers import write_miniature
 from phantom.patients import scenario_presets as presets
 from zero_shot import ZeroShotConfig
 from zero_shot.protocols.protocol import DATA
-from zero_shot.protocols.truth import read_archive
 
 N_PATIENTS, SEED, SIDE = 12, 16, 32
 
@@ -57,7 +57,7 @@ def packed(tmp_path_factory):
     @cache
     def pack(dataset):
         root = _write(dataset, place / dataset)
-        frame = read_archive(dataset, root)
+        frame, _ = read_archive(dataset, root, check_files=False)
         frame = frame.assign(h5_row=pd.array(np.arange(len(frame)), dtype="Int64"))
         frame["status"] = frame["status"].replace("listed", "packed")
         cxr, cohort = place / f"{dataset}.h5", place / f"{dataset}.csv"

@@ -190,7 +190,7 @@ def test_images_of_other_archives_and_labellers_are_left_out_with_the_reason(con
     assert found.left_out == {cohort["image_id"][0]: "not of padchest"} | dict.fromkeys(
         cohort["image_id"][network], "label_method is not Physician"
     )
-    with pytest.raises(ValueError, match="protocol rsna is of rsna; the cohort table's dataset is padchest"):
+    with pytest.raises(ValueError, match="protocol rsna is for rsna; the cohort table's dataset is padchest"):
         applied(config("rsna", "padchest"))
     with pytest.raises(
         ValueError, match=r"no column label_method\. Preprocess the archive with --dataset_type padchest"
@@ -224,7 +224,7 @@ def test_a_cohort_without_any_label_is_refused_rather_than_scored_against_nothin
     cohort = packed("chexpert-test").frame.copy()
     asked = config("chexpert-test-5", "chexpert-test")
     cohort[list(load_protocol("chexpert-test-14").findings)] = np.nan
-    with pytest.raises(ValueError, match=r"not one of its images has a label \(groundtruth\.csv: majority"):
+    with pytest.raises(ValueError, match=r"none of its images has a label \(groundtruth\.csv: majority"):
         apply_protocol(asked, cohort)
 
 

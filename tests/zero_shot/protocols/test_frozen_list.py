@@ -64,7 +64,7 @@ def test_a_frozen_list_is_taken_and_any_other_refused(written, tmp_path):
         (tmp_path / "list.csv.sha256").write_text(f"{frozen}  list.csv\n")
         read_image_list(path, labels(), CLASSES)
     written(lines().replace("patient00001", "patient00009"))
-    with pytest.raises(ValueError, match=r"another list than the frozen one: .*list\.csv\.sha256 wants"):
+    with pytest.raises(ValueError, match=r"is not the frozen list: .*list\.csv\.sha256 wants"):
         read_image_list(path, labels(), CLASSES)
     (tmp_path / "list.csv.sha256").unlink()
     with pytest.raises(ValueError, match="the protocol wants " + digest):

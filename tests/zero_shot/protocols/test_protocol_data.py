@@ -117,13 +117,16 @@ GOOD = {"system": "x", "evidence": "memory", "source": "a paper", "caveat": "ano
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"viewz": "all"}, "viewz: no such field; wanted some of name, about"),
+        ({"viewz": "all"}, "viewz: unknown field; wanted some of name, about"),
         ({"references": [GOOD | {"evidence": "certain"}]}, "evidence: wanted one of code, csv"),
         ({"unit": "patient"}, "unit: wanted one of image, study; found 'patient'"),
         ({"references": [GOOD | {"caveat": ""}]}, "wanted a source and a caveat"),
         ({"references": [GOOD | {"figures": {}}]}, "wanted figures or counts"),
-        ({"references": [GOOD | {"figures": {"Hernia": 0.5}}]}, "is of Hernia, which is not scored"),
-        ({"headline": {"name": "mean of 1", "findings": ["Hernia"]}}, "headline is of Hernia"),
+        (
+            {"references": [GOOD | {"figures": {"Hernia": 0.5}}]},
+            "has figures of Hernia, which is not scored",
+        ),
+        ({"headline": {"name": "mean of 1", "findings": ["Hernia"]}}, "headline averages Hernia"),
         ({"headline": {"name": "mean"}}, "wanted findings or more_positives_than"),
         ({"labels": {"form": "study file", "source": "s"}}, "a study file needs the fields file and study_column"),
         ({"labels": {"form": "image list", "source": "s"}}, "an image list needs the fields file and per_class"),

@@ -180,3 +180,9 @@ def test_a_file_of_other_studies_is_refused(packed, write_lines, tmp_path):
     path = write_lines(tmp_path / "other.csv", [{"study_id": "1", **dict.fromkeys(protocol.findings, 0)}])
     with pytest.raises(ValueError, match="names none of the cohort's"):
         truth_table(protocol, packed("mimic-cxr-jpg").frame, protocol.findings, truth_filepath=path)
+
+
+def test_an_archive_that_no_reader_knows_is_refused_by_its_name(packed, altered, tmp_path):
+    protocol = load_protocol(altered("nih14", datasets=["brax"]))
+    with pytest.raises(ValueError, match=r"archive: wanted one of 'mimic', .*, found 'brax'"):
+        truth_table(protocol, packed("nih").frame, protocol.findings, truth_filepath=tmp_path)

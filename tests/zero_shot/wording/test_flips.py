@@ -68,5 +68,5 @@ def test_the_interval_is_of_the_paired_difference():
 def test_models_that_were_asked_different_prompts_are_refused():
     table = aurocs(a=[0.9, 0.8], b=[0.8, 0.7])
     table.loc[3, "prompt"] = "another"
-    with pytest.raises(ValueError, match="a and b were not asked the same prompts for 'Edema'"):
+    with pytest.raises(ValueError, match="a and b have different prompts for 'Edema'"):
         rank_flips(table, {"a": {}, "b": {}})

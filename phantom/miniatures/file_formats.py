@@ -80,11 +80,13 @@ def write_dicom(path: Path, picture: Picture, *, uid: int, inverted: bool = Fals
     for keyword, value in fields.items():
         # Real headers break the standard too: RSNA's ages are "51", not "051Y".
         header.add(DataElement(keyword, dictionary_VR(keyword), value, validation_mode=IGNORE))
+
     header.file_meta = FileMetaDataset()
     header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     # Left alone, pydicom would write its own version here.
     header.file_meta.ImplementationClassUID = UID(f"{_ROOT_UID}.1")
     header.file_meta.ImplementationVersionName = "PHANTOM"
+
     stream = io.BytesIO()
     header.save_as(stream, enforce_file_format=True)
     _write_bytes(path, stream.getvalue())
@@ -93,6 +95,8 @@ def write_dicom(path: Path, picture: Picture, *, uid: int, inverted: bool = Fals
 def write_xlsx(path: Path, rows: Sequence[Sequence[str | int]]) -> None:
     """Write one sheet: the smallest workbook that spreadsheet programs open. Blank texts are empty cells."""
     cells = "".join(f"<row>{''.join(map(_cell, row))}</row>" for row in rows)
+
+    # The five parts without which a spreadsheet program calls the file damaged.
     parts = {
         "[Content_Types].xml": (
             '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
@@ -108,6 +112,7 @@ def write_xlsx(path: Path, rows: Sequence[Sequence[str | int]]) -> None:
         "xl/_rels/workbook.xml.rels": _related(f"{_OFFICE}/worksheet", "worksheets/sheet1.xml"),
         "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{_SHEET}"><sheetData>{cells}</sheetData></worksheet>',
     }
+
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as book:
         for name, xml in parts.items():
