@@ -187,7 +187,7 @@ def test_a_job_that_dies_between_its_last_renames_is_settled_by_the_next(tmp_pat
         return rename(self, target)
 
     monkeypatch.setattr(Path, "replace", replace)
-    monkeypatch.setattr(pack.Partial, "settle", _settle_or_die(pack.Partial.settle, left))
+    monkeypatch.setattr(pack.PartialStore, "settle", _settle_or_die(pack.PartialStore.settle, left))
     with pytest.raises(KeyboardInterrupt):
         pack_into(tmp_path / "stopped.h5", images)
     monkeypatch.undo()
