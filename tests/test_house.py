@@ -1,10 +1,12 @@
 """The house keeps its order: no circles, no full folders, no two things of one name, and a README that names them."""
 
 import ast
+import json
 import re
 import runpy
 import subprocess
 import sys
+import tomllib
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
@@ -201,3 +203,29 @@ def test_every_file_stands_in_the_map_and_says_what_is_in_it():
         if path.relative_to(ROOT).parts[0] != "tests" and path.name != "__init__.py" and not MAP["first_line"](path)
     ]
     assert silent == []
+
+
+def installed():
+    """Return the modules and packages that `pip install -e .` brings."""
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    return set(setuptools["packages"]), set(setuptools["py-modules"])
+
+
+def test_every_folder_and_program_is_installed():
+    packages, programs = installed()
+    modules = product()
+    assert packages == {name for name, path in modules.items() if path.name == "__init__.py"}
+    assert programs == {name for name, path in modules.items() if path.parent == ROOT}
+
+
+@pytest.mark.parametrize("path", tracked("notebooks/*.ipynb"), ids=lambda path: path.stem)
+def test_a_notebook_imports_only_what_is_installed(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = ast.parse("\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"))
+    packages, programs = installed()
+    ours = {name.split(".")[0] for name in product()}
+    named = [node.module for node in ast.walk(code) if isinstance(node, ast.ImportFrom)]
+    named += [alias.name for node in ast.walk(code) if isinstance(node, ast.Import) for alias in node.names]
+    wanted = {name for name in named if name.split(".")[0] in ours}
+    covered = {name for name in product() if name.rpartition(".")[0] in packages} | packages | programs
+    assert wanted - covered == set()
