@@ -26,23 +26,23 @@ def read_strings(
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{what}: wanted the file {path}, found none. Check the path.")
+        raise FileNotFoundError(f"{what}: wanted the file {path}, found none; check the path")
     chosen = set(columns if only is True else only or ())
     usecols = chosen.__contains__ if chosen else None
     try:
         frame = pd.read_csv(path, dtype=str, na_filter=False, encoding="utf-8-sig", usecols=usecols)
     except pd.errors.EmptyDataError as error:
-        raise ValueError(f"{what}: {path} is empty; wanted a CSV with a header line.") from error
+        raise ValueError(f"{what}: {path} is empty; wanted a CSV with a header line") from error
     except (pd.errors.ParserError, UnicodeDecodeError, EOFError, OSError) as error:
-        raise ValueError(f"{what}: {path} cannot be read as UTF-8 CSV ({error}). Write it again.") from error
+        raise ValueError(f"{what}: {path} cannot be read as UTF-8 CSV ({error}); write it again") from error
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise ValueError(
             f"{what}: {path} lacks the column{'s' if len(missing) > 1 else ''} {some(missing)}; "
-            f"found {some(frame.columns, 20)}."
+            f"found {some(frame.columns, 20)}"
         )
     if frame.empty:
-        raise ValueError(f"{what}: {path} has a header but no rows.")
+        raise ValueError(f"{what}: {path} has a header but no rows")
     return frame
 
 

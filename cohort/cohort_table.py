@@ -29,7 +29,7 @@ def read_cohort(path: Path | str) -> pd.DataFrame:
     for name in NUMERIC:
         frame[name] = _numbers(frame[name], name=name, path=path)
     if bool((frame["h5_row"].dropna() % 1 != 0).any()):
-        raise ValueError(f"the cohort table: {path}: the column 'h5_row' has fractions. Preprocess again.")
+        raise ValueError(f"the cohort table: {path}: the column 'h5_row' has fractions; preprocess again")
     frame["h5_row"] = frame["h5_row"].astype("Int64")
     frame = _in_order(frame)
     validate(frame)
@@ -65,7 +65,7 @@ def validate(frame: pd.DataFrame) -> None:
     """
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
-        raise ValueError(f"the cohort table lacks the columns {some(missing)}; found {some(frame.columns, 20)}.")
+        raise ValueError(f"the cohort table lacks the columns {some(missing)}; found {some(frame.columns, 20)}")
     refuse_repeated(frame["image_id"], what="the cohort table, image_id", advice="Give every image one id of its own.")
     _refuse(frame, frame["subject_id"].isin([""]) | frame["subject_id"].isna(), "no subject_id")
     for name, allowed in (("view", VIEWS), ("source", SOURCES), ("sex", ("F", "M", ""))):
@@ -102,7 +102,7 @@ def listed(frame: pd.DataFrame, *, dataset: str, source: str) -> pd.DataFrame:
 def _refuse(frame: pd.DataFrame, wrong: pd.Series, what: str) -> None:
     if wrong.any():
         ids = frame.loc[wrong, "image_id"]
-        raise ValueError(f"the cohort table: {len(ids)} of {len(frame)} images have {what}: {some(ids)}.")
+        raise ValueError(f"the cohort table: {len(ids)} of {len(frame)} images have {what}: {some(ids)}")
 
 
 def _refuse_split_patients(frame: pd.DataFrame) -> None:
@@ -110,8 +110,8 @@ def _refuse_split_patients(frame: pd.DataFrame) -> None:
     torn = assigned.loc[assigned["subject_id"].duplicated(), "subject_id"].unique()
     if len(torn):
         raise ValueError(
-            f"the cohort table: {len(torn)} patients are in more than one split: {some(torn)}. "
-            "Split by patient (cohort.split_by_patient)."
+            f"the cohort table: {len(torn)} patients are in more than one split: {some(torn)}; "
+            "split by patient (cohort.split_by_patient)"
         )
 
 
@@ -119,7 +119,7 @@ def _numbers(texts: pd.Series, *, name: str, path: Path | str) -> pd.Series:
     numbers = pd.to_numeric(texts.where(texts.ne("")), errors="coerce").astype("float64")
     wrong = texts[numbers.isna() & texts.ne("")].unique()
     if len(wrong):
-        raise ValueError(f"the cohort table: {path}: the column {name!r} holds what is no number: {some(wrong)}.")
+        raise ValueError(f"the cohort table: {path}: the column {name!r} holds what is no number: {some(wrong)}")
     return numbers
 
 

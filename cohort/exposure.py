@@ -6,7 +6,7 @@ Three things are looked at, for every image of the evaluation:
 2. ids, within a family of archives that share them: the image itself, or another one of the same patient;
 3. the pictures, if both sides are given as hashes (`image_hashes`): the same film under another name.
 
-An archive that is a part of another one, nobody knows which, counts as exposed to it. "clean" is said only of what can
+An archive that is an unknown part of another one counts as exposed to it. "clean" is said only of what can
 be known: an archive that the table does not list is unknown until the pictures of both sides were compared, and so is
 everything if a part of the training is not on record (`cohort.training_record`).
 """
@@ -28,7 +28,7 @@ Stamp = Literal["clean", "exposed", "unknown"]
 HASH_SIDE = 16
 """A hash compares 16 x 16 patches with two neighbours each: 512 bits."""
 NEAR = 40
-"""Hashes that differ in at most so many of 512 bits are taken for the same film.
+"""Hashes that differ in at most this many of 512 bits count as the same film.
 
 255 real films, saved as JPEG of quality 60 at 224 pixels, differ from themselves in 7 bits (median; 95th percentile 20,
 most 46); the nearest two of 32,000 pairs of different patients differ in 76."""
@@ -55,7 +55,7 @@ class Cohort:
     def __post_init__(self) -> None:
         if self.hashes is not None and len(self.hashes) != len(self.images):
             raise ValueError(
-                f"exposure: wanted one hash per image, found {len(self.hashes)} for {len(self.images)} images."
+                f"exposure: wanted one hash per image, found {len(self.hashes)} for {len(self.images)} images"
             )
 
 
@@ -89,7 +89,7 @@ def check_exposure(evaluated: Cohort, trained: Sequence[Cohort]) -> TrainingExpo
         ValueError: No training cohort is given.
     """
     if not trained:
-        raise ValueError("exposure: wanted the cohorts that the model was trained on, found none.")
+        raise ValueError("exposure: wanted the cohorts that the model was trained on, found none")
     ranks = np.zeros(len(evaluated.images), dtype=np.int64)
     reasons = np.full(len(ranks), CLEAN, dtype=object)
     for cohort in trained:

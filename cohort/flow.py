@@ -78,7 +78,7 @@ class Flow:
         kept = np.asarray(mask)
         if kept.dtype != np.bool_ or kept.shape != (len(frame),):
             raise ValueError(
-                f"flow ({reason}): wanted {len(frame)} true/false values, found {kept.dtype} of shape {kept.shape}."
+                f"flow ({reason}): wanted {len(frame)} true/false values, found {kept.dtype} of shape {kept.shape}"
             )
         remaining = frame.loc[kept].reset_index(drop=True)
         self._add("left out", reason, len(frame) - len(remaining), remaining, fault=fault)

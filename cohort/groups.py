@@ -67,7 +67,7 @@ def parse_groups(text: str) -> GroupSpec:
     factors = tuple(_parse_factor(part.strip(), text) for part in text.split("*"))
     attributes = [factor.attribute for factor in factors]
     if len(set(attributes)) < len(attributes):
-        raise ValueError(f"groups {text!r}: an attribute is there twice. Examples: {_EXAMPLES}.")
+        raise ValueError(f"groups {text!r}: an attribute is there twice; examples: {_EXAMPLES}")
     return GroupSpec(name="*".join(attributes), factors=factors)
 
 
@@ -75,20 +75,20 @@ def _parse_factor(part: str, text: str) -> Factor:
     attribute, colon, tail = part.partition(":")
     attribute = attribute.strip()
     if not attribute:
-        raise ValueError(f"groups {text!r}: an attribute is empty. Examples: {_EXAMPLES}.")
+        raise ValueError(f"groups {text!r}: an attribute is empty; examples: {_EXAMPLES}")
     if not colon:
         if attribute in _COLUMNS:
-            raise ValueError(f"groups {text!r}: {attribute} needs edges. Examples: {_EXAMPLES}.")
+            raise ValueError(f"groups {text!r}: {attribute} needs edges; examples: {_EXAMPLES}")
         return Factor(attribute=attribute)
     words = [word.strip() for word in tail.split(",")]
     top_open = words[-1] == "+"
     try:
         edges = tuple(float(word) for word in (words[:-1] if top_open else words))
     except ValueError as error:
-        raise ValueError(f"groups {text!r}: the edges {tail!r} are no numbers. Examples: {_EXAMPLES}.") from error
+        raise ValueError(f"groups {text!r}: the edges {tail!r} are no numbers; examples: {_EXAMPLES}") from error
     increasing = all(low < high for low, high in pairwise(edges))
     if not increasing or not np.isfinite(edges).all() or len(edges) < (1 if top_open else 2):
-        raise ValueError(f"groups {text!r}: wanted increasing edges, found {tail!r}. Examples: {_EXAMPLES}.")
+        raise ValueError(f"groups {text!r}: wanted increasing edges, found {tail!r}; examples: {_EXAMPLES}")
     return Factor(attribute=attribute, edges=edges, top_open=top_open)
 
 
@@ -109,7 +109,7 @@ def assign(frame: pd.DataFrame, spec: GroupSpec) -> "pd.Series[str]":
 
 def _assign_factor(frame: pd.DataFrame, factor: Factor) -> pd.Series:
     if factor.column not in frame:
-        raise ValueError(f"groups: the cohort table has no column {factor.column!r}; found {some(frame.columns, 30)}.")
+        raise ValueError(f"groups: the cohort table has no column {factor.column!r}; found {some(frame.columns, 30)}")
     values = frame[factor.column]
     if not factor.edges:
         names = values.astype("object").where(values.notna(), "").astype(str).str.strip()
@@ -126,5 +126,5 @@ def group_table(frame: pd.DataFrame, specs: Sequence[GroupSpec]) -> pd.DataFrame
     """Return `image_id`, `subject_id` and one column of group names per specification: what the audit asks for."""
     columns = {spec.name: assign(frame, spec) for spec in specs}
     if len(columns) < len(specs):
-        raise ValueError(f"groups: two specifications have the same name: {some(spec.name for spec in specs)}.")
+        raise ValueError(f"groups: two specifications have the same name: {some(spec.name for spec in specs)}")
     return pd.DataFrame({"image_id": frame["image_id"], "subject_id": frame["subject_id"], **columns})

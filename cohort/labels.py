@@ -38,7 +38,7 @@ def read_labels(
     names = {finding: _spelling(finding, frame) for finding in findings}
     missing = [finding for finding, name in names.items() if name not in frame]
     if missing:
-        raise ValueError(f"the labels: {path} has no column for {some(missing)}; found {some(frame.columns, 20)}.")
+        raise ValueError(f"the labels: {path} has no column for {some(missing)}; found {some(frame.columns, 20)}")
     labels = pd.DataFrame({finding: to_labels(frame[name], what=f"{path}, {name}") for finding, name in names.items()})
     if id_column is not None:
         refuse_repeated(frame[id_column], what=f"the labels {path}, {id_column}", advice="Keep one row per id.")
@@ -56,7 +56,7 @@ def to_labels(texts: pd.Series, *, what: str) -> pd.Series:
     numbers = pd.to_numeric(texts.where(~blank), errors="coerce").astype("float64")
     wrong = texts[~blank & ~numbers.isin([1.0, 0.0, -1.0])].unique()
     if len(wrong):
-        raise ValueError(f"labels: {what} holds {some(wrong)}; wanted 1, 0, -1 or nothing.")
+        raise ValueError(f"labels: {what} holds {some(wrong)}; wanted 1, 0, -1 or nothing")
     return numbers
 
 
@@ -75,7 +75,7 @@ def apply_uncertainty(frame: pd.DataFrame, policy: str, *, blank_is_zero: bool =
         Irvin et al., CheXpert, arXiv 1901.07031, section 3.1 (U-Ignore, U-Zeroes, U-Ones).
     """
     if policy not in POLICIES:
-        raise ValueError(f"uncertainty policy: wanted one of {some(POLICIES)}, found {policy!r}.")
+        raise ValueError(f"uncertainty policy: wanted one of {some(POLICIES)}, found {policy!r}")
     decided = frame.copy()
     for finding in [name for name in FINDINGS if name in frame]:
         ones = policy == "U-ones" or (policy == "U-mixed" and finding in MIXED_TO_ONE)

@@ -10,7 +10,7 @@ import pandas as pd
 def split_by_patient(
     subject_ids: Sequence[str] | pd.Series, *, fractions: Mapping[str, float], seed: int
 ) -> "pd.Series[str]":
-    """Return a split name for every row, such that no patient is in two splits.
+    """Return a split name for every row; no patient is in two splits.
 
     The sorted patients are shuffled by `seed` and cut at the cumulated fractions, so the result depends on the set of
     patients, not on the order or number of their rows.
@@ -27,16 +27,16 @@ def split_by_patient(
         ValueError: Fractions that are not positive or do not sum to 1, blank patients, or a split left without any.
     """
     if not fractions or min(fractions.values()) <= 0 or not math.isclose(sum(fractions.values()), 1.0, abs_tol=1e-9):
-        raise ValueError(f"split fractions: wanted positive shares that sum to 1, found {dict(fractions)}.")
+        raise ValueError(f"split fractions: wanted positive shares that sum to 1, found {dict(fractions)}")
     subjects = pd.Series(subject_ids, dtype=str)
     if (subjects.isna() | subjects.str.strip().eq("")).any():
-        raise ValueError("split by patient: some images have no subject_id. Leave them out first, and count them.")
+        raise ValueError("split by patient: some images have no subject_id; leave them out first, and count them")
     patients = np.sort(subjects.unique().astype(str))
     shuffled = np.random.default_rng(seed).permutation(patients)
     ends = np.rint(np.cumsum(list(fractions.values())) * len(patients)).astype(int)
     sizes = np.diff(ends, prepend=0)
     if sizes.min() == 0:
         counts = dict(zip(fractions, sizes.tolist(), strict=True))
-        raise ValueError(f"split by patient: {len(patients)} patients are too few for {dict(fractions)}: {counts}.")
+        raise ValueError(f"split by patient: {len(patients)} patients are too few for {dict(fractions)}: {counts}")
     names = np.repeat(list(fractions), sizes)
     return subjects.map(dict(zip(shuffled, names, strict=True))).rename("split")

@@ -89,8 +89,8 @@ class ImageStore:
             return
         if version > FORMAT_VERSION:
             raise ValueError(
-                f"the image store: {self.path} has format {version}, this program reads up to {FORMAT_VERSION}. "
-                "Update the program."
+                f"the image store: {self.path} has format {version}, this program reads up to {FORMAT_VERSION}; "
+                "update the program"
             )
         if not self.attributes.get("complete", False):
             raise ValueError(f"the image store: {self.path} is incomplete: the job writing it was stopped. {ADVICE}")
@@ -112,8 +112,8 @@ class ImageStore:
         rows = np.unique(np.linspace(0, len(self) - 1, min(len(self), _PROBED_ROWS)).astype(np.int64))
         if not self.read(rows).any():
             raise ValueError(
-                f"the image store: {self.path} holds black images only ({len(rows)} of {len(self)} looked at). "
-                "CheXzero writes such files when every image failed to load; preprocess again."
+                f"the image store: {self.path} holds black images only ({len(rows)} of {len(self)} looked at); "
+                "CheXzero writes such files when every image failed to load; preprocess again"
             )
 
     def __len__(self) -> int:
@@ -126,14 +126,14 @@ class ImageStore:
             ValueError: The file has no ids, or lacks some of those asked for; the first are named.
         """
         if self.image_ids is None:
-            raise ValueError(f"the image store: {self.path} has no image ids (a file of CheXzero); use row numbers.")
+            raise ValueError(f"the image store: {self.path} has no image ids (a file of CheXzero); use row numbers")
         if self._rows_by_id is None:
             self._rows_by_id = {image_id: row for row, image_id in enumerate(self.image_ids)}
         missing = [image_id for image_id in image_ids if image_id not in self._rows_by_id]
         if missing:
             raise ValueError(
-                f"the image store: {len(missing)} of {len(image_ids)} ids are not in {self.path}: {some(missing)}. "
-                "Do the cohort and the store come from the same run?"
+                f"the image store: {len(missing)} of {len(image_ids)} ids are not in {self.path}: {some(missing)}; "
+                "do the cohort and the store come from the same run?"
             )
         return np.array([self._rows_by_id[image_id] for image_id in image_ids], dtype=np.int64)
 
@@ -169,7 +169,7 @@ class ImageStore:
         if not np.array_equal(levels, block):
             raise ValueError(
                 f"the image store: {self.path} holds values from {np.nanmin(block):g} to {np.nanmax(block):g}; "
-                "wanted whole grey levels 0..255, before any normalisation."
+                "wanted whole grey levels 0..255, before any normalisation"
             )
         return levels
 

@@ -36,8 +36,8 @@ def read_texts(path: Path | str) -> pd.DataFrame:
         frame["study_id"] = frame["filename"].str.replace(r"^s(\d+)\.txt$", r"\1", regex=True)
     if len(frame) >= SUSPICIOUS_ROWS and (frame["text"] == frame["text"].iloc[0]).all():
         raise ValueError(
-            f"the texts: all {len(frame)} rows of {path} read {frame['text'].iloc[0][:60]!r}. "
-            "Were the report files downloaded, or are they pointers of Git LFS?"
+            f"the texts: all {len(frame)} rows of {path} read {frame['text'].iloc[0][:60]!r}; "
+            "were the report files downloaded, or are they pointers of Git LFS?"
         )
     first = [name for name in ("image_id", "study_id", "text") if name in frame]
     return frame[[*first, *(name for name in frame.columns if name not in first)]]
@@ -79,7 +79,7 @@ def _pair_by_position(store_ids: Sequence[str] | None, texts: pd.DataFrame, n_im
     if "image_id" in texts:
         raise ValueError(f"the texts have a column 'image_id' but the images have no ids. {ADVICE}")
     if n_images is None:
-        raise ValueError("images and texts without ids are paired by position: pass n_images, the length of the store.")
+        raise ValueError("images and texts without ids are paired by position: pass n_images, the length of the store")
     if n_images != len(texts):
         raise ValueError(
             f"without ids, images and texts are paired by position, but there are {n_images} images and "

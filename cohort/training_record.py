@@ -8,7 +8,7 @@
     hash                            `exposure.image_hashes` as 128 hexadecimal digits; "" if the picture was not hashed
 
 One more row with the role "unrecorded" and the name of some weights in `dataset` says that the training started from
-these and that nobody knows what they had seen.
+these and that it is unknown what they had seen.
 """
 
 import gzip
@@ -53,22 +53,22 @@ def write_trained_on(
     """
     missing = [name for name in (*_IDS, "role") if name not in images]
     if missing:
-        raise ValueError(f"{path}: wanted the columns {some((*_IDS, 'role'))}, found no {some(missing)}.")
+        raise ValueError(f"{path}: wanted the columns {some((*_IDS, 'role'))}, found no {some(missing)}")
     strange = images.loc[~images["role"].isin(ROLES), "role"].unique()
     if len(strange):
-        raise ValueError(f"{path}: wanted the roles {some(ROLES)}, found {some(strange)}.")
+        raise ValueError(f"{path}: wanted the roles {some(ROLES)}, found {some(strange)}")
     blank = images["image_id"].fillna("").eq("") | images["subject_id"].fillna("").eq("")
     if blank.any():
-        raise ValueError(f"{path}: wanted image_id and subject_id of every image, found {int(blank.sum())} without.")
+        raise ValueError(f"{path}: wanted image_id and subject_id of every image, found {int(blank.sum())} without")
     if hashes is not None and len(hashes) != len(images):
-        raise ValueError(f"{path}: wanted one hash per image, found {len(hashes)} for {len(images)} images.")
+        raise ValueError(f"{path}: wanted one hash per image, found {len(hashes)} for {len(images)} images")
     frame = images.reindex(columns=list(_COLUMNS[:-1]), fill_value="").fillna("")
     frame = frame.assign(hash="" if hashes is None else _to_hex(hashes))
     if unrecorded:
         start = dict.fromkeys(_COLUMNS, "") | {"dataset": unrecorded, "role": _UNRECORDED}
         frame = pd.concat([frame, pd.DataFrame([start])], ignore_index=True)
     if frame.empty:
-        raise ValueError(f"{path}: wanted the images that were trained on, found none.")
+        raise ValueError(f"{path}: wanted the images that were trained on, found none")
     with write_whole(path) as temporary:
         content = frame.to_csv(index=False, lineterminator="\n").encode()
         temporary.write_bytes(gzip.compress(content, mtime=0))
@@ -89,7 +89,7 @@ def read_trained_on(path: Path | str) -> Cohort:
     frame = frame.reindex(columns=list(_COLUMNS), fill_value="")
     strange = frame.loc[~frame["role"].isin([*ROLES, _UNRECORDED]), "role"].unique()
     if len(strange):
-        raise ValueError(f"the record of training: {path}: wanted the roles {some(ROLES)}, found {some(strange)}.")
+        raise ValueError(f"the record of training: {path}: wanted the roles {some(ROLES)}, found {some(strange)}")
     starts = frame.loc[frame["role"].eq(_UNRECORDED), "dataset"]
     images = frame[frame["role"].ne(_UNRECORDED)].reset_index(drop=True)
     return Cohort(
@@ -111,7 +111,7 @@ def _from_hex(texts: pd.Series, path: Path | str) -> UInt64[np.ndarray, "n 8"] |
     if wrong.any():
         raise ValueError(
             f"the record of training: {path}: wanted a hash of {2 * _HASH_BYTES} hexadecimal digits for every image or "
-            f"for none, found {some(texts[wrong].unique(), 2)}."
+            f"for none, found {some(texts[wrong].unique(), 2)}"
         )
     digits = bytes.fromhex("".join(texts))
     return np.frombuffer(digits, dtype=">u8").astype(np.uint64).reshape(-1, _HASH_BYTES // 8)

@@ -46,7 +46,7 @@ def read_value_table(name: Path | str) -> ValueTable:
     path = shipped if shipped.is_file() else Path(name)
     if not path.is_file():
         known = some(sorted(table.name for table in TABLES.glob("*.csv")), 20)
-        raise FileNotFoundError(f"value table: {name} is neither a file nor one of {known}.")
+        raise FileNotFoundError(f"value table: {name} is neither a file nor one of {known}")
     frame = read_strings(path, columns=["raw", "group"], what="value table")
     keys = frame["raw"].map(_key)
     refuse_repeated(keys[keys.ne("")], what=f"value table {path}, raw", advice="Keep one row per word.")

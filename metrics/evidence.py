@@ -8,7 +8,7 @@ Every table of results has the columns `status` and `reason`. The statuses:
     undefined    there is no figure, e.g. because a class is absent
     suppressed   the figure is withheld: so few patients that it could tell about one of them
 
-Tables of groups (audit) suppress. Tables over everybody (zero_shot) do not: nobody can be singled out there.
+Tables of groups (audit) suppress. Tables over everybody (zero_shot) do not: no person can be singled out there.
 """
 
 from collections.abc import Mapping, Sequence

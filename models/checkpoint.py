@@ -185,7 +185,7 @@ def _with_text_config(folder: Path, text_cfg: dict[str, Any]) -> dict[str, Any]:
     needs_tokenizer = text_cfg.get("hf_tokenizer_name")
     if needs_tokenizer and not any((folder / name).is_file() for name in TOKENIZER_NAMES):
         raise FileNotFoundError(
-            f"{folder} has no tokenizer (none of {', '.join(TOKENIZER_NAMES)}); found {_found_in(folder)}. On a machine"
+            f"{folder} has no tokenizer (none of {', '.join(TOKENIZER_NAMES)}); found {_found_in(folder)}; on a machine"
             f" with internet access run `hf download {needs_tokenizer} --include '*token*' --include '*vocab*'"
             f" --local-dir FOLDER`, and put the files here"
         )
@@ -199,7 +199,7 @@ def _with_text_config(folder: Path, text_cfg: dict[str, Any]) -> dict[str, Any]:
             read_config(encoder)
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                f"{folder} lacks the configuration of its text tower, {encoder}. On a machine with internet access run"
+                f"{folder} lacks the configuration of its text tower, {encoder}; on a machine with internet access run"
                 f" `hf download {encoder} {TEXT_CONFIG_NAME} --local-dir FOLDER`, and put the file into {folder}; its"
                 f" weights are not needed"
             ) from error

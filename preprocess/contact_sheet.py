@@ -24,7 +24,7 @@ def write_contact_sheet(
         ValueError: Not as many titles or texts as images, or none at all.
     """
     if not images:
-        raise ValueError("contact sheet: wanted one image or more, found none.")
+        raise ValueError("contact sheet: wanted one image or more, found none")
     height = _SIDE + (_LINES + 1) * _LINE_HEIGHT + _GAP
     n_rows = -(-len(images) // _COLUMNS)
     n_columns = min(len(images), _COLUMNS)

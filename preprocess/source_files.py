@@ -1,4 +1,4 @@
-"""The files behind a table of images: which are there, which are not, which lead elsewhere, and which nobody listed."""
+"""The files behind a table of images: which exist, which are missing, which lie elsewhere, and which are unlisted."""
 # ruff: noqa: PTH100, PTH114, PTH118, PTH120, PTH122, PTH208  (hundreds of thousands of paths, which are compared as strings)
 
 import os

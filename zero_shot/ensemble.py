@@ -265,7 +265,7 @@ def _sum(total: ModelFeatures, other: ModelFeatures) -> ModelFeatures:
     if total.key.architecture != other.key.architecture:
         raise ValueError(
             f"features can be averaged over checkpoints of one run only; {total.path} and {other.path} have different "
-            "architectures. Average probabilities instead"
+            "architectures; average probabilities instead"
         )
     return replace(
         total,

@@ -52,8 +52,8 @@ class Images:
             if black.size:
                 names = ", ".join(self.ids[begin + k] for k in black[:5])
                 raise ValueError(
-                    f"{black.size} images are all zero, first {names}: they were never decoded. "
-                    "Preprocess them again, or leave them out by their status"
+                    f"{black.size} images are all zero, first {names}: they were never decoded; "
+                    "preprocess them again, or leave them out by their status"
                 )
             yield pixels
 

@@ -57,7 +57,7 @@ def select_images(
     if chosen.empty:
         splits = ", ".join(sorted(set(cohort["split"]) - {""})) or "none"
         raise ValueError(
-            f"no image is left to score; the cohort's splits are: {splits}. Rows were left out as follows "
+            f"no image is left to score; the cohort's splits are: {splits}; rows were left out as follows "
             f"(--split all and --views all lift the first two rules):\n{flow}"
         )
 

@@ -41,7 +41,7 @@ def archive_root(root: Path | str, archive: ArchiveFiles) -> Path:
     """
     if not Path(root).is_dir():
         raise FileNotFoundError(
-            f"{archive.name}: wanted its folder, found none at {root}. It is available at {archive.access}."
+            f"{archive.name}: wanted its folder, found none at {root}; it is available at {archive.access}"
         )
     return Path(root)
 
@@ -62,8 +62,8 @@ def needed_table(root: Path, *names: str, archive: ArchiveFiles) -> Path:
     found = table_below(root, *names)
     if found is None:
         raise FileNotFoundError(
-            f"{archive.name}: wanted {' or '.join(names)} in {root} or below, found none. Unpack the archive as it is "
-            f"distributed ({archive.access})."
+            f"{archive.name}: wanted {' or '.join(names)} in {root} or below, found none; unpack the archive as it is "
+            f"distributed ({archive.access})"
         )
     return found
 
@@ -137,7 +137,7 @@ def _keep(frame: pd.DataFrame, there: pd.Series, flow: Flow, archive: ArchiveFil
     if kept.empty:
         raise FileNotFoundError(
             f"{archive.name}: not one of the {len(frame)} images that the tables list is there; looked for "
-            f"{some(frame['path'], 3)}. Are the images unpacked?"
+            f"{some(frame['path'], 3)}; are the images unpacked?"
         )
     return kept
 

@@ -95,7 +95,7 @@ def ids_of(paths: pd.Series) -> pd.DataFrame:
     strange = paths[parts[0].isna()]
     if len(strange):
         raise ValueError(
-            f"CheXpert: wanted paths such as train/patient00001/study1/view1_frontal.jpg, found {strange.iloc[0]!r}."
+            f"CheXpert: wanted paths such as train/patient00001/study1/view1_frontal.jpg, found {strange.iloc[0]!r}"
         )
     study = parts[1] + "/" + parts[2]
     return pd.DataFrame(

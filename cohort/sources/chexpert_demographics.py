@@ -24,10 +24,10 @@ def read_demo(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_excel(path, dtype=str, na_filter=False)
     except (ValueError, OSError, KeyError) as error:
-        raise ValueError(f"CheXpert demographics: {path} cannot be read as a spreadsheet ({error}).") from error
+        raise ValueError(f"CheXpert demographics: {path} cannot be read as a spreadsheet ({error})") from error
     missing = [name for name in DEMO_COLUMNS if name not in table]
     if missing:
-        raise ValueError(f"CheXpert demographics: {path} lacks {some(missing)}; found {some(table.columns, 20)}.")
+        raise ValueError(f"CheXpert demographics: {path} lacks {some(missing)}; found {some(table.columns, 20)}")
     names = {"PATIENT": "subject_id", "PRIMARY_RACE": "race", "ETHNICITY": "ethnicity"}
     return table[list(names)].rename(columns=names)
 

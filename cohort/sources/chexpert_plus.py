@@ -119,7 +119,7 @@ def _add_labels(frame: pd.DataFrame, folder: Path, flow: Flow) -> pd.DataFrame:
         labels = pd.DataFrame(rows)[["path_to_image", *FINDINGS]]
     except (json.JSONDecodeError, KeyError) as error:
         raise ValueError(
-            f"{ARCHIVE.name}: {path}: wanted one JSON object per line with path_to_image and the 14 findings ({error})."
+            f"{ARCHIVE.name}: {path}: wanted one JSON object per line with path_to_image and the 14 findings ({error})"
         ) from error
     labels = labels.assign(image_id=ids_of(labels["path_to_image"])["image_id"]).drop(columns="path_to_image")
     labels = one_row_per_key(labels, ["image_id"], images=frame, flow=flow, name=path.name)

@@ -52,11 +52,11 @@ def read_chexpert_test(root: Path | str, *, check_files: bool = True) -> tuple[p
     images = sorted(path.relative_to(folder) for path in folder.rglob("*.jpg"))
     first_views = [image for image in images if _FIRST_VIEW in str(image)]
     if not first_views:
-        raise FileNotFoundError(f"{ARCHIVE.name}: wanted */*/view1_*.jpg below {folder}, found none.")
+        raise FileNotFoundError(f"{ARCHIVE.name}: wanted */*/view1_*.jpg below {folder}, found none")
     if check_files and len(first_views) != N_STUDIES:
         raise ValueError(
-            f"{ARCHIVE.name}: wanted {N_STUDIES} first views below {folder}, found {len(first_views)}. "
-            "Give --allow_count if this is meant."
+            f"{ARCHIVE.name}: wanted {N_STUDIES} first views below {folder}, found {len(first_views)}; "
+            "give --allow_count if this is meant"
         )
     everything = _table(folder, images)
     flow = Flow()

@@ -49,7 +49,7 @@ def read_table(
             splits, or a label is none of 1, 0, -1, blank.
     """
     if str(image_root) and not Path(image_root).is_dir():
-        raise FileNotFoundError(f"image root: wanted a folder, found none at {image_root}. Check the path.")
+        raise FileNotFoundError(f"image root: wanted a folder, found none at {image_root}; check the path")
     # A lone carriage return inside a text would end the row when the cohort is written and read again.
     raw = read_strings(csv_path, what="the image table").replace(r"\r\n?", "\n", regex=True)
     _refuse_missing(raw, mapping, csv_path)
@@ -72,8 +72,8 @@ def _refuse_missing(raw: pd.DataFrame, mapping: ColumnMapping, path: Path | str)
     missing = [name for name in [*wanted, *filter(None, [mapping.finding_list])] if name not in raw]
     if missing:
         raise ValueError(
-            f"the image table: {path} has no column {some(missing)}; found {some(raw.columns, 30)}. "
-            "Name your columns by flags or in a YAML file."
+            f"the image table: {path} has no column {some(missing)}; found {some(raw.columns, 30)}; "
+            "name your columns by flags or in a YAML file"
         )
 
 
@@ -100,7 +100,7 @@ def _keep_identified(frame: pd.DataFrame, flow: Flow, *, path: Path | str) -> pd
     for column, words in (("image_id", "no image id"), ("path", "no image path"), ("subject_id", "no patient id")):
         frame = flow.keep(frame, frame[column].ne(""), words, fault=True)
     if frame.empty:
-        raise ValueError(f"the image table: no row of {path} has an image id, a path and a patient id.")
+        raise ValueError(f"the image table: no row of {path} has an image id, a path and a patient id")
     return frame
 
 
@@ -110,7 +110,7 @@ def _keep_existing(frame: pd.DataFrame, flow: Flow, *, csv_path: Path | str) -> 
     if kept.empty:
         raise FileNotFoundError(
             f"the image table: none of the {len(frame)} images of {csv_path} exists; looked for "
-            f"{some(frame['path'], 3)}. Check the image root."
+            f"{some(frame['path'], 3)}; check the image root"
         )
     return kept
 

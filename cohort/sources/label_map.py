@@ -52,7 +52,7 @@ def read_label_map(name: str) -> LabelMap:
     if len(wrong):
         raise ValueError(
             f"label map {name}: wanted one of the 14 findings and one of {some(RELATIONS)}; "
-            f"look at {some(wrong['raw'])}."
+            f"look at {some(wrong['raw'])}"
         )
     related: dict[str, dict[str, str]] = {}
     for raw, finding, relation in zip(frame["raw"], frame["finding"], frame["relation"], strict=True):

@@ -59,14 +59,14 @@ class ColumnMapping:
     def __post_init__(self) -> None:
         unknown = [name for name in (*self.labels, *self.finding_names.values()) if name not in (*FINDINGS, "")]
         if unknown:
-            raise ValueError(f"column mapping: {unknown} are none of the findings {list(FINDINGS)}.")
+            raise ValueError(f"column mapping: {unknown} are none of the findings {list(FINDINGS)}")
         if bool(self.finding_list) != bool(self.finding_names):
-            raise ValueError("column mapping: finding_list and finding_names belong together; give both or neither.")
+            raise ValueError("column mapping: finding_list and finding_names belong together; give both or neither")
         if self.source not in SOURCES:
-            raise ValueError(f"column mapping: source: wanted one of {SOURCES}, found {self.source!r}.")
+            raise ValueError(f"column mapping: source: wanted one of {SOURCES}, found {self.source!r}")
         strange = sorted(set(self.translations) - TRANSLATED)
         if strange:
-            raise ValueError(f"column mapping: translations: wanted keys among {sorted(TRANSLATED)}, found {strange}.")
+            raise ValueError(f"column mapping: translations: wanted keys among {sorted(TRANSLATED)}, found {strange}")
 
 
 TRANSLATED = frozenset({"view", "sex", "race", "insurance", "split"})
@@ -95,17 +95,17 @@ def read_mapping(path: Path | str) -> ColumnMapping:
 
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"column mapping: wanted the YAML file {path}, found none.")
+        raise FileNotFoundError(f"column mapping: wanted the YAML file {path}, found none")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"column mapping: {path} is no YAML: {error}") from error
     if not isinstance(content, dict):  # a fault of the file, hence no TypeError
-        raise ValueError(f"column mapping: {path}: wanted lines such as 'subject_id: patient', found {content!r}.")  # noqa: TRY004
+        raise ValueError(f"column mapping: {path}: wanted lines such as 'subject_id: patient', found {content!r}")  # noqa: TRY004
     known = [one.name for one in fields(ColumnMapping)]
     strange = [key for key in content if key not in known]
     if strange:
-        raise ValueError(f"column mapping: {path}: {strange} are no fields; wanted some of {known}.")
+        raise ValueError(f"column mapping: {path}: {strange} are no fields; wanted some of {known}")
     return ColumnMapping(
         **{key: _words(value, _DEPTHS.get(key, 0), f"{path}: {key}") for key, value in content.items()}
     )
@@ -116,8 +116,8 @@ def _words(value: Any, depth: int, where: str) -> Any:
     if depth == 0:
         # YAML reads no, yes and on as truth values; whoever means the word "no" must quote it.
         if isinstance(value, bool) or not isinstance(value, str | int):
-            raise ValueError(f"column mapping: {where}: wanted a word, found {value!r}. Quote it if it is one.")
+            raise ValueError(f"column mapping: {where}: wanted a word, found {value!r}; quote it if it is one")
         return str(value)
     if not isinstance(value, dict):
-        raise ValueError(f"column mapping: {where}: wanted a mapping such as {{raw: value}}, found {value!r}.")  # noqa: TRY004
+        raise ValueError(f"column mapping: {where}: wanted a mapping such as {{raw: value}}, found {value!r}")  # noqa: TRY004
     return {_words(key, 0, where): _words(inner, depth - 1, f"{where}: {key}") for key, inner in value.items()}

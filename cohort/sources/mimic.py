@@ -84,7 +84,7 @@ def read_mimic(
     if not layout.images_dir.is_dir():
         raise FileNotFoundError(
             f"{name}: wanted images in {layout.images_dir}, found no such folder, though {layout.metadata} is "
-            "there. Were the images downloaded?"
+            "there; were the images downloaded?"
         )
     flow = Flow()
     frame = _read_records(layout) if _is_record_list(layout) else _read_metadata(layout)
@@ -95,7 +95,7 @@ def read_mimic(
         if frame.empty:
             raise FileNotFoundError(
                 f"{name}: {layout.images_dir} holds none of the {flow.steps[0].images} images that "
-                f"{layout.metadata} lists. Do the two belong together?"
+                f"{layout.metadata} lists; do the two belong together?"
             )
     if _is_record_list(layout):
         frame = _add_header_fields(frame, flow)

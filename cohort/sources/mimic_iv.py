@@ -71,7 +71,7 @@ def _read_admissions(path: Path) -> pd.DataFrame:
     if not any(name in admissions for name in RACE_TABLES):
         raise ValueError(
             f"MIMIC-IV admissions: wanted a column 'race' (v2 and later) or 'ethnicity' (v1) in {path}, "
-            f"found {some(admissions.columns, 20)}."
+            f"found {some(admissions.columns, 20)}"
         )
     for name in _STAY_TIMES:
         texts = admissions[name] if name in admissions else pd.Series("", index=admissions.index)

@@ -21,7 +21,7 @@ The real one, MIMIC-CXR-JPG, is free for credentialed researchers (training cour
      {root}/mimiciv/3.1/hosp/patients.csv.gz and admissions.csv.gz
      {root}/physionet.org/files/..., as wget leaves it, is found too.
 
-A simulated archive in the same layout, for which nobody needs permission, takes minutes:
+A simulated archive in the same layout, which needs no permission, takes minutes:
   python make_phantom.py --out_dir {root}/phantom
 
 Your own images: --dataset_type csv reads any table with the columns image_id, path and subject_id.
@@ -145,8 +145,8 @@ def layout_at(
     if metadata is None:
         tables = "mimic-cxr-2.0.0-metadata.csv.gz" + (" or cxr-record-list.csv.gz" if suffix == "dcm" else "")
         raise FileNotFoundError(
-            f"chest_x_ray_path: wanted {tables} in {images} or in {images.parent}, found neither. It belongs to "
-            f"MIMIC-CXR{'' if suffix == 'dcm' else '-JPG'}; for images without it use --dataset_type csv."
+            f"chest_x_ray_path: wanted {tables} in {images} or in {images.parent}, found neither; it belongs to "
+            f"MIMIC-CXR{'' if suffix == 'dcm' else '-JPG'}; for images without it use --dataset_type csv"
         )
     hospital = [] if mimiciv_path is None else _hospital(_folder(mimiciv_path, "mimiciv_path"))
     simulated = any((parent / "scenario.json").is_file() for parent in metadata.resolve().parents)
@@ -160,7 +160,7 @@ def _reports(folder: Path) -> Path:
     reports = _tree_of("txt", [folder])
     if reports is None:
         raise FileNotFoundError(
-            f"radiology_reports_path: wanted p10/p10000032/s50414267.txt and the like below {folder}, found none."
+            f"radiology_reports_path: wanted p10/p10000032/s50414267.txt and the like below {folder}, found none"
         )
     return reports
 
@@ -168,7 +168,7 @@ def _reports(folder: Path) -> Path:
 def _hospital(folder: Path) -> list[Path]:
     inside = list(_folders(folder, 2))
     if _table("patients", inside) is None:
-        raise FileNotFoundError(f"mimiciv_path: wanted hosp/patients.csv.gz below {folder}, found none.")
+        raise FileNotFoundError(f"mimiciv_path: wanted hosp/patients.csv.gz below {folder}, found none")
     return inside
 
 
@@ -189,7 +189,7 @@ def _complete(metadata: Path, folders: list[Path], *, source: str, suffix: Suffi
 
 def _folder(path: Path | str, flag: str) -> Path:
     if not Path(path).is_dir():
-        raise FileNotFoundError(f"{flag}: wanted a folder, found none at {path}. Check the path.")
+        raise FileNotFoundError(f"{flag}: wanted a folder, found none at {path}; check the path")
     return Path(path)
 
 

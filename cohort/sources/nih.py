@@ -135,7 +135,7 @@ def _add_labels(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     lists = frame["raw_labels"].str.split("|", regex=False)
     strange = sorted({label for labels in lists for label in labels} - set(LABELS))
     if strange:
-        raise ValueError(f"{ARCHIVE.name}: {path}: wanted the labels {list(LABELS)}, found {strange} too.")
+        raise ValueError(f"{ARCHIVE.name}: {path}: wanted the labels {list(LABELS)}, found {strange} too")
     own = listed_labels(lists, LABELS)
     frame = add_findings(frame, own, read_label_map("nih.csv"))
     return pd.concat([frame, own_columns(own)], axis=1)

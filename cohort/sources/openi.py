@@ -117,10 +117,10 @@ def parse_report(content: bytes, *, name: str) -> OpenIReport:
     try:
         tree = ET.fromstring(content)  # noqa: S314 - expat of every supported Python refuses exponential entities
     except ET.ParseError as error:
-        raise ValueError(f"{ARCHIVE.name}: {name} is no XML ({error}). Unpack the archive again.") from error
+        raise ValueError(f"{ARCHIVE.name}: {name} is no XML ({error}); unpack the archive again") from error
     uid = tree.find("uId")
     if uid is None or not uid.get("id"):
-        raise ValueError(f"{ARCHIVE.name}: {name} has no <uId id=...>: it is no report of this collection.")
+        raise ValueError(f"{ARCHIVE.name}: {name} has no <uId id=...>: it is no report of this collection")
     texts = {str(one.get("Label")).upper(): (one.text or "").strip() for one in tree.iter("AbstractText")}
     return OpenIReport(
         uid=str(uid.get("id")),
@@ -162,7 +162,7 @@ def _files(root: Path) -> Iterator[tuple[str, bytes]]:
                 if file is not None:
                     yield Path(member.name).stem, file.read()
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise ValueError(f"{ARCHIVE.name}: {path} is damaged ({error}). Download it again.") from error
+        raise ValueError(f"{ARCHIVE.name}: {path} is damaged ({error}); download it again") from error
 
 
 def _row_per_image(reports: list[OpenIReport]) -> pd.DataFrame:

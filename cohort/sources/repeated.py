@@ -1,7 +1,7 @@
 """Ids that a table has more than once: which row counts, and what is said of the others.
 
-Rows that agree in everything that is read are one row, written twice: the first one counts. Where they disagree nobody
-can know which one is right, and taking the first would be a guess that looks like data. An image with such rows keeps
+Rows that agree in everything that is read are one row, written twice: the first one counts. Where they disagree, the
+right one is unknown, and taking the first would be a guess that looks like data. An image with such rows keeps
 one line in the cohort table, that of the first row, excluded, with the reason; an entry of a table that is joined to
 the images (a split, labels, a patient) is taken for missing. All of it is counted in the flow as faults.
 """

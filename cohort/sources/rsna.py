@@ -100,7 +100,7 @@ def _read_classes(folder: Path) -> pd.DataFrame:
     joined = targets.merge(classes, on="patientId", how="left").fillna("")
     strange = sorted(set(joined["class"]) - {*CLASSES, ""})
     if strange:
-        raise ValueError(f"{ARCHIVE.name}: {details}: wanted the classes {some(CLASSES)}, found {some(strange)} too.")
+        raise ValueError(f"{ARCHIVE.name}: {details}: wanted the classes {some(CLASSES)}, found {some(strange)} too")
     # An image named twice by now has two classes or two targets.
     torn = joined["patientId"].duplicated(keep=False) | joined["class"].eq("")
     torn |= joined["class"].eq(CLASSES[0]) != whole_number(joined["Target"]).eq("1")
@@ -122,5 +122,5 @@ def _mapping(path: Path) -> dict[str, str]:
         return {entry["subset_img_id"]: entry["img_id"] for entry in entries}
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{ARCHIVE.name}: {path}: wanted a list of objects with subset_img_id and img_id ({error!r})."
+            f"{ARCHIVE.name}: {path}: wanted a list of objects with subset_img_id and img_id ({error!r})"
         ) from error

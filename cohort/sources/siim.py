@@ -71,7 +71,7 @@ def _read_outlines(path: Path) -> pd.DataFrame:
     table = read_strings(path, what=ARCHIVE.name).rename(columns=str.strip)
     missing = [name for name in ("ImageId", "EncodedPixels") if name not in table]
     if missing:
-        raise ValueError(f"{ARCHIVE.name}: {path} lacks the column {some(missing)}; found {some(table.columns)}.")
+        raise ValueError(f"{ARCHIVE.name}: {path} lacks the column {some(missing)}; found {some(table.columns)}")
     outlined = table["EncodedPixels"].str.strip().ne(NO_OUTLINE)
     by_image = outlined.groupby(table["ImageId"].str.strip(), sort=False)
     counts = by_image.sum()

@@ -163,7 +163,7 @@ def _votes(path: Path, edition: _Edition) -> pd.DataFrame:
     table = read_strings(path, columns=["image_id"], what=edition.archive.name).rename(columns=dict(edition.spellings))
     missing = [label for label in edition.labels if label not in table]
     if missing:
-        raise ValueError(f"{edition.archive.name}: {path} lacks the labels {some(missing)}; found {some(table, 40)}.")
+        raise ValueError(f"{edition.archive.name}: {path} lacks the labels {some(missing)}; found {some(table, 40)}")
     key = ["image_id", *(name for name in READER if name in table)]
     votes = pd.DataFrame({label: to_labels(table[label], what=f"{path}, {label}") for label in edition.labels})
     readings = pd.concat([table[key], votes], axis=1)

@@ -73,7 +73,7 @@ def _timm_tower(name: str, *, image_size: int | None) -> ImageTower:
     if not timm.is_model(name):
         kind = re.split(r"[._]", name)[0]
         near = (timm.list_models(f"*{kind}*") or timm.list_models())[:12]
-        raise ValueError(f"image tower {name!r} is unknown to timm {timm.__version__}; known: {', '.join(near)}, ...")
+        raise ValueError(f"image tower {name!r} is unknown to timm {timm.__version__}; known: {', '.join(near)}")
     _refuse_hidden_head(name)
     published: Any = timm.get_pretrained_cfg(name)
     return _image_tower(

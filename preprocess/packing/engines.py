@@ -110,7 +110,7 @@ def _pool(n_workers: int) -> ProcessPoolExecutor:
 
 
 def _follow_parent() -> None:
-    """End this worker when its parent is killed: nobody else would, and it would go on writing."""
+    """End this worker when its parent is killed; otherwise it would continue to write."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends its workers.
     parent = parent_process()
     if parent is not None:

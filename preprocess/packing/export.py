@@ -46,7 +46,7 @@ def export(config: ExportConfig) -> ExportSummary:
         OSError: The disk fails.
     """
     if config.out.absolute() == config.cxr_filepath.absolute():
-        raise ValueError(f"export: wanted another file than the store itself as --out, found {config.out}.")
+        raise ValueError(f"export: wanted another file than the store itself as --out, found {config.out}")
     compression = config.compression
     if compression == "zstd" and zstd_filter() is None:
         compression = "gzip"

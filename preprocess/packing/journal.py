@@ -116,9 +116,9 @@ def read_finished(path: Path) -> tuple[dict[str, Any], list[Entry]]:
         header, entries = json.loads(first), [_entry(json.loads(line)) for line in lines]
         version = header.pop("format")
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"the journal: {path} cannot be read ({error}). Preprocess again.") from error
+        raise ValueError(f"the journal: {path} cannot be read ({error}); preprocess again") from error
     if version != FORMAT:
-        raise ValueError(f"the journal: {path} has format {version}, this program reads {FORMAT}.")
+        raise ValueError(f"the journal: {path} has format {version}, this program reads {FORMAT}")
     return header, entries
 
 

@@ -81,7 +81,7 @@ def pack_images(
         OSError: The disk fails.
     """
     if not images:
-        raise ValueError("packing: no images to pack.")
+        raise ValueError("packing: no images to pack")
     grown = PartialStore(store)
     grown.settle()
     with grown.locked():

@@ -111,8 +111,8 @@ class PartialStore:
             if plan["pixel_rule"] != spec.pixel_rule:
                 raise ValueError(
                     f"{self.folder} holds rows of a job that was stopped and had other settings: "
-                    f"{_difference(plan['pixel_rule'], spec.pixel_rule)}. Finish it with its own settings, or delete "
-                    "that folder to begin anew."
+                    f"{_difference(plan['pixel_rule'], spec.pixel_rule)}; finish it with its own settings, or delete "
+                    "that folder to begin anew"
                 )
             if not (path.parent / "pixels.h5").exists():  # Stopped between finishing it and noting so.
                 self.finished.replace(path.parent / "pixels.h5")

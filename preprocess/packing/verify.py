@@ -38,8 +38,8 @@ def verify(config: VerifyConfig) -> Verdict:
     with open_images(config.cxr_filepath) as store:
         if not journal.is_file():
             raise FileNotFoundError(
-                f"verify: wanted the journal {journal}, found none. Stores of other programs have none; for one of "
-                "ours, name it as --journal_filepath or preprocess again."
+                f"verify: wanted the journal {journal}, found none; stores of other programs have none; for one of "
+                "ours, name it as --journal_filepath or preprocess again"
             )
         _, entries = read_finished(journal)
         rows = rows_of(entries)
@@ -67,7 +67,7 @@ def _refuse_other_images(store: ImageStore, rows: list[Entry], journal: Path) ->
     ids = [entry.image_id for entry in rows]
     if len(store) != len(ids) or store.image_ids not in (None, ids):
         raise ValueError(
-            f"verify: {store.path} ({len(store):,} rows) and {journal} ({len(ids):,} rows) are not of the same job."
+            f"verify: {store.path} ({len(store):,} rows) and {journal} ({len(ids):,} rows) are not of the same job"
         )
 
 

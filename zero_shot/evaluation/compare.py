@@ -112,7 +112,7 @@ def refuse_differences(
         raise ValueError(
             "the results were not made under one specification:\n"
             + "\n".join(lines)
-            + f"\nIf that is the experiment, say so: --experiment {blocks}. Else evaluate again under one specification"
+            + f"\nIf that is the experiment, say so: --experiment {blocks}; else evaluate again under one specification"
         )
 
 

@@ -150,7 +150,7 @@ def films_of_questions(probe: Probe, truth: pd.DataFrame, image_ids: Sequence[st
         if both:
             raise ValueError(
                 f"{probe.name!r}, {name!r}: both sentences would be true for {len(both)} films, first {both[0]}: the "
-                f"truth says {dict(question.first_if)} and {dict(question.second_if)}. Set one of them to NaN"
+                f"truth says {dict(question.first_if)} and {dict(question.second_if)}; set one of them to NaN"
             )
     return films
 

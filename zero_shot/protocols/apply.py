@@ -66,7 +66,7 @@ class ProtocolPlan:
         if self.protocol.unit == "study" and len(repeated):
             raise ValueError(
                 f"protocol {self.protocol.name} scores the first view of a study, but {repeated.nunique()} studies "
-                f"have several images in the cohort table, first {repeated.iloc[0]}. Preprocess the archive with "
+                f"have several images in the cohort table, first {repeated.iloc[0]}; preprocess the archive with "
                 f"--dataset_type {dataset_type_of(self.protocol.datasets[0])}"
             )
         if self.protocol.n in (None, len(chosen)):
@@ -132,7 +132,7 @@ def apply_protocol(config: ZeroShotConfig, cohort: pd.DataFrame) -> ProtocolPlan
     left_out |= dict.fromkeys(sorted(unlabelled), f"not in {protocol.labels.file}")
     if labels.drop(index=list(left_out), errors="ignore").isna().all(axis=None):
         raise ValueError(
-            f"protocol {protocol.name}: none of its images has a label ({protocol.labels.source}). Give the "
+            f"protocol {protocol.name}: none of its images has a label ({protocol.labels.source}); give the "
             "archive's folder or its label file as --truth_filepath, or preprocess the archive again beside its labels"
         )
 
@@ -207,7 +207,7 @@ def _not_in_protocol(cohort: pd.DataFrame, protocol: Protocol) -> dict[str, str]
         if column not in cohort:
             raise ValueError(
                 f"protocol {protocol.name} takes images whose {column} is {value}; the cohort table has no column "
-                f"{column}. Preprocess the archive with --dataset_type {dataset_type_of(protocol.datasets[0])}"
+                f"{column}; preprocess the archive with --dataset_type {dataset_type_of(protocol.datasets[0])}"
             )
         others = cohort.loc[known & cohort[column].ne(value), "image_id"]
         left_out = dict.fromkeys(others, f"{column} is not {value}") | left_out

@@ -73,5 +73,5 @@ def _refuse_other_hash(path: Path, listed: pd.DataFrame, wanted: str) -> None:
         if expected not in found:
             raise ValueError(
                 f"{path} is not the frozen list: {source} wants {expected}, its images and classes hash to "
-                f"{found[0]}. Results on the two lists cannot be compared"
+                f"{found[0]}; results on the two lists cannot be compared"
             )

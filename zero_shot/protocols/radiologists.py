@@ -47,7 +47,7 @@ def find_readings(root: Path) -> tuple[Path, ...]:
     if missing:
         raise FileNotFoundError(
             f"radiologists of CheXpert's test set: wanted {', '.join(BENCHMARK)} in {root} or below, found no "
-            f"{', '.join(missing)}. They are in rajpurkarlab/cheXpert-test-set-labels, radiologists/"
+            f"{', '.join(missing)}; they are in rajpurkarlab/cheXpert-test-set-labels, radiologists/"
             "benchmark_radiologists/"
         )
     return tuple(path for path in found.values() if path is not None)

@@ -79,7 +79,7 @@ def native_labels(frame: pd.DataFrame, protocol: Protocol, findings: Sequence[st
     if missing:
         raise ValueError(
             f"protocol {protocol.name}: {where} has no column {', '.join(missing[:5])}, which the reader of "
-            f"{protocol.datasets[0]} writes. Preprocess the archive with --dataset_type "
+            f"{protocol.datasets[0]} writes; preprocess the archive with --dataset_type "
             f"{dataset_type_of(protocol.datasets[0])}, or name its folder as --truth_filepath"
         )
     if form == "listed":
