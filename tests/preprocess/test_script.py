@@ -124,7 +124,7 @@ def test_an_image_directory_that_does_not_exist_is_an_error(mimic, tmp_path):
     assert (done.returncode, "found none at nowhere" in done.stderr) == (2, True)
     (mimic.root / "mimic-cxr-jpg/2.1.0/files").rename(tmp_path / "moved")
     done = script("--archive_root", mimic.root, cwd=tmp_path)
-    assert (done.returncode, "Were the images downloaded?" in done.stderr) == (2, True)
+    assert (done.returncode, "were the images downloaded?" in done.stderr) == (2, True)
     assert not (tmp_path / "data").exists()
 
 

@@ -169,7 +169,7 @@ def test_the_test_set_is_joined_by_names_whatever_the_order(copied, lines_of, no
     frame, flow = read_chexpert_test(root / "CheXpert-v1.0/test", check_files=False)
     assert frame["Edema"].isna().all()
     assert noted(flow, "no groundtruth.csv was found") == [len(frame)]
-    with pytest.raises(ValueError, match=r"wanted 500 first views below .* Give --allow_count"):
+    with pytest.raises(ValueError, match=r"wanted 500 first views below .* give --allow_count"):
         read_chexpert_test(root / "CheXpert-v1.0/test")
     (root / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"wanted \*/\*/view1_\*\.jpg below"):

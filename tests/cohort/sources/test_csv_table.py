@@ -168,7 +168,7 @@ def test_images_that_are_nowhere_are_an_error(folder):
         ("image: file", r"\['image'\] are no fields; wanted some of \['image_id', 'path'"),
         ("- image_id", "wanted lines such as 'subject_id: patient'"),
         ("a: [", "is no YAML"),
-        ("sex: no", "sex: wanted a word, found False. Quote it"),
+        ("sex: no", "sex: wanted a word, found False; quote it"),
         ("labels: Edema", "labels: wanted a mapping such as"),
         ("labels: {Oedema: x}", r"\['Oedema'\] are none of the findings"),
         ("finding_list: findings", "finding_list and finding_names belong together"),

@@ -171,7 +171,7 @@ def test_a_damaged_report_of_open_i_is_counted_and_only_if_all_are_damaged_is_th
     assert noted(flow, "image files that no table lists") == [len(whole) - len(frame)]
     for report in reports:
         report.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"Open-i: \d+ is no XML .* Unpack the archive again"):
+    with pytest.raises(ValueError, match=r"Open-i: \d+ is no XML .* unpack the archive again"):
         read_openi(root)
 
 
@@ -179,7 +179,7 @@ def test_a_report_archive_cut_short_is_named(copied):
     root = copied("openi")
     path = root / "NLMCXR_reports.tgz"
     path.write_bytes(path.read_bytes()[:400])
-    with pytest.raises(ValueError, match=r"Open-i: .*NLMCXR_reports.tgz is damaged .*Download it again"):
+    with pytest.raises(ValueError, match=r"Open-i: .*NLMCXR_reports.tgz is damaged .*download it again"):
         read_openi(root)
 
 

@@ -254,7 +254,7 @@ def test_rows_made_by_another_rule_are_not_mixed_in(tmp_path, pictures):
 
     with pytest.raises(KeyboardInterrupt):
         pack_into(tmp_path / "stopped.h5", images, engine=stop)
-    with pytest.raises(ValueError, match=r"had other settings: resolution 32, asked now 16\. Finish it with its own"):
+    with pytest.raises(ValueError, match=r"had other settings: resolution 32, asked now 16; finish it with its own"):
         pack_into(tmp_path / "stopped.h5", images, PackSpec(resolution=16, exact=True))
 
 

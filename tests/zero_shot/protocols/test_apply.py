@@ -193,7 +193,7 @@ def test_images_of_other_archives_and_labellers_are_left_out_with_the_reason(con
     with pytest.raises(ValueError, match="protocol rsna is for rsna; the cohort table's dataset is padchest"):
         applied(config("rsna", "padchest"))
     with pytest.raises(
-        ValueError, match=r"no column label_method\. Preprocess the archive with --dataset_type padchest"
+        ValueError, match=r"no column label_method; preprocess the archive with --dataset_type padchest"
     ):
         apply_protocol(config("padchest", "padchest"), cohort.drop(columns="label_method"))
 

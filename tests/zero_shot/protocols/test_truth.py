@@ -171,7 +171,7 @@ def test_labels_that_lie_in_no_cohort_table_are_asked_for_by_name(name, packed, 
 def test_a_cohort_table_without_the_archives_own_labels_is_told_apart(packed):
     protocol = load_protocol("nih14")
     bare = packed("nih").frame.drop(columns=["own_Effusion"])
-    with pytest.raises(ValueError, match=r"no column own_Effusion, .* Preprocess the archive with --dataset_type nih"):
+    with pytest.raises(ValueError, match=r"no column own_Effusion, .* preprocess the archive with --dataset_type nih"):
         truth_table(protocol, bare, protocol.findings)
 
 
