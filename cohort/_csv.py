@@ -27,6 +27,7 @@ def read_strings(
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{what}: wanted the file {path}, found none; check the path")
+
     chosen = set(columns if only is True else only or ())
     usecols = chosen.__contains__ if chosen else None
     try:
@@ -35,6 +36,7 @@ def read_strings(
         raise ValueError(f"{what}: {path} is empty; wanted a CSV with a header line") from error
     except (pd.errors.ParserError, UnicodeDecodeError, EOFError, OSError) as error:
         raise ValueError(f"{what}: {path} cannot be read as UTF-8 CSV ({error}); write it again") from error
+
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise ValueError(

@@ -194,6 +194,8 @@ def _by_archive(
     """
     archives = _archives()
     everything = np.ones(len(images), dtype=bool)
+
+    # An archive without a line in the table: only ids of the very same archive can be compared.
     for name in (other, dataset):
         if name not in archives:
             if dataset == other:
@@ -204,9 +206,13 @@ def _by_archive(
             return
     if archives[dataset].family != archives[other].family:
         return
+
+    # Archives of one family share films: their own names for them are compared.
     mine, theirs = (_shared_ids(*one) for one in ((images, archives[dataset]), (training, archives[other])))
     named = mine.ne("").to_numpy()
     yield from _by_id(mine, theirs, images, training, f"{where} ({other})")
+
+    # Films without such a name may be among those that were trained on.
     family = archives[dataset].family
     if not pictures:
         yield ~named, "exposed", f"taken from {family} like training ({other}), and nobody knows which images"

@@ -62,6 +62,7 @@ def write_trained_on(
         raise ValueError(f"{path}: wanted image_id and subject_id of every image, found {int(blank.sum())} without")
     if hashes is not None and len(hashes) != len(images):
         raise ValueError(f"{path}: wanted one hash per image, found {len(hashes)} for {len(images)} images")
+
     frame = images.reindex(columns=list(_COLUMNS[:-1]), fill_value="").fillna("")
     frame = frame.assign(hash="" if hashes is None else _to_hex(hashes))
     if unrecorded:
@@ -69,6 +70,8 @@ def write_trained_on(
         frame = pd.concat([frame, pd.DataFrame([start])], ignore_index=True)
     if frame.empty:
         raise ValueError(f"{path}: wanted the images that were trained on, found none")
+
+    # No time in the header of the compressed file: equal records are equal bytes.
     with write_whole(path) as temporary:
         content = frame.to_csv(index=False, lineterminator="\n").encode()
         temporary.write_bytes(gzip.compress(content, mtime=0))

@@ -70,6 +70,8 @@ def run(config: PreprocessConfig) -> Summary:
     """
     started = perf_counter()
     config = config.resolved()
+
+    # Every reason to leave an image out that needs no pixels.
     listed, flow = list_images(config)
     selection = Selection(listed, flow)
     if config.dataset_type != "chexpert-test":  # Its views are chosen by its reader.
@@ -78,6 +80,7 @@ def run(config: PreprocessConfig) -> Summary:
     _find_files(selection, listed, config)
     _refuse_nothing(selection, config)
     _refuse_faults(selection, config)
+
     packed = _write(selection, studies, config)
     return Summary(
         n_listed=len(listed),
@@ -102,6 +105,7 @@ def _choose_texts(selection: Selection, config: PreprocessConfig) -> dict[str, S
     """Give every image the text of its study, leave out those without, and return the texts by study."""
     kept, rule = selection.kept, _text_rule(config)
     texts: list[StudyText]
+
     if config.texts == "column":
         texts = [text_of_report(report, rule) for report in kept["report"]]
         filenames = kept["image_id"].tolist()
@@ -109,9 +113,11 @@ def _choose_texts(selection: Selection, config: PreprocessConfig) -> dict[str, S
         by_file = texts_of_files(kept["report_path"], rule)
         texts = [by_file[path] for path in kept["report_path"]]
         filenames = [Path(path).name for path in kept["report_path"]]
+
     selection.kept = kept.assign(
         filename=filenames, text=[text.text for text in texts], section_used=[text.section_used for text in texts]
     )
+
     if config.require_text:
         details = [text.detail for text in texts]
         reasons = [text.reason for text in texts]

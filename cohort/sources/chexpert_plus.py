@@ -67,15 +67,20 @@ def read_chexpert_plus(root: Path | str, *, check_files: bool = True) -> tuple[p
     folder = archive_root(root, ARCHIVE)
     path = needed_table(folder, TABLE, archive=ARCHIVE)
     table = read_strings(path, columns=[*_COLUMNS, *SECTIONS.values()], what=ARCHIVE.name)
+
+    # One row per image; the ids are parts of its path.
     ids = ids_of(table["path_to_image"])
     table = table.assign(**ids)
     flow = Flow()
     flow.start(table, f"listed in {path.name}")
     table = one_row_per_image(table, flow)
+
     frame = table[[*ids, "status_reason"]].copy()
     frame["split"] = frame["split_official"].map(SPLITS).fillna("test")
     frame["path"] = _paths(table["path_to_image"], path.parent)
     frame["report"] = compose({heading: table[column] for heading, column in SECTIONS.items()})
+
+    # What is known of each image and patient.
     frame = _add_labels(frame, folder, flow)
     frame = add_views(frame, view_words(table["frontal_lateral"], table["ap_pa"]), flow)
     frame = add_sex(frame, table["sex"], flow)
@@ -83,6 +88,7 @@ def read_chexpert_plus(root: Path | str, *, check_files: bool = True) -> tuple[p
     records = table[["race", "ethnicity"]].assign(subject_id=frame["subject_id"])
     frame = add_race_and_ethnicity(frame, records, flow)
     frame = _add_insurance(frame, table, flow)
+
     if check_files:
         frame = keep_existing(frame, flow, archive=ARCHIVE)
     return listed(frame, dataset=ARCHIVE.dataset, source=source_of(folder)), flow

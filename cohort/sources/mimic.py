@@ -86,10 +86,13 @@ def read_mimic(
             f"{name}: wanted images in {layout.images_dir}, found no such folder, though {layout.metadata} is "
             "there; were the images downloaded?"
         )
+
+    # One row per image, from the metadata (JPG) or from the list of records (DICOM).
     flow = Flow()
     frame = _read_records(layout) if _is_record_list(layout) else _read_metadata(layout)
     flow.start(frame, f"listed in {layout.metadata.name}")
     frame = _with_paths(one_row_per_image(frame, flow), layout)
+
     if check_files:
         frame = flow.keep(frame, _exists(frame["path"]), "image file not in the archive")
         if frame.empty:
@@ -97,6 +100,8 @@ def read_mimic(
                 f"{name}: {layout.images_dir} holds none of the {flow.steps[0].images} images that "
                 f"{layout.metadata} lists; do the two belong together?"
             )
+
+    # What the other tables know of each image, study and patient.
     if _is_record_list(layout):
         frame = _add_header_fields(frame, flow)
     frame = add_views(frame, frame["raw_view"], flow)

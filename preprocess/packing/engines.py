@@ -52,6 +52,8 @@ def in_processes(n_workers: int) -> Engine:
                     pass
                 finally:
                     pool.shutdown(wait=False, cancel_futures=True)
+
+            # Blocks that were being packed when a worker died: one at a time, so that only the guilty image is lost.
             interrupted = [place for place, block in waiting.items() if _is_interrupted(block)]
             for place in interrupted:
                 yield _alone(work, waiting.pop(place))

@@ -82,9 +82,13 @@ def pack_images(
     """
     if not images:
         raise ValueError("packing: no images to pack")
+
+    # An earlier job may have died between its last renames.
     grown = PartialStore(store)
     grown.settle()
+
     with grown.locked():
+        # Only images that no earlier job has packed are opened.
         stored = _read_stored(store, spec)
         batches = _planned(grown, images, stored, spec)
         entries, n_decoded = _pack_missing(
@@ -93,6 +97,7 @@ def pack_images(
         kept = {entry.key for entry in entries.values() if not entry.reason}
         if not kept:
             raise JobFailedError(f"none of {len(images)} images could be read. The last one: {entries[images[-1].key]}")
+
         sources = _sources(kept, batches, stored, side=spec.resolution)
         in_order = [entries[key] for key in _row_order(kept, batches, stored)]
         packed = NewStore(
@@ -102,10 +107,13 @@ def pack_images(
             sources=sources,
         )
         yield packed
+
+        # The caller has written its tables: now the store takes its place, unless it would be the same file again.
         archive = layout.fingerprint(in_order)
         header = {**spec.pixel_rule, "dtype": spec.dtype, "with_ids": spec.with_ids, "archive_fingerprint": archive}
         if stored is None or sources != [stored.source] or header != stored.header:
             _finish(grown, sources, batches, in_order, spec=spec, archive=archive)
+
         failed = [entry for entry in entries.values() if entry.reason]
         write_finished(grown.finished_journal, header, [*in_order, *failed])
         grown.settle()
