@@ -156,8 +156,8 @@ def _refuse_faults(selection: Selection, config: PreprocessConfig) -> None:
     if config.strict and selection.faults:
         counts = "; ".join(f"{reason} ({count:,})" for reason, count in sorted(selection.faults.items()))
         raise JobFailedError(
-            f"--strict: wanted an archive without faults, found {counts}. Nothing was changed; rows that are packed "
-            "wait for the same command, with repaired files or without --strict."
+            f"--strict: wanted an archive without faults, found {counts}; nothing was changed; rows that are packed "
+            "wait for the same command, with repaired files or without --strict"
         )
 
 

@@ -7,7 +7,15 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ERRORS = {"ValueError", "FileNotFoundError", "FileExistsError", "RuntimeError", "KeyError", "TypeError"}
+ERRORS = {
+    "JobFailedError",
+    "ValueError",
+    "FileNotFoundError",
+    "FileExistsError",
+    "RuntimeError",
+    "KeyError",
+    "TypeError",
+}
 BANNED = (
     r"what (?:a|an|the) \w+ is to (?:a|an|the)\b",
     r"\bsuch that\b",

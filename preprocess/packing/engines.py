@@ -59,8 +59,8 @@ def in_processes(n_workers: int) -> Engine:
                 yield _alone(work, waiting.pop(place))
             if waiting and not interrupted:
                 raise JobFailedError(
-                    "a worker process died before it began with an image, most often for lack of memory. "
-                    "Try fewer --workers; the same command continues where this one stopped."
+                    "a worker process died before it began with an image, most often for lack of memory; "
+                    "try fewer --workers; the same command continues where this one stopped"
                 )
 
     return engine
@@ -80,7 +80,7 @@ def on_cluster(address: str) -> Engine:
         try:
             import distributed  # noqa: PLC0415  (only for those who have a cluster)
         except ImportError as error:
-            raise JobFailedError("--scheduler: wanted the package distributed: pip install distributed.") from error
+            raise JobFailedError("--scheduler: wanted the package distributed: pip install distributed") from error
         try:
             client = distributed.Client(  # type: ignore[no-untyped-call]
                 address, timeout=_SCHEDULER_ANSWERS_WITHIN
@@ -96,8 +96,8 @@ def on_cluster(address: str) -> Engine:
                     future.release()
             except (ImportError, distributed.KilledWorker) as error:
                 raise JobFailedError(
-                    f"--scheduler: the workers cannot pack ({error}). Do they have this project and its requirements? "
-                    "The same command continues where this one stopped."
+                    f"--scheduler: the workers cannot pack ({error}); do they have this project and its requirements? "
+                    "the same command continues where this one stopped"
                 ) from error
 
     return engine
@@ -130,4 +130,4 @@ def _alone(work: Work, block: Block) -> list[Entry]:
                 return pool.submit(work, block).result()
             except BrokenProcessPool:
                 continue
-    raise JobFailedError("worker processes die as soon as they begin. Is there memory left?")
+    raise JobFailedError("worker processes die as soon as they begin; is there memory left?")

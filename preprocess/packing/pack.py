@@ -96,7 +96,7 @@ def pack_images(
         )
         kept = {entry.key for entry in entries.values() if not entry.reason}
         if not kept:
-            raise JobFailedError(f"none of {len(images)} images could be read. The last one: {entries[images[-1].key]}")
+            raise JobFailedError(f"none of {len(images)} images could be read; the last one: {entries[images[-1].key]}")
 
         sources = _sources(kept, batches, stored, side=spec.resolution)
         in_order = [entries[key] for key in _row_order(kept, batches, stored)]
@@ -183,8 +183,8 @@ def _pack_missing(
 def _refuse_failures(failed: Sequence[Entry], n_images: int, tolerated: int) -> None:
     if len(failed) > tolerated:
         raise JobFailedError(
-            f"{len(failed)} of {n_images} images could not be read, {tolerated} are tolerated (--max_failed_share). "
-            f"The last one: {failed[-1].detail}"
+            f"{len(failed)} of {n_images} images could not be read, {tolerated} are tolerated (--max_failed_share); "
+            f"the last one: {failed[-1].detail}"
         )
 
 
@@ -238,6 +238,6 @@ def _refuse_small_disk(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise JobFailedError(
-            f"{folder.parent} has {free / 1e9:.1f} GB free, the images need {needed / 1e9:.1f} GB. Free some, choose "
-            "another --cxr_out_path, or a smaller --resolution. The same command continues where this one stopped."
+            f"{folder.parent} has {free / 1e9:.1f} GB free, the images need {needed / 1e9:.1f} GB; free some, choose "
+            "another --cxr_out_path, or a smaller --resolution; the same command continues where this one stopped"
         )

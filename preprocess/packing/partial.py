@@ -91,7 +91,7 @@ class PartialStore:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise JobFailedError(f"another job is writing {self.store}. Wait for it or stop it.") from error
+                raise JobFailedError(f"another job is writing {self.store}; wait for it or stop it") from error
             try:
                 yield
             finally:

@@ -123,7 +123,7 @@ def test_one_bad_item_is_counted_costs_nothing_else_and_does_not_pass_a_strict_r
     assert fate["status"] == status
     if status != "packed":
         assert fate["status_reason"].startswith(reason)
-    with pytest.raises(JobFailedError, match=rf"--strict: wanted an archive without faults, found {reason} \(1\)\."):
+    with pytest.raises(JobFailedError, match=rf"--strict: wanted an archive without faults, found {reason} \(1\);"):
         pack(mimic.root, tmp_path / "strict", strict=True)
     left = sorted(path.name for path in (tmp_path / "strict").glob("*"))
     assert left in ([], ["cxr.h5.partial"])
@@ -155,7 +155,7 @@ def test_an_image_and_a_report_that_may_not_be_read_are_counted(mimic):
             path.chmod(0)
         with an_ordinary_user():
             summary = pack(shared / "archive", shared / "out")
-            with pytest.raises(JobFailedError, match=r"found report file cannot be read \(1\)\."):
+            with pytest.raises(JobFailedError, match=r"found report file cannot be read \(1\);"):
                 pack(shared / "archive", shared / "strict", strict=True)
         report.chmod(0o644)
         with an_ordinary_user(), pytest.raises(JobFailedError, match=r"found image file cannot be read \(1\)\."):

@@ -256,7 +256,7 @@ def test_the_chexpert_test_set_is_the_sorted_first_views(tmp_path):
         for view in ("view1_frontal", "view2_lateral"):
             Image.fromarray(np.full((9, 9), len(study), dtype=np.uint8)).save(tmp_path / "test" / study / f"{view}.jpg")
     settings = {"dataset_type": "chexpert-test", "chest_x_ray_path": tmp_path / "test", "out_dir": tmp_path / "out"}
-    with pytest.raises(ValueError, match=r"wanted 500 first views below .*, found 2. Give --allow_count"):
+    with pytest.raises(ValueError, match=r"wanted 500 first views below .*, found 2; give --allow_count"):
         run(PreprocessConfig(**settings))
     summary = run(PreprocessConfig(**settings, allow_count=True, strict=True))
     store = open_images(summary.outputs.images)

@@ -91,7 +91,7 @@ def test_a_truncated_jpeg_above_the_tolerated_share_fails_and_leaves_only_what_c
     done = script("--archive_root", mimic.root, "--out_dir", tmp_path / "out", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "error: 1 of 9 images could not be read, 0 are tolerated (--max_failed_share). The last one: "
+        "error: 1 of 9 images could not be read, 0 are tolerated (--max_failed_share); the last one: "
         f"image is damaged: {image}: Premature end of JPEG file"
     )
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["cxr.h5.partial"]
