@@ -158,7 +158,7 @@ def test_an_image_and_a_report_that_may_not_be_read_are_counted(mimic):
             with pytest.raises(JobFailedError, match=r"found report file cannot be read \(1\);"):
                 pack(shared / "archive", shared / "strict", strict=True)
         report.chmod(0o644)
-        with an_ordinary_user(), pytest.raises(JobFailedError, match=r"found image file cannot be read \(1\)\."):
+        with an_ordinary_user(), pytest.raises(JobFailedError, match=r"found image file cannot be read \(1\);"):
             pack(shared / "archive", shared / "strict", strict=True)
         written = pd.read_csv(summary.outputs.flow).set_index("reason")
         assert (
