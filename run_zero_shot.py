@@ -10,6 +10,7 @@ python run_zero_shot.py --checkpoints a.pt b.pt --prompts chexzero --scoring che
 from __future__ import annotations
 
 import sys
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 from common.programs import Job, start
@@ -35,12 +36,14 @@ def main(config: ZeroShotConfig) -> Results:
     results = run(config)
     groups = group_table(results.cohort, wanted)
     fitted = results.decided.fitted
+    # without thresholds there are no rates: none is fitted on the scored images unless asked for
+    no_thresholds = Thresholds(by_finding=dict.fromkeys(results.findings, nan), policy="none", fitted_on="nothing")
     subgroups = disaggregate(
         results.predictions,
         results.truth,
         groups,
         findings=results.findings,
-        thresholds=Thresholds.of(fitted.thresholds) if fitted else None,
+        thresholds=Thresholds.of(fitted.thresholds) if fitted else no_thresholds,
         n_replicates=config.n_replicates,
         seed=config.seed,
     )

@@ -92,6 +92,7 @@ def plan(config: DemoConfig) -> Plan:
 def scoring_of(training: TrainConfig, config: DemoConfig, *, out_dir: Path) -> ZeroShotConfig:
     """Return how the model of a training run is scored: on held-out patients, against what was drawn into the films."""
     return ZeroShotConfig(
+        overwrite=True,  # the demo's own folder
         checkpoints=(str(training.folder),),
         cxr_filepath=training.cxr_filepath,
         cohort_filepath=training.cohort_filepath,

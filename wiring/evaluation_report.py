@@ -158,8 +158,8 @@ def _settings(spec: Mapping[str, Any]) -> dict[str, str]:
 def _decision_words(decisions: Mapping[str, Any]) -> str:
     fitted_on = decisions["fitted_on"]
     if fitted_on is None:
-        return "thresholds of a file, no calibration" if decisions["thresholds_file"] else "none fitted"
-    thresholds = "thresholds of a file" if decisions["thresholds_file"] else f"policy {decisions['policy']}"
+        return "thresholds of a file, no calibration" if decisions["thresholds"] else "none fitted"
+    thresholds = "thresholds of a file" if decisions["thresholds"] else f"policy {decisions['policy']}"
     return (
         f"{thresholds}; calibration {decisions['calibration']}; fitted on the split “{fitted_on['split']}”, "
         f"{fitted_on['n']:,} films"

@@ -1,6 +1,6 @@
 """The table of AUROCs: one row per finding and their mean, with intervals over patients and a reason if undefined."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -102,6 +102,15 @@ def metrics_table(
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(COUNTS, "Int64"))
 
 
+def few_patients(subjects: Iterable[str], least: int = MIN_PATIENTS) -> str:
+    """Return why no interval over patients is given: there are too few of them; "" if there are enough.
+
+    With one patient all resamples are equal, and the interval would be the estimate itself.
+    """
+    found = len(set(subjects))
+    return "" if found >= least else f"no interval: {found} {'patient' if found == 1 else 'patients'} (wanted {least})"
+
+
 def _columns(name: str) -> tuple[str, str, str]:
     """Return the columns of a metric: its value and the ends of its interval."""
     return (name, "low", "high") if name == "auroc" else (name, f"{name}_low", f"{name}_high")
@@ -137,9 +146,10 @@ def _row(
         why = "nobody labelled it" if undefined == "no rows" else undefined
         return row | {"status": "undefined", "reason": not_evaluable(why)}
 
+    no_interval = few_patients(subjects[(labels == 1) | (labels == 0)], rule.min_patients)
     withheld = {}
-    for name, figure in figures.items():
-        columns, withheld[name] = _figure(name, *figure)
+    for name, (estimate, replicates) in figures.items():
+        columns, withheld[name] = _figure(name, estimate, replicates[:0] if no_interval else replicates)
         row |= columns
 
     few = rule.shortfalls(
@@ -147,7 +157,10 @@ def _row(
         patients={"patients with it": counts.patients_pos, "patients without it": counts.patients_neg},
     )
     status = evidence_status(few, withheld["auroc"])
-    return row | {"status": status, "reason": "; ".join([*_interval_reasons(withheld), *few])}
+    return row | {
+        "status": status,
+        "reason": "; ".join(filter(None, [no_interval, *_interval_reasons(withheld), *few])),
+    }
 
 
 def _interval_reasons(withheld: Mapping[str, str]) -> list[str]:

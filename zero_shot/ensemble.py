@@ -18,6 +18,7 @@ from cohort import open_images
 from common.atomic import write_whole
 from zero_shot.embeddings import Cache, ModelKey, cached_features, model_key
 from zero_shot.features import Phrases, logit_bias, logit_scale, pair_features
+from zero_shot.file_names import checkpoint_files
 from zero_shot.images import Images, as_images
 from zero_shot.prompts import NO_FINDING, PromptSet, from_templates, load_prompts
 from zero_shot.scoring import Scoring, refuse_scoring, score_phrases
@@ -168,7 +169,8 @@ def ensemble_models(  # noqa: PLR0917  (CheXzero's signature)
         cxr_pair_template: positive and negative template, such as ("{}", "no {}").
         cache_dir: folder for every model's probabilities, `[save_name_]CHECKPOINT.npy`, and for the image features in
             `[save_name_]embeddings.h5`. The probabilities are written but never read back: CheXzero returned such a
-            file even for other labels. The features save the time, for any labels.
+            file even for other labels. The features save the time, for any labels. Two checkpoints called the same get
+            more of their path in the name.
         save_name: prefix of these files.
 
     Raises:
@@ -191,8 +193,8 @@ def ensemble_models(  # noqa: PLR0917  (CheXzero's signature)
         )
 
     if folder is not None:
-        for member in members:
-            with write_whole(folder / f"{prefix}{Path(member.path).stem}.npy") as temporary:
+        for name, member in zip(checkpoint_files([one.path for one in members]), members, strict=True):
+            with write_whole(folder / f"{prefix}{name}.npy") as temporary:
                 np.save(temporary, member.scores)
     return [member.scores for member in members], mean
 

@@ -212,7 +212,8 @@ def retrieval_table(
         row: dict[str, Any] = {"direction": direction, "hit": hit, "n_queries": len(queries)}
         row |= {"n_candidates": n_candidates, "patients": patients, "reason": few}
         once = parts if queries is one_of_each else None
-        table.append(row | rank_figures(ranks[queries]) | _intervals(ranks, weights, once))
+        ends = _intervals(ranks, weights, once)
+        table.append(row | rank_figures(ranks[queries]) | (dict.fromkeys(ends, np.nan) if few else ends))
     return pd.DataFrame(table, columns=list(COLUMNS))
 
 

@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from cohort import FINDINGS, FRONTAL_VIEWS, Flow, ImageStore, read_labels
 from cohort.labels import apply_uncertainty
 from zero_shot.images import Images
 
+BLACK = "all black (never decoded)"
+AT_ONCE = 256
+"""Images that are looked at together"""
 NOT_PACKED = ("excluded", "failed")
 """Values of the cohort's `status` for images without pixels in the store"""
 
@@ -26,8 +29,11 @@ def select_images(
     split: str,
     views: str = "frontal",
     left_out: Mapping[str, str] | None = None,
+    check_pixels: bool = True,
 ) -> tuple[pd.DataFrame, Images, Flow]:
     """Return the cohort rows to be scored, sorted by image id, their images, and the count of rows left out.
+
+    Images that are all black, as a failed decode leaves them, are left out and counted.
 
     Args:
         cohort: the cohort table.
@@ -35,6 +41,7 @@ def select_images(
         split: value of the column `split`; "all" takes every row.
         views: "frontal" (PA and AP) or "all".
         left_out: image id -> another reason not to score it, beside split and view.
+        check_pixels: look for black images, which reads all pixels once.
 
     Raises:
         ValueError: the store holds ids that the cohort does not know, an image is not in the store, no row is left.
@@ -54,6 +61,9 @@ def select_images(
         chosen = flow.keep(chosen, chosen["view"].isin(FRONTAL_VIEWS).to_numpy(bool), "not a frontal view")
     packed = chosen["h5_row"].notna() & ~chosen["status"].isin(NOT_PACKED)
     chosen = flow.keep(chosen, packed.to_numpy(bool), "not packed (see status_reason)")
+    if check_pixels and len(chosen):
+        black = _black(store, _rows(store, chosen))
+        chosen = flow.keep(chosen, ~black, BLACK) if black.any() else chosen
     if chosen.empty:
         splits = ", ".join(sorted(set(cohort["split"]) - {""})) or "none"
         raise ValueError(
@@ -61,19 +71,39 @@ def select_images(
             f"(--split all and --views all lift the first two rules):\n{flow}"
         )
 
-    ids = chosen["image_id"].tolist()
-    rows = chosen["h5_row"].to_numpy(np.int64) if store.image_ids is None else store.rows(ids)
-    return chosen, Images(reader=store, rows=rows, ids=tuple(ids)), flow
+    return chosen, Images(reader=store, rows=_rows(store, chosen), ids=tuple(chosen["image_id"])), flow
+
+
+def _rows(store: ImageStore, chosen: pd.DataFrame) -> Int[np.ndarray, "n"]:
+    """Return the row of every image in the store."""
+    if store.image_ids is None:
+        return chosen["h5_row"].to_numpy(np.int64)
+    return store.rows(chosen["image_id"].tolist())
+
+
+def _black(store: ImageStore, rows: Int[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
+    """Return which images are all zero."""
+    parts = [store.read(rows[start : start + AT_ONCE]).any(axis=(1, 2)) for start in range(0, len(rows), AT_ONCE)]
+    return ~np.concatenate(parts)
 
 
 def _refuse_strangers(cohort: pd.DataFrame, store: ImageStore) -> None:
     """Refuse a store and a cohort table that were not written together."""
     if store.image_ids is None:
+        advice = (
+            "give the cohort.csv that was written with it, or --cohort_filepath None to join --truth_filepath by row"
+        )
         beyond = cohort["image_id"][cohort["h5_row"].fillna(0).ge(len(store)).to_numpy(bool)]
         if len(beyond):
             raise ValueError(
                 f"{store.path} has {len(store)} rows, but the cohort's h5_row goes beyond for {len(beyond)} images, "
-                f"first {beyond.iloc[0]}: give the cohort.csv that was written with it"
+                f"first {beyond.iloc[0]}: {advice}"
+            )
+        named = cohort["h5_row"].dropna()
+        if len(named) != len(store) or named.duplicated().any():
+            raise ValueError(
+                f"{store.path} has {len(store)} rows and no ids, but the cohort table names {named.nunique()} rows by "
+                f"{len(named)} images: {advice}"
             )
         return
 
@@ -102,6 +132,7 @@ class ValidationImages:
             "n": len(self.images),
             "fingerprint": self.images.fingerprint(),
             "labels": labels_fingerprint(self.truth),
+            "patients": sha256_of(self.cohort["subject_id"].tolist()),
         }
 
 
@@ -215,6 +246,11 @@ def decide_labels(
 def labels_fingerprint(truth: pd.DataFrame) -> str:
     """Return the SHA-256 of a table of labels as it would be written."""
     return hashlib.sha256(truth.to_csv(index=False).encode()).hexdigest()
+
+
+def sha256_of(texts: Sequence[str]) -> str:
+    """Return the SHA-256 of texts in their order."""
+    return hashlib.sha256("\n".join(map(str, texts)).encode()).hexdigest()
 
 
 def rows_by_id(image_ids: Sequence[str], wanted: Sequence[str]) -> Int[np.ndarray, "n"]:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from zero_shot.file_names import result_name
+
 HEADINGS = {
     "checkpoints": "data",
     "prompts": "model and prompts",
@@ -26,8 +28,9 @@ class ZeroShotConfig:
     """Run folders, checkpoint folders, CheXzero .pt files or open_clip NAME:TAG; several are averaged"""
     cxr_filepath: Path = Path("data/cxr.h5")
     """Image store written by preprocess_train_data.py"""
-    cohort_filepath: Path = Path("data/cohort.csv")
-    """Cohort table written with the images"""
+    cohort_filepath: Path | None = Path("data/cohort.csv")
+    """Cohort table written with the images; None: a cxr.h5 without ids, joined to --truth_filepath by row as CheXzero
+    does"""
     truth_filepath: Path | None = None
     """CSV with image_id and columns of 0 and 1 named as the findings; without it, the cohort's own labels"""
     protocol: str | None = None
@@ -81,10 +84,12 @@ class ZeroShotConfig:
     """Keep the image features in embeddings.h5 of the result folder, for later runs with the same weights and pixels"""
     embeddings: Path | None = None
     """embeddings.h5 of another run to take the image features from; it must have them for every checkpoint"""
-    name: str = "zero_shot"
-    """Name of the result folder in predictions/"""
+    name: str = ""
+    """Name of the result folder in predictions/; without it, that of the checkpoint"""
     out_dir: Path | None = None
     """Result folder, in place of predictions/NAME"""
+    overwrite: bool = False
+    """Replace results of another specification in the result folder; without it, they are refused"""
 
     def __post_init__(self) -> None:
         if not self.checkpoints:
@@ -92,8 +97,13 @@ class ZeroShotConfig:
         for flag, value, least in (("n_replicates", self.n_replicates, 40), ("batch_size", self.batch_size, 1)):
             if value < least:
                 raise ValueError(f"--{flag}: wanted {least} or more, found {value}")
+        if self.thresholds is not None and self.threshold_policy != "youden":
+            raise ValueError(
+                f"--threshold_policy {self.threshold_policy}: has no effect with --thresholds, whose file says how "
+                "they were chosen; leave one of them out"
+            )
 
     @property
     def folder(self) -> Path:
         """Where results are written."""
-        return self.out_dir or Path("predictions") / self.name
+        return self.out_dir or Path("predictions") / (self.name or result_name(self.checkpoints))

@@ -111,7 +111,7 @@ def specification():
         decisions={
             "policy": "youden",
             "calibration": "platt",
-            "thresholds_file": False,
+            "thresholds": None,
             "fitted_on": {"split": "validate", "n": 200},
         },
     )

@@ -174,13 +174,15 @@ def spec(**changes):
 def test_the_hash_covers_what_matters_and_not_where_files_lie():
     base = spec()
     assert spec(path="elsewhere")["hash"] == base["hash"]
+    # the name of a split or of a prompt set moves no number: what they hold is there as content
+    assert spec(images={"split": "all"})["hash"] == base["hash"]
     for change in (
         {"weights": "0" * 64},
         {"architecture": "0" * 64},
         {"averaged": "features"},
         {"prompts": "chexzero"},
         {"scoring": "chexzero"},
-        {"images": {"split": "all"}},
+        {"images": {"fingerprint": "0"}},
     ):
         assert spec(**change)["hash"] != base["hash"]
     # Both have temperature 1: only the word tells them apart.

@@ -172,3 +172,23 @@ def test_no_path_and_the_same_path_twice_are_refused(store, checkpoint):
         ensemble_models([checkpoint, str(checkpoint)], store, LABELS, PAIR)
     with pytest.raises(ValueError, match="a label is named twice"):
         ensemble_models([checkpoint], store, ["Edema", "Edema"], PAIR)
+
+
+def test_features_are_averaged_with_the_geometric_mean_of_the_logit_scales(store, checkpoint, tmp_path):
+    """Two members with equal features: the ensemble is the member, at the scale whose logarithm is the mean."""
+    paths = []
+    for name, factor in (("first", 2.0), ("second", 32.0)):
+        one = models.load(str(checkpoint))
+        one.model.logit_scale.data.fill_(float(np.log(factor)))
+        models.save(one, tmp_path / name)
+        paths.append(tmp_path / name)
+    with h5py.File(store) as file:
+        images = as_images(file["cxr"][:].astype(np.uint8))
+    prompts = from_templates(LABELS, PAIR)
+    found, _ = score_ensemble(paths, images, prompts, scoring="temperature", averaged="features")
+    one = models.load(str(checkpoint))
+    one.model.logit_scale.data.fill_(float(np.log(8.0)))  # sqrt(2 * 32); the arithmetic mean would be 17
+    expected = score(one, images, prompts, scoring="temperature")
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    one.model.logit_scale.data.fill_(float(np.log(17.0)))
+    assert np.abs(score(one, images, prompts, scoring="temperature") - expected).max() > 1e-3

@@ -1,7 +1,6 @@
 """Result folders side by side, with paired differences; refused if other things differ than the experiment."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from jaxtyping import Float
 import metrics
 from cohort import read_labels
 from metrics.evidence import MEAN, NOT_IN_MEAN
-from zero_shot.evaluation.spec import hash_of
+from zero_shot.evaluation.earlier_results import read_spec
+from zero_shot.evaluation.spec import differing, hash_of, shown
 from zero_shot.images import refuse_repeated
 
 FOLLOWS = {
@@ -23,8 +23,6 @@ FOLLOWS = {
 }
 """Block -> blocks that change with it and need not be named as part of the experiment"""
 DIFFERENCE = ("difference", "difference_low", "difference_high", "difference_reason")
-SHOWN = 60
-"""Longest value shown in an error, characters"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,39 +98,22 @@ def refuse_differences(
             f"no specification has {', '.join(unknown)}; the experiment can be: {', '.join(sorted(first))}"
         )
 
+    if hash_of(first) == hash_of(other):
+        return
     allowed = [*experiment, *(block for name in experiment for block in FOLLOWS.get(name, ()))]
-    differing = [
+    differences = [
         (path, values)
-        for path, *values in _differing(first, other)
+        for path, *values in differing(first, other)
         if not any(path == name or path.startswith(f"{name}.") for name in allowed)
     ]
-    if differing:
-        lines = [f"  {path}: {_shown(a)} in {names[0]}, {_shown(b)} in {names[1]}" for path, (a, b) in differing]
-        blocks = " ".join(dict.fromkeys(path.split(".")[0] for path, _ in differing))
+    if differences:
+        lines = [f"  {path}: {shown(a)} in {names[0]}, {shown(b)} in {names[1]}" for path, (a, b) in differences]
+        blocks = " ".join(dict.fromkeys(path.split(".")[0] for path, _ in differences))
         raise ValueError(
             "the results were not made under one specification:\n"
             + "\n".join(lines)
             + f"\nIf that is the experiment, say so: --experiment {blocks}; else evaluate again under one specification"
         )
-
-
-def _differing(first: Any, other: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Yield the path of every entry that differs, and both values; "(absent)" if one side lacks it."""
-    if isinstance(first, Mapping) and isinstance(other, Mapping):
-        for key in sorted({*first, *other}):
-            inner = f"{path}.{key}" if path else key
-            yield from _differing(first.get(key, "(absent)"), other.get(key, "(absent)"), inner)
-    elif isinstance(first, list) and isinstance(other, list) and len(first) == len(other):
-        for place, (a, b) in enumerate(zip(first, other, strict=True)):
-            yield from _differing(a, b, f"{path}.{place}")
-    elif first != other:
-        yield path, first, other
-
-
-def _shown(value: Any) -> str:
-    """Return a value as an error shows it."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _read(folder: Path, name: str) -> ResultFolder:
@@ -143,7 +124,7 @@ def _read(folder: Path, name: str) -> ResultFolder:
     if missing:
         raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}: wanted a folder that run_zero_shot.py wrote")
 
-    spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
+    spec = read_spec(folder / "spec.json")
     if hash_of(spec["evaluation"]) != spec["hash"]:
         raise ValueError(f"{folder / 'spec.json'} was edited: its hash does not match its content")
 

@@ -26,6 +26,8 @@ FIT: Mapping[Family, Callable[..., Calibrator]] = {
     "platt": fit_platt,
     "isotonic": fit_isotonic,
 }
+NUMERICAL = (np.linalg.LinAlgError, ArithmeticError)
+"""Failures of the numbers of one finding, which become its reason and end nothing else"""
 BEFORE, AFTER = "before", "after"
 STAGES = (BEFORE, AFTER)
 """Scores before and after calibration"""
@@ -52,6 +54,14 @@ class LabelledScores:
         labels = self.truth[finding].to_numpy(np.float64)
         known = ~np.isnan(labels)
         return known, labels[known], self.predictions[finding].to_numpy(np.float64)[known]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Unfitted(Calibrator):
+    """A calibrator whose fit failed."""
+
+    def _probabilities(self, margins: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+        return np.full(len(margins), np.nan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +102,10 @@ def fit_decisions(
     calibrators, edges = {}, {}
     for finding in findings:
         known, y, s = validation.known(finding)
-        calibrators[finding] = FIT[family](y, margin_of(s), subjects[known])
+        try:
+            calibrators[finding] = FIT[family](y, margin_of(s), subjects[known])
+        except NUMERICAL as error:
+            calibrators[finding] = _Unfitted(n=len(y), patients=len(set(subjects[known])), reason=f"no fit ({error})")
         for stage, probabilities in scores_by_stage(calibrators[finding], s):
             if len(s):
                 edges[finding, stage] = bin_edges(probabilities)

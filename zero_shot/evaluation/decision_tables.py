@@ -14,7 +14,9 @@ from metrics.calibration.logistic import margin_of
 from metrics.calibration.reliability import reliability_table
 from metrics.evidence import not_evaluable
 from metrics.rates import Confusion, confusion, decide
-from zero_shot.evaluation.decision_rule import STAGES, DecisionRule, LabelledScores, scores_by_stage
+from metrics.resampling import interval_if_drawn
+from zero_shot.auroc_table import few_patients
+from zero_shot.evaluation.decision_rule import NUMERICAL, STAGES, DecisionRule, LabelledScores, scores_by_stage
 from zero_shot.protocols import find_readings, read_readings
 
 RATES = ("sensitivity", "specificity", "ppv", "npv", "f1", "mcc")
@@ -51,24 +53,25 @@ def decisions_table(rule: DecisionRule, scored: LabelledScores, weights: metrics
         elif not len(y):
             row["reason"] = not_evaluable("nobody labelled it")
         else:
-            row |= _rates(y, decide(s, threshold.value), weights.rows(known))
+            few = few_patients(np.asarray(scored.subject_ids)[known])
+            row |= _rates(y, decide(s, threshold.value), weights.rows(known), draw=not few) | {"reason": few}
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def _rates(
-    y: Float[np.ndarray, "n"], decisions: Bool[np.ndarray, "n"], weights: metrics.ReplicateWeights
-) -> dict[str, float]:
-    """Return every rate with its interval."""
+    y: Float[np.ndarray, "n"], decisions: Bool[np.ndarray, "n"], weights: metrics.ReplicateWeights, *, draw: bool
+) -> dict[str, Any]:
+    """Return every rate, with its interval if wanted."""
     one_group = np.zeros(len(y), dtype=np.int64)
     estimate, replicates = (
         confusion(y, decisions, one_group, 1, drawn) for drawn in (metrics.unit_weights(len(y)), weights)
     )
 
-    row: dict[str, float] = {}
+    row: dict[str, Any] = {}
     for name in RATES:
         (value,), draws = _rate(estimate, name), _rate(replicates, name)
-        low, high, _, _ = metrics.percentile_interval(draws)
+        low, high, _, _ = interval_if_drawn(draws if draw else draws[:0])
         row |= {name: float(value), f"{name}_low": low, f"{name}_high": high}
     return row
 
@@ -107,8 +110,18 @@ def calibration_table(rule: DecisionRule, scored: LabelledScores, weights: metri
             if not len(y) or edges is None or stage not in probabilities:
                 why = calibrator.reason if len(y) and calibrator.reason else "nobody labelled it"
                 rows.append(row | {"reason": not_evaluable(why)})
-            else:
-                rows.append(row | _calibration(y, probabilities[stage], edges, weights.rows(known)))
+                continue
+
+            try:
+                figures = _calibration(y, probabilities[stage], edges, weights.rows(known))
+            except NUMERICAL as error:
+                rows.append(row | {"reason": not_evaluable(f"the numbers do not allow it ({error})")})
+                continue
+            few = few_patients(np.asarray(scored.subject_ids)[known])
+            if few:
+                figures |= {name: np.nan for name in figures if name.endswith(("_low", "_high"))}
+                figures["reason"] = "; ".join(filter(None, (few, figures["reason"])))
+            rows.append(row | figures)
     return pd.DataFrame(rows)
 
 
@@ -154,7 +167,10 @@ def reliability_bins(rule: DecisionRule, scored: LabelledScores, weights: metric
             if not len(y) or edges is None:
                 continue
 
-            table = reliability_table(y, probabilities, edges, weights.rows(known))
+            try:
+                table = reliability_table(y, probabilities, edges, weights.rows(known))
+            except NUMERICAL:  # `calibration_table` has the reason
+                continue
             columns = ("low_edge", "high_edge", "n", "mean_score", "mean_label", "low", "high")
             part = pd.DataFrame({name: getattr(table, name) for name in columns})
             part.insert(0, "finding", finding)
@@ -199,16 +215,17 @@ def readers_table(
     decisions = np.stack([decide(s, t) for s, t in zip(scores.T, thresholds, strict=True)], axis=1)
     labels = scored.truth[findings].to_numpy(np.float64)
 
+    few = few_patients(scored.subject_ids)
     rows = []
     for measure in ("mcc", "f1"):
         study = metrics.compare_with_readers(
             labels, decisions, readings.decisions, weights, findings=findings, measure=measure
         )
         for finding, found in {**study.by_finding, "mean": study.mean}.items():
-            row = {"measure": measure, "finding": finding, "n": found.n, "n_pos": found.n_pos}
+            row: dict[str, Any] = {"measure": measure, "finding": finding, "n": found.n, "n_pos": found.n_pos}
             for name in ("model", "readers", "difference"):
                 estimate = getattr(found, name)
-                low, high = estimate.interval.low, estimate.interval.high
+                low, high = (np.nan, np.nan) if few else (estimate.interval.low, estimate.interval.high)
                 row |= {name: estimate.value, f"{name}_low": low, f"{name}_high": high}
-            rows.append(row | {"reason": found.reason})
+            rows.append(row | {"reason": "; ".join(filter(None, (few, found.reason)))})
     return pd.DataFrame(rows)

@@ -1,7 +1,7 @@
 """One evaluation: from a configuration to its tables, and from the tables to files."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,23 +11,25 @@ import pandas as pd
 from jaxtyping import Float
 from tqdm import tqdm
 
-from cohort import Flow, ImageStore, open_images, read_cohort
+from cohort import Flow, ImageStore, open_images
 from cohort.exposure import TrainingExposure
 from common.atomic import write_csv, write_json
 from metrics.precision_recall import adjusted_auprc_matrix, auprc_matrix
 from metrics.threshold_policy import thresholds_to_json
 from models import pick_device
 from zero_shot.auroc_table import metrics_table
+from zero_shot.by_row import cohort_of, labels_by_row
 from zero_shot.embeddings import Cache
 from zero_shot.ensemble import Member, in_order, score_ensemble
 from zero_shot.evaluation.decision_rule import LabelledScores
 from zero_shot.evaluation.decisions import DecisionTables, decide_scores
+from zero_shot.evaluation.earlier_results import refuse_earlier
 from zero_shot.evaluation.seen_in_training import stamp
 from zero_shot.evaluation.spec import spec_of_run
 from zero_shot.images import Images
 from zero_shot.prompts import PromptSet, load_prompts
 from zero_shot.protocols import ProtocolPlan, apply_protocol, beside_text
-from zero_shot.select import choose_labels, select_images, select_validation
+from zero_shot.select import choose_labels, decide_labels, select_images, select_validation
 from zero_shot.zero_shot_config import ZeroShotConfig
 
 EMBEDDINGS = "embeddings.h5"
@@ -129,7 +131,7 @@ def run(config: ZeroShotConfig) -> Results:
         FileNotFoundError: a file of the configuration is missing.
         ValueError: see `select_images`, `choose_labels`, `load_prompts`, `score_ensemble`, `metrics_table`.
     """
-    cohort = read_cohort(config.cohort_filepath)
+    config, cohort, by_row = cohort_of(config)
     plan = apply_protocol(config, cohort) if config.protocol else None
     config = plan.config if plan else config
     prompts = load_prompts(config.prompts)
@@ -155,11 +157,17 @@ def run(config: ZeroShotConfig) -> Results:
         )
 
         # one pass over all images, so that each model is loaded once
+        spec_of = partial(
+            spec_of_run, config, prompts=prompts, store=store, images=images, chosen=chosen, truth=truth,
+            validation=validation, headline=asdict(plan.protocol.headline) if plan else None,
+        )  # fmt: skip
+        refuse_earlier(config, spec_of(()))
         to_score = images.followed_by(validation.images) if validation else images
         cache = _cache(config, to_score)
         exposure = stamp(config.checkpoints, chosen, images, named=config.trained_on)
         scores, members = _score(config, to_score, prompts, cache)
-        spec = spec_of_run(config, members, prompts, store=store, images=images, truth=truth, validation=validation)
+        spec = spec_of(members)
+        origin = refuse_earlier(config, spec)
     spec["exposure"] = exposure.to_json()
     if plan:
         spec["protocol"] = plan.to_json()
@@ -189,7 +197,7 @@ def run(config: ZeroShotConfig) -> Results:
         spec=spec,
         flow=flow,
         exposure=exposure.exposure,
-        notes=(*_notes(members, store), *decided.notes),
+        notes=(*by_row, *_notes(members, store), *origin, *decided.notes),
         protocol=plan,
         beside=beside,
     )
@@ -236,6 +244,14 @@ def _labels(
     """Return image_id and a label per finding for cohort rows: the protocol's, a truth file's, or the cohort's own."""
     if plan is not None:
         return plan.truth(chosen, findings)
+    if config.cohort_filepath is None and config.truth_filepath is not None:
+        labels = labels_by_row(config.truth_filepath, findings, chosen.sort_values("h5_row")["image_id"].tolist())
+        return decide_labels(
+            labels.loc[chosen["image_id"].tolist()],
+            findings,
+            uncertainty_policy=config.uncertainty_policy,
+            blank_is_zero=bool(config.blank_is_zero),
+        )
     return choose_labels(
         chosen,
         findings,

@@ -3,21 +3,25 @@
 import hashlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from cohort import ImageStore
+from cohort import ImageStore, group_table, parse_groups
 from common.versions import package_versions
+from metrics.threshold_policy import thresholds_to_json
 from zero_shot.auroc_table import VERSIONS
 from zero_shot.ensemble import Averaged, Member
+from zero_shot.evaluation.decision_rule import read_thresholds
 from zero_shot.images import Images
 from zero_shot.prompts import NO_FINDING, PromptSet
-from zero_shot.select import ValidationImages, labels_fingerprint
+from zero_shot.protocols import find_readings
+from zero_shot.select import ValidationImages, labels_fingerprint, sha256_of
 from zero_shot.zero_shot_config import ZeroShotConfig
 
-SPEC_VERSION = 3
+SPEC_VERSION = 4
 PACKAGES = ("torch", "open_clip_torch", "transformers", "numpy", "scipy", "scikit-learn", "pandas")
 OF_ALTERNATIVES, OF_FEATURES = "mean of exp(cosine / temperature)", "normalise, mean, normalise"
 OF_CHECKPOINTS = {"probabilities": "mean of probabilities in float32", "features": OF_FEATURES}
@@ -27,17 +31,28 @@ ORDER = {
 }
 """What is averaged or compared first, second and last"""
 POSITIVE_ONLY = ("single", "sigmoid")
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "prompt_set": (),
+    "images": ("split", "views"),
+    "labels": ("source", "uncertainty_policy", "blank_is_zero"),
+    "decisions": ("fitted_on.split",),
+}
+"""Block -> entries that only name what other entries hold as content, so that they are not hashed; (): all of it"""
+SHOWN = 60
+"""Longest value shown in an error, characters"""
 
 
 def spec_of_run(
     config: ZeroShotConfig,
     members: Sequence[Member],
-    prompts: PromptSet,
     *,
+    prompts: PromptSet,
     store: ImageStore,
     images: Images,
+    chosen: pd.DataFrame,
     truth: pd.DataFrame,
     validation: ValidationImages | None,
+    headline: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return `build_spec` of a run of `run_zero_shot.py`.
 
@@ -47,14 +62,18 @@ def spec_of_run(
         prompts: their prompts.
         store: the store of the images.
         images: the scored images.
+        chosen: their cohort rows.
         truth: their labels.
         validation: the images on which thresholds and calibration were fitted.
+        headline: the findings of the protocol's headline, if there is one.
     """
+    thresholds = None if config.thresholds is None else read_thresholds(config.thresholds, prompts.findings)
+    fitted = validation is not None
     # source and blanks as `choose_labels` resolves them
     source = "cohort" if config.truth_filepath is None else "truth file"
     blank_is_zero = config.truth_filepath is None if config.blank_is_zero is None else config.blank_is_zero
 
-    return build_spec(
+    spec = build_spec(
         members,
         prompts,
         scoring=config.scoring,
@@ -69,18 +88,27 @@ def spec_of_run(
         },
         labels={
             "fingerprint": labels_fingerprint(truth),
+            "patients": sha256_of(chosen["subject_id"].tolist()),
             "source": source,
             "uncertainty_policy": config.uncertainty_policy,
             "blank_is_zero": blank_is_zero,
         },
         interval={"unit": "patient", "replicates": config.n_replicates, "seed": config.seed, "level": 0.95},
         decisions={
-            "policy": config.threshold_policy,
-            "calibration": config.calibration,
-            "thresholds_file": config.thresholds is not None,
+            "policy": config.threshold_policy if fitted and thresholds is None else None,
+            "calibration": config.calibration if fitted else None,
+            "thresholds": None if thresholds is None else thresholds_to_json(thresholds),
             "fitted_on": {"split": config.fit_split, **validation.to_json()} if validation else None,
+            "readers": None if config.readers is None else [sha256_of_file(p) for p in find_readings(config.readers)],
         },
+        subgroups={
+            "groups": list(config.groups),
+            "fingerprint": labels_fingerprint(group_table(chosen, [parse_groups(text) for text in config.groups])),
+        },
+        headline=headline,
     )
+    spec["provenance"]["datasets"] = sorted(set(chosen["dataset"]) - {""})
+    return spec
 
 
 def build_spec(
@@ -93,6 +121,8 @@ def build_spec(
     interval: Mapping[str, Any],
     averaged: Averaged = "probabilities",
     decisions: Mapping[str, Any] | None = None,
+    subgroups: Mapping[str, Any] | None = None,
+    headline: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the specification as in `spec.json`, without its blocks `exposure` and `protocol`.
 
@@ -109,6 +139,8 @@ def build_spec(
         interval: unit, replicates, seed and level of the bootstrap.
         averaged: quantity averaged over checkpoints.
         decisions: how thresholds and calibration were fitted, and on which images and labels.
+        subgroups: attributes of the subgroup table, and the fingerprint of the groups of every image.
+        headline: findings of the protocol's headline.
     """
     models = [
         {
@@ -147,6 +179,8 @@ def build_spec(
         "labels": dict(labels),
         "interval": dict(interval),
         "decisions": dict(decisions or {}),
+        "subgroups": dict(subgroups or {}),
+        "headline": dict(headline or {}),
     }
 
     return {
@@ -161,5 +195,47 @@ def build_spec(
 
 
 def hash_of(evaluation: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a specification's `evaluation` block, independent of the order of its keys."""
-    return hashlib.sha256(json.dumps(evaluation, sort_keys=True, allow_nan=False).encode()).hexdigest()
+    """Return the SHA-256 of a specification's `evaluation` block, without NAMES, whatever the order of its keys.
+
+    Specifications of version 3 and before were hashed with their names.
+    """
+    hashed = evaluation if evaluation.get("version", 0) < 4 else _without_names(evaluation)
+    return hashlib.sha256(json.dumps(hashed, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def _without_names(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    hashed = json.loads(json.dumps(evaluation, allow_nan=False))
+    for block, entries in NAMES.items():
+        if not entries:
+            hashed.pop(block, None)
+        for entry in entries:
+            *inner, name = entry.split(".")
+            where = hashed.get(block) or {}
+            for step in inner:
+                where = where.get(step) or {}
+            where.pop(name, None)
+    return dict(hashed)
+
+
+def differing(first: Any, other: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield the path of every entry that differs, and both values; "(absent)" if one side lacks it."""
+    if isinstance(first, Mapping) and isinstance(other, Mapping):
+        for key in sorted({*first, *other}):
+            inner = f"{path}.{key}" if path else key
+            yield from differing(first.get(key, "(absent)"), other.get(key, "(absent)"), inner)
+    elif isinstance(first, list) and isinstance(other, list) and len(first) == len(other):
+        for place, (a, b) in enumerate(zip(first, other, strict=True)):
+            yield from differing(a, b, f"{path}.{place}")
+    elif first != other:
+        yield path, first, other
+
+
+def shown(value: Any) -> str:
+    """Return a value as an error shows it."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from common.programs import Job
+from zero_shot.file_names import file_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +29,6 @@ HEADINGS = {
     "batch_size": "computation",
 }
 """Field -> heading in `-h` of this field and the fields after it."""
-NO_FILE_NAME = re.compile(r"[^\w.-]+")
-"""What ids of some archives contain, such as slashes."""
 UNITS = {"gradient": "part of the log-odds", "similarity": "log-odds of the place alone"}
 
 
@@ -131,7 +129,10 @@ def main(config: HeatmapConfig) -> pd.DataFrame | None:
     prompts = prompts.select(config.findings) if config.findings else prompts
     cohort = read_cohort(config.cohort_filepath)
     with open_images(config.cxr_filepath) as store:
-        named = _named(config, select_images(cohort, store, split="all", views="all")[1]) if config.image_ids else None
+        named = None
+        if config.image_ids:
+            packed = select_images(cohort, store, split="all", views="all", check_pixels=False)[1]
+            named = _named(config, packed)
         known = None
         if config.boxes_filepath is not None and config.sizes_filepath is not None:
             known = read_boxes(config.boxes_filepath), read_sizes(config.sizes_filepath)
@@ -164,7 +165,7 @@ def _named(config: HeatmapConfig, packed: Images) -> Images:
 
 
 def draw(job: _HeatmapJob, images: Images) -> None:
-    """Write `IMAGE_FINDING.png` for every image and finding; the pictures of a finding share one scale."""
+    """Write a PNG (see `file_name`) for every image and finding; the pictures of a finding share one scale."""
     from zero_shot.localisation.maps import upsample  # noqa: PLC0415  (torch)
     from zero_shot.localisation.overlays import write_overlay  # noqa: PLC0415  (matplotlib)
     from zero_shot.scoring import score  # noqa: PLC0415
@@ -177,7 +178,7 @@ def draw(job: _HeatmapJob, images: Images) -> None:
     for row, image_id in enumerate(images.ids):
         for column, finding in enumerate(findings):
             write_overlay(
-                config.out_dir / f"{NO_FILE_NAME.sub('_', f'{image_id}_{finding}')}.png",
+                config.out_dir / f"{file_name(image_id, finding)}.png",
                 pixels[row],
                 maps[row, column],
                 title=f"{finding}: score {scores[row, column]:.2f}\nimage {image_id}",

@@ -130,6 +130,8 @@ def _row(
     with np.errstate(invalid="ignore"):
         row["low"], row["high"], _, sparse = interval_if_drawn(drawn @ hit / drawn.sum(axis=1))
 
+    if patients < rule.min_patients:
+        row["low"] = row["high"] = np.nan
     few = rule.shortfalls(images={"boxes": len(rows)}, patients={"patients": patients})
     without = int(np.isnan(energy).sum())
     notes = [f"{without} maps have no positive evidence"] if without else []

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from metrics.evidence import MEAN, NOT_IN_MEAN, not_evaluable
-from zero_shot.auroc_table import metrics_table
+from zero_shot.auroc_table import few_patients, metrics_table
 from zero_shot.protocols.protocol import Protocol, Reference, Value
 
 HEADLINE = "headline"
@@ -83,7 +83,16 @@ def with_headline(
         status = "sparse" if rows["auroc"].notna().all() else "undefined"
         reasons = "; ".join(f"{one.finding}: {one.reason}" for one in not_ok.itertuples())
         row |= {"auroc": rows["auroc"].mean(skipna=False), "status": status, "reason": reasons}
-    return _appended(table, row)
+    few = few_patients(subject_ids)
+    if few:
+        row |= {"low": np.nan, "high": np.nan, "status": "sparse", "reason": few}
+    return _appended(table, row | _mean_decisions(table, findings))
+
+
+def _mean_decisions(table: pd.DataFrame, findings: Sequence[str]) -> dict[str, float]:
+    """Return the mean MCC and F1 over the findings, NaN if one of them has none; only if the table has decisions."""
+    rows = table.set_index("finding").reindex(list(findings))
+    return {name: float(rows[name].mean(skipna=False)) for name in ("mcc", "f1") if name in table}
 
 
 def beside_published(table: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
@@ -158,7 +167,8 @@ def _measured(table: pd.DataFrame, protocol: Protocol, of: str | float, metric: 
     if column not in table or not rows:
         return row | {"note": "not measured"}
     if column != "auroc":
-        return row | {"measured": rows[0][column], "note": ""}
+        note = "one of its findings has no decisions" if np.isnan(rows[0][column]) else ""
+        return row | {"measured": rows[0][column], "note": note}
     values = {"measured": rows[0]["auroc"], "low": rows[0]["low"], "high": rows[0]["high"]}
     return row | values | {"note": "" if rows[0]["status"] == "ok" else rows[0]["reason"]}
 

@@ -40,6 +40,7 @@ def score(archive, run_folder, tmp_path):
             "out_dir": tmp_path / "out",
             "findings": ("Edema",),
             "n_replicates": 40,
+            "overwrite": True,
             "device": "cpu",
         }
         return run_zero_shot.main(ZeroShotConfig(**settings | options))

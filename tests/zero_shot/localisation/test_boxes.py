@@ -3,6 +3,7 @@
 import gzip
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -98,3 +99,11 @@ def test_missing_files_and_sizes_that_are_no_numbers(tmp_path):
     (tmp_path / "s.csv").write_text("image_id,Columns,Rows\na,big,3\n")
     with pytest.raises(ValueError, match=r"s.csv: a size is not a whole number"):
         read_sizes(tmp_path / "s.csv")
+
+
+@pytest.mark.parametrize("cell", ['{"Edema": 5}', '{"Edema": null}', '{"Edema": [1, 2, 3, null]}', "[1]", "7", "{"])
+def test_an_entry_that_is_no_box_is_refused_with_its_image(tmp_path, cell):
+    """5 cannot be unpacked and None is no number: both are a TypeError inside."""
+    pd.DataFrame({"image_id": ["a"], "boxes": [cell]}).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(ValueError, match=r"wanted JSON of finding -> \[x0, y0, x1, y1\]; found .* for image a"):
+        read_boxes(tmp_path / "t.csv")
