@@ -282,7 +282,7 @@ def test_radiologists_stand_beside_the_model_and_a_missing_interval_is_named(res
     assert "they hold for these radiologists only" in page.text
 
 
-NOTHING_FITTED = {"policy": "youden", "calibration": "platt", "thresholds_file": False, "fitted_on": None}
+NOTHING_FITTED = {"policy": "youden", "calibration": "platt", "thresholds": None, "fitted_on": None}
 
 
 def test_published_figures_stand_beside_the_measured_with_their_caveats(results, subgroups, tmp_path):
