@@ -6,6 +6,7 @@ python run_demo.py --out_dir runs/underdiagnosis --scenario underdiagnosis --con
 
 import sys
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from common.programs import Job, start
@@ -19,8 +20,9 @@ def main(config: DemoConfig) -> dict[str, Any]:
     from preprocess_train_data import main as preprocess  # noqa: PLC0415
     from run_train import main as train  # noqa: PLC0415
     from run_zero_shot import main as score  # noqa: PLC0415
-    from train import supervised_predictions  # noqa: PLC0415
     from wiring.evaluation_report import evaluation_page  # noqa: PLC0415
+    from wiring.side_by_side import beside  # noqa: PLC0415
+    from wiring.supervised_ceiling import ceiling_predictions  # noqa: PLC0415
 
     archive, packing, training, scoring = plan(config)
     root, runs, shuffled = config.out_dir, {"reports": training.folder}, None
@@ -30,16 +32,17 @@ def main(config: DemoConfig) -> dict[str, Any]:
             make_phantom(archive)
         with meter.stage("preprocess"):
             packed = preprocess(packing)
-        with meter.stage("train"):
-            if train(training).was_interrupted:
-                raise InterruptedError("training was interrupted, so the demo stops")
-        with meter.stage("zero_shot"):
-            results = score(scoring)
-        with meter.stage("supervised"):
-            supervised = supervised_predictions(
-                training, findings=results.findings, image_ids=results.predictions["image_id"].tolist()
-            )
-            ceiling = results.judge(supervised, n_replicates=config.n_replicates, seed=config.seed)
+
+        # the model of the reports, and beside it the classifier that learns from labels
+        with beside(partial(ceiling_predictions, training, scoring)) as supervised:
+            with meter.stage("train"):
+                if train(training).was_interrupted:
+                    raise InterruptedError("training was interrupted, so the demo stops")
+            with meter.stage("zero_shot"):
+                results = score(scoring)
+            with meter.stage("supervised"):
+                ceiling = results.judge(supervised(), n_replicates=config.n_replicates, seed=config.seed)
+
         if config.control:
             with meter.stage("control"):
                 control = replace(training, shuffle_reports=True, out_dir=root / "model_shuffled")

@@ -21,7 +21,7 @@ from models.depths import layer_depths
 from models.network_input import Preprocessing
 from train.clock import Clock
 from train.distributed import World
-from train.hardware import arrange_memory, attention, autocast, image_tokens
+from train.hardware import arrange_memory, attention, autocast, cpu_threads, image_tokens
 from train.input.augment import draw_changes
 from train.input.order import AUGMENTATION, EpochOrder, seed_of
 from train.input.pairs import load_pairs
@@ -115,17 +115,22 @@ def fit_supervised(
 
     # the same loop as for pairs
     order = EpochOrder(np.ones(len(rows), dtype=np.int64), config.batch_size, seed=config.seed)
+    clock = Clock(config, steps_per_epoch=order.steps_per_epoch)
     steps = optimise(
         make_optimizer(network, config, depths=_depths(bundle) if config.layer_decay != 1 else None),
         (LabelBatch(step=step, positions=order.items(step)) for step in count()),
         gradients_of,
         config,
         module=network,
-        clock=Clock(config, steps_per_epoch=order.steps_per_epoch),
+        clock=clock,
         scaler=gradients_of.scaler,
         world=World(),
     )
-    with tqdm(desc="supervised", unit="step", dynamic_ncols=True, disable=None) as bar:
+    total = clock.total_steps if clock.budget_seconds is None else None
+    with (
+        cpu_threads(config, pick_device(config.device)),
+        tqdm(desc="supervised", unit="step", total=total, dynamic_ncols=True, disable=None) as bar,
+    ):
         for _ in steps:
             bar.update()
 

@@ -36,7 +36,7 @@ def notebook_paths() -> NotebookPaths:
     """Return the paths of archive, images and model; make what is missing, in minutes.
 
     The environment variables CXRSCOPE_RUN (folder), CXRSCOPE_PATIENTS, CXRSCOPE_IMAGE_SIZE (pixels) and
-    CXRSCOPE_TRAIN_MINUTES change the defaults.
+    CXRSCOPE_EPOCHS change the defaults.
     """
     run = Path(os.environ.get("CXRSCOPE_RUN", DEMO))
     demo = plan(
@@ -44,7 +44,7 @@ def notebook_paths() -> NotebookPaths:
             out_dir=run,
             n_patients=int(os.environ.get("CXRSCOPE_PATIENTS", "1200")),
             image_size=int(os.environ.get("CXRSCOPE_IMAGE_SIZE", "256")),
-            train_minutes=float(os.environ.get("CXRSCOPE_TRAIN_MINUTES", "2")),
+            epochs=int(os.environ.get("CXRSCOPE_EPOCHS", "16")),
         )
     )
     archive, packing, training = demo.archive, demo.packing, demo.training
