@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 VERIFY = """Read every row of an image store again and compare its checksum with the journal.
 
 python preprocess_train_data.py verify --cxr_filepath data/cxr.h5
+python preprocess_train_data.py verify --source
 """
 EXPORT = """Write a smaller copy of an image store for transport, or unpack such a copy.
 
@@ -43,11 +44,11 @@ def main(config: PreprocessConfig) -> Summary:
 
 
 def verify(config: VerifyConfig) -> None:
-    """Verify a store, and fail if a row is damaged."""
+    """Verify a store, and fail if a row is damaged or its source is not what was packed."""
     from preprocess.packing import verify as store  # noqa: PLC0415
 
     verdict = store.verify(config)
-    if verdict.damaged:
+    if verdict.damaged or verdict.changed or verdict.unreadable:
         raise RuntimeError(f"{config.cxr_filepath}: {store.in_words(verdict)}")
     print(f"{config.cxr_filepath}: {store.in_words(verdict)}")
 

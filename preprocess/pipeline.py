@@ -14,8 +14,9 @@ from common.atomic import write_csv, write_whole
 from preprocess.archives import list_images
 from preprocess.contact_sheet import write_contact_sheet
 from preprocess.output_tables import write_impressions, write_paths
-from preprocess.packing.block import ImageToPack, JobFailedError, PackSpec
+from preprocess.packing.block import JobFailedError, PackSpec
 from preprocess.packing.engines import Engine, available_workers, in_processes, in_this_process, on_cluster
+from preprocess.packing.journal import ImageToPack
 from preprocess.packing.pack import NewStore, pack_images
 from preprocess.preprocess_config import Outputs, PreprocessConfig
 from preprocess.selection import Selection
@@ -137,7 +138,9 @@ def _text_rule(config: PreprocessConfig) -> TextRule:
 
 def _find_files(selection: Selection, listed: pd.DataFrame, config: PreprocessConfig) -> None:
     states = look_up(selection.kept["path"].tolist(), follow_links=config.follow_links)
-    selection.kept = selection.kept.assign(file_bytes=[state.n_bytes for state in states])
+    selection.kept = selection.kept.assign(
+        n_bytes=[state.n_bytes for state in states], modified_ns=[state.modified_ns for state in states]
+    )
     selection.leave_out([state.reason for state in states], rule=MISSING)
     if config.dataset_type == "chexpert-test":  # Its list are the files themselves.
         return
@@ -191,10 +194,7 @@ def _pack(kept: pd.DataFrame, config: PreprocessConfig) -> AbstractContextManage
     compat = config.compat == "chexzero"
     return pack_images(
         config.outputs.images,
-        [
-            ImageToPack(*fields)
-            for fields in zip(kept["image_id"], kept["path"], kept["file_bytes"].tolist(), strict=True)
-        ],
+        [ImageToPack(*fields) for fields in zip(*(kept[name].tolist() for name in ImageToPack._fields), strict=True)],
         spec=PackSpec(
             resolution=config.resolution,
             exact=config.exact,

@@ -210,6 +210,8 @@ class VerifyConfig:
     """Image store to verify"""
     journal_filepath: Path | None = None
     """Journal of the store, in place of CXR_FILEPATH.journal"""
+    source: bool = False
+    """Also read the source files again and compare their pixels; takes as long as packing in one process"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

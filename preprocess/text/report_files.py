@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
+from common.progress import progress
 from preprocess.text.edits import NO_EDITS, NOTHING, EditCounts, TextEdits
 from preprocess.text.impressions import NO_IMPRESSION, chexzero_impression
 from preprocess.text.sections import ABSENT, NONE, Choice, Wanted, choose_caption, choose_text, split_sections
@@ -55,7 +54,11 @@ def read_report(path: Path | str) -> str:
         UnusableReportError: No such file, not UTF-8, unreadable, a binary file, or a pointer of Git LFS in its place.
     """
     try:
+        if Path(path).exists() and not Path(path).is_file():  # opening a pipe would wait for a writer
+            raise UnusableReportError("report file cannot be read", f"{path} is not a file")
         report = Path(path).read_text(encoding="utf-8")
+    except UnusableReportError:
+        raise
     except FileNotFoundError as error:
         raise UnusableReportError("report file is missing", str(path)) from error
     except UnicodeDecodeError as error:
@@ -115,4 +118,4 @@ def text_of_file(path: str, rule: TextRule) -> StudyText:
 def texts_of_files(paths: Iterable[str], rule: TextRule) -> dict[str, StudyText]:
     """Return the text of every distinct report file; several images of a study share one."""
     distinct = sorted(set(paths))
-    return {path: text_of_file(path, rule) for path in tqdm(distinct, unit="report", desc="reports", disable=None)}
+    return {path: text_of_file(path, rule) for path in progress(distinct, unit="report", desc="reports")}

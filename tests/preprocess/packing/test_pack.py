@@ -18,9 +18,9 @@ from cohort.store import open_images
 from preprocess.packing import block as block_module
 from preprocess.packing import pack
 from preprocess.packing import store_layout as layout
-from preprocess.packing.block import CRASHES, Block, ImageToPack, JobFailedError, PackSpec, pack_block
+from preprocess.packing.block import CRASHES, Block, JobFailedError, PackSpec, Places, pack_block
 from preprocess.packing.engines import available_workers, in_processes
-from preprocess.packing.journal import read_finished
+from preprocess.packing.journal import ImageToPack, read_finished
 from preprocess.packing.pack import pack_images
 from preprocess.pixels.resize import RULE, fit_to_square
 
@@ -41,7 +41,7 @@ def pictures(tmp_path_factory):
         Picture.fromarray(picture).save(path)
         if number in DAMAGED:
             path.write_bytes(path.read_bytes()[:-200])
-        images.append(ImageToPack(f"image-{number:02d}é", str(path), path.stat().st_size))
+        images.append(ImageToPack.of_file(f"image-{number:02d}é", path))
         pixels.append(fit_to_square(picture, 32))
     return images, np.stack(pixels)
 
@@ -235,7 +235,7 @@ def test_an_image_whose_file_changed_is_packed_anew_and_one_that_is_gone_loses_i
     other = tmp_path / "other.png"
     Picture.fromarray(np.full((30, 30), 9, np.uint8)).save(other)
     pack_into(tmp_path / "cxr.h5", images[10:14])
-    changed = images[11]._replace(path=str(other), n_bytes=other.stat().st_size)
+    changed = ImageToPack.of_file(images[11].image_id, other)
     packed = pack_into(tmp_path / "cxr.h5", [images[10], changed, images[13]])
     assert packed.n_decoded == 1
     assert packed.rows == [images[10].image_id, images[13].image_id, changed.image_id]
@@ -278,7 +278,8 @@ def test_a_disk_that_fills_up_is_an_error_after_which_the_job_goes_on(tmp_path, 
     images = sound(pictures[0])
     done = run_python(f"""
         import pathlib, resource
-        from preprocess.packing.block import ImageToPack, PackSpec
+        from preprocess.packing.block import PackSpec
+        from preprocess.packing.journal import ImageToPack
         from preprocess.packing.pack import pack_images
 
         def on_a_small_disk(work, blocks):
@@ -307,7 +308,7 @@ def run_python(program, **keywords) -> subprocess.CompletedProcess:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_row_that_cannot_be_written_is_an_error_and_not_a_failed_image(tmp_path, pictures, monkeypatch, workers):
-    monkeypatch.setattr(layout, "create", lambda *_, **__: 0)
+    monkeypatch.setattr(layout, "create", lambda *_, **__: Places(0, None))
     engine = in_processes(2) if workers == 2 else pack.in_this_process
     with pytest.raises(FileNotFoundError, match=r"pixels\.h5"):
         pack_into(tmp_path / "cxr.h5", pictures[0], engine=engine, tolerated_failures=40)

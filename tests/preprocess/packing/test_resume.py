@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from cohort import open_images
-from preprocess.packing.block import ImageToPack, JobFailedError, PackSpec
+from preprocess.packing.block import JobFailedError, PackSpec
 from preprocess.packing.engines import on_cluster
+from preprocess.packing.journal import ImageToPack
 from preprocess.packing.pack import pack_images
 from preprocess.packing.verify import VerifyConfig, verify
 from preprocess.pipeline import run
@@ -127,7 +128,7 @@ def cluster():
 
 
 def test_a_cluster_whose_worker_is_killed_writes_the_same_bytes(larger_mimic, tmp_path, cluster):
-    images = [ImageToPack(name, str(path), path.stat().st_size) for name, path in sorted(larger_mimic.images.items())]
+    images = [ImageToPack.of_file(name, path) for name, path in sorted(larger_mimic.images.items())]
     spec = PackSpec(resolution=40)
     with pack_images(tmp_path / "straight.h5", images, spec=spec):
         pass
