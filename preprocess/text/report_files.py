@@ -54,8 +54,7 @@ def read_report(path: Path | str) -> str:
         UnusableReportError: No such file, not UTF-8, unreadable, a binary file, or a pointer of Git LFS in its place.
     """
     try:
-        if Path(path).exists() and not Path(path).is_file():  # opening a pipe would wait for a writer
-            raise UnusableReportError("report file cannot be read", f"{path} is not a file")
+        _refuse_pipe(Path(path))
         report = Path(path).read_text(encoding="utf-8")
     except UnusableReportError:
         raise
@@ -70,6 +69,11 @@ def read_report(path: Path | str) -> str:
     if report.startswith(_GIT_LFS_POINTER):
         raise UnusableReportError("report is a Git LFS pointer", f"{path}: fetch the real file (git lfs pull)")
     return report
+
+
+def _refuse_pipe(path: Path) -> None:
+    if path.exists() and not path.is_file():  # opening a pipe would wait for a writer
+        raise UnusableReportError("report file cannot be read", f"{path} is not a file")
 
 
 def official_rule(wanted: Wanted, edits: TextEdits = NO_EDITS) -> TextRule:
