@@ -38,7 +38,8 @@ def main(config: PreprocessConfig) -> Summary:
     print(summary.flow)
     print(
         f"{summary.n_packed:,} of {summary.n_listed:,} images in {summary.outputs.images}, "
-        f"{summary.n_failed:,} unreadable, {summary.n_decoded:,} opened in {summary.seconds:.1f} s"
+        f"{summary.n_failed:,} unreadable, {summary.n_decoded:,} opened in {summary.seconds:.1f} s; "
+        f"cohort table: {summary.outputs.cohort}"
     )
     return summary
 

@@ -13,7 +13,7 @@ MISSING = "image file is missing"
 LEADS_OUT = "image is a link out of the archive"
 UNLISTED = "image file that the archive's tables do not list"
 
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".dcm", ".dicom"})
+_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm", ".dicom"})
 
 
 class FileState(NamedTuple):

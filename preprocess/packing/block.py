@@ -70,7 +70,7 @@ class PackSpec:
         return {"resolution": self.resolution, "resize_rule": self.resize_rule, "sixteen_bit": self.sixteen_bit}
 
 
-class Places(NamedTuple):
+class RowPlaces(NamedTuple):
     """Where in a store the rows are, in bytes from its beginning."""
 
     pixels: int
@@ -83,7 +83,7 @@ class Block(NamedTuple):
     """Some images, the file that holds their rows, and the journal that no other block writes."""
 
     store: Path
-    places: Places
+    places: RowPlaces
     journal: Path
     images: tuple[tuple[int, ImageToPack], ...]
     """Row and image"""
@@ -146,14 +146,15 @@ def make_row(path: str, spec: PackSpec) -> tuple[UInt8[np.ndarray, "r r"], tuple
     inside = square[top : top + height, left : left + width]
     found = quality.flags(inside, width=image.width, height=image.height)
     of_file = {
+        quality.FEW_LEVELS: quality.has_few_levels(image.pixels),
         quality.COLOURED: quality.is_coloured(image.pixels),
         quality.TRANSPARENT: image.transparent,
         quality.MISNAMED: quality.is_misnamed(path, image.format),
     }
-    return square, (*found, *(flag for flag, holds in of_file.items() if holds))
+    return square, (*found, *image.odd, *(flag for flag, holds in of_file.items() if holds))
 
 
-def _pack(image: ImageToPack, row: int, rows: int, places: Places, spec: PackSpec) -> Entry:
+def _pack(image: ImageToPack, row: int, rows: int, places: RowPlaces, spec: PackSpec) -> Entry:
     try:
         square, flags = make_row(image.path, spec)
     except UnreadableImageError as error:

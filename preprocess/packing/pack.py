@@ -61,6 +61,7 @@ def pack_images(
     spec: PackSpec,
     engine: Engine = in_this_process,
     tolerated_failures: int = 0,
+    overwrite: bool = False,
 ) -> Iterator[NewStore]:
     """Pack images, hand out what became of them, and put the store in its place when the `with` block ends well.
 
@@ -74,6 +75,7 @@ def pack_images(
         spec: Form of the rows.
         engine: Where to pack.
         tolerated_failures: More unreadable images than these stop the job at once.
+        overwrite: Delete the rows of a stopped job with other settings.
 
     Raises:
         ValueError: No images, or a stopped job with other settings is in the way.
@@ -93,6 +95,8 @@ def pack_images(
     with grown.locked():
         # Only images that no earlier job has packed are opened.
         stored = _read_stored(store, spec)
+        if overwrite:
+            grown.discard_other_rows(spec)
         batches = _planned(grown, images, stored, spec)
         entries, n_decoded = _pack_missing(
             images, batches, stored, spec=spec, engine=engine, tolerated_failures=tolerated_failures

@@ -19,7 +19,7 @@ from typing import Any
 
 from common.atomic import write_text
 from preprocess.packing import store_layout as layout
-from preprocess.packing.block import Block, JobFailedError, PackSpec, Places
+from preprocess.packing.block import Block, JobFailedError, PackSpec, RowPlaces
 from preprocess.packing.journal import Entry, ImageToPack, read_journal
 
 _LARGEST_BLOCK = 64
@@ -35,7 +35,7 @@ class PlannedImages:
 
     folder: Path
     """Folder of this batch"""
-    places: Places
+    places: RowPlaces
     """Where in its file the rows are"""
     archive: str
     """Fingerprint that its file carries"""
@@ -109,15 +109,23 @@ class PartialStore:
             if plan["pixel_rule"] != spec.pixel_rule:
                 raise ValueError(
                     f"{self.folder} holds rows of a job that was stopped and had other settings: "
-                    f"{_difference(plan['pixel_rule'], spec.pixel_rule)}; finish it with its own settings, or delete "
-                    "that folder to begin anew"
+                    f"{_difference(plan['pixel_rule'], spec.pixel_rule)}; finish it with its own settings, or "
+                    "delete its rows with --overwrite"
                 )
             if not (path.parent / "pixels.h5").exists():  # Stopped between finishing it and noting so.
                 self.finished.replace(path.parent / "pixels.h5")
             rows = {ImageToPack(*image): row for row, image in enumerate(plan["images"])}
-            places = Places(*plan["places"])
+            places = RowPlaces(*plan["places"])
             batches.append(PlannedImages(folder=path.parent, places=places, archive=plan["archive"], rows=rows))
         return batches
+
+    def discard_other_rows(self, spec: PackSpec) -> None:
+        """Delete batches that were made by another rule for pixels or cannot be continued."""
+        try:
+            self.batches(spec)
+        except ValueError:
+            for path in self.folder.glob("*/plan.json"):
+                shutil.rmtree(path.parent)
 
     def plan(self, images: Sequence[ImageToPack], *, spec: PackSpec, number: int) -> PlannedImages:
         """Plan a batch: its file with room for all images, then the plan, without which the folder says nothing."""
@@ -164,8 +172,8 @@ def _read_plan(path: Path) -> dict[str, Any]:
     except (ValueError, AttributeError) as error:
         fault = str(error)
     raise ValueError(
-        f"{path} is not a plan that this program can continue ({fault}); delete the folder {path.parent.parent} to "
-        "begin anew"
+        f"{path} is not a plan that this program can continue ({fault}); delete the rows in "
+        f"{path.parent.parent} with --overwrite"
     )
 
 

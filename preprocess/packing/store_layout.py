@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from cohort.store import CHECKSUMS, FORMAT_VERSION, IDS, IMAGES
-from preprocess.packing.block import JobFailedError, PackSpec, Places
+from preprocess.packing.block import JobFailedError, PackSpec, RowPlaces
 from preprocess.packing.journal import Entry, ImageToPack
 from preprocess.preprocess_config import Dtype
 
@@ -49,7 +49,7 @@ def fingerprint(entries: Sequence[Entry] | Sequence[ImageToPack]) -> str:
     return digest.hexdigest()
 
 
-def create(path: Path, image_ids: Sequence[str], *, spec: PackSpec, archive: str) -> Places:
+def create(path: Path, image_ids: Sequence[str], *, spec: PackSpec, archive: str) -> RowPlaces:
     """Create a store with room for all rows, incomplete, and return where in it the rows are."""
     shape = (len(image_ids), spec.resolution, spec.resolution)
     with h5py.File(path, "w") as file:
@@ -63,7 +63,7 @@ def create(path: Path, image_ids: Sequence[str], *, spec: PackSpec, archive: str
             }
             describe(file, image_ids, attributes)
         checksums = create_checksums(file, len(image_ids)).get_offset() if spec.with_ids else None
-        return Places(create_pixels(file, shape, spec.dtype).get_offset(), checksums)
+        return RowPlaces(create_pixels(file, shape, spec.dtype).get_offset(), checksums)
 
 
 def create_pixels(file: h5py.File, shape: tuple[int, int, int], dtype: Dtype) -> h5py.h5d.DatasetID:
@@ -102,7 +102,7 @@ def complete(path: Path) -> None:
 
 
 def copy_rows(
-    sources: Sequence[Source], target: Path, places: Places, *, spec: PackSpec, entries: Sequence[Entry]
+    sources: Sequence[Source], target: Path, places: RowPlaces, *, spec: PackSpec, entries: Sequence[Entry]
 ) -> None:
     """Write the rows of all sources one after the other into a store, in its own element type, with their checksums.
 

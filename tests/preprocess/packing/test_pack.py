@@ -18,7 +18,7 @@ from cohort.store import open_images
 from preprocess.packing import block as block_module
 from preprocess.packing import pack
 from preprocess.packing import store_layout as layout
-from preprocess.packing.block import CRASHES, Block, JobFailedError, PackSpec, Places, pack_block
+from preprocess.packing.block import CRASHES, Block, JobFailedError, PackSpec, RowPlaces, pack_block
 from preprocess.packing.engines import available_workers, in_processes
 from preprocess.packing.journal import ImageToPack, read_finished
 from preprocess.packing.pack import pack_images
@@ -308,7 +308,7 @@ def run_python(program, **keywords) -> subprocess.CompletedProcess:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_row_that_cannot_be_written_is_an_error_and_not_a_failed_image(tmp_path, pictures, monkeypatch, workers):
-    monkeypatch.setattr(layout, "create", lambda *_, **__: Places(0, None))
+    monkeypatch.setattr(layout, "create", lambda *_, **__: RowPlaces(0, None))
     engine = in_processes(2) if workers == 2 else pack.in_this_process
     with pytest.raises(FileNotFoundError, match=r"pixels\.h5"):
         pack_into(tmp_path / "cxr.h5", pictures[0], engine=engine, tolerated_failures=40)

@@ -31,6 +31,7 @@ FILES = [
     "cxr_paths.csv",
     "flow.csv",
     "mimic_impressions.csv",
+    "preprocess.json",
     "text_statistics.csv",
 ]
 SLOW_ROWS = """
