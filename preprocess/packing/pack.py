@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -179,15 +179,26 @@ def _pack_missing(
     for batch in batches:
         blocks += batch.blocks(image for image in images if image in batch.rows and image not in entries)
     failed = [entry for entry in entries.values() if entry.reason]
-    with progress(total=len(images), initial=len(entries), unit="image", desc="images") as bar:
+    with _resumable(), progress(total=len(images), initial=len(entries), unit="image", desc="images") as bar:
         _refuse_failures(failed, len(images), tolerated_failures)
-        for block_entries in engine(partial(pack_block, spec=spec), blocks):
-            entries |= {entry.image: entry for entry in block_entries}
-            failed += [entry for entry in block_entries if entry.reason]
-            _refuse_failures(failed, len(images), tolerated_failures)
-            bar.update(len(block_entries))
-            bar.set_postfix(failures=len(failed), refresh=False)
+        # Closed at once when the loop ends early: otherwise workers would decode the whole archive first.
+        with closing(engine(partial(pack_block, spec=spec), blocks)) as results:
+            for block_entries in results:
+                entries |= {entry.image: entry for entry in block_entries}
+                failed += [entry for entry in block_entries if entry.reason]
+                _refuse_failures(failed, len(images), tolerated_failures)
+                bar.update(len(block_entries))
+                bar.set_postfix(failures=len(failed), refresh=False)
     return {image: entries[image] for image in images}, sum(len(block.images) for block in blocks)
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """Say after Ctrl-C that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped by Ctrl-C; the same command continues where this one stopped") from None
 
 
 def _refuse_failures(failed: Sequence[Entry], n_images: int, tolerated: int) -> None:

@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +22,7 @@ from preprocess.packing import pack
 from preprocess.packing import store_layout as layout
 from preprocess.packing.block import CRASHES, Block, JobFailedError, PackSpec, RowPlaces, pack_block
 from preprocess.packing.engines import available_workers, in_processes
-from preprocess.packing.journal import ImageToPack, read_finished
+from preprocess.packing.journal import ImageToPack, Writer, read_finished, read_journal
 from preprocess.packing.pack import pack_images
 from preprocess.pixels.resize import RULE, fit_to_square
 
@@ -336,6 +338,44 @@ def test_an_image_that_kills_its_worker_is_given_up_and_takes_no_other_with_it(t
     assert failed == {victim.image_id: CRASHES}
 
 
+def one_block(folder, images) -> Block:
+    """Return a block of all images in a new store."""
+    places = layout.create(folder / "rows.h5", [image.image_id for image in images], spec=SPEC, archive="a")
+    return Block(folder / "rows.h5", places, folder / "block.jsonl", tuple(enumerate(images)))
+
+
+def test_the_start_of_an_image_is_noted_before_it_is_decoded(tmp_path, pictures, monkeypatch):
+    def crash(path, spec):
+        raise KeyboardInterrupt
+
+    block = one_block(tmp_path, pictures[0][1:4])
+    monkeypatch.setattr(block_module, "make_row", crash)
+    for n_starts in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            pack_block(block, spec=SPEC)
+        assert read_journal(block.journal).starts == {pictures[0][1].image_id: n_starts}
+
+
+@pytest.mark.parametrize(("n_starts", "given_up"), [(0, False), (1, False), (2, True), (3, True)])
+def test_an_image_that_was_begun_twice_and_never_finished_is_given_up_unopened(
+    tmp_path, pictures, monkeypatch, n_starts, given_up
+):
+    images, opened = pictures[0][1:4], []
+    block = one_block(tmp_path, images)
+    writer = Writer(block.journal)
+    for _ in range(n_starts):
+        writer.started(images[1].image_id)
+    writer.close()
+    make_row = block_module.make_row
+    monkeypatch.setattr(block_module, "make_row", lambda path, spec: (opened.append(path), make_row(path, spec))[1])
+    entries = pack_block(block, spec=SPEC)
+    assert [entry.reason for entry in entries] == ["", CRASHES if given_up else "", ""]
+    assert opened == [image.path for image in images if not (given_up and image == images[1])]
+    journal = read_journal(block.journal)
+    assert not any(journal.starts.values())
+    assert list(journal.entries.values()) == entries
+
+
 class _Killing:
     """What `functools.partial` is, but importable by a fresh process under this file's path."""
 
@@ -346,11 +386,37 @@ class _Killing:
         return killing_worker(block, victim=self.victim, **self.keywords)
 
     def __reduce__(self):
-        return _load, (str(Path(__file__)), self.victim, self.keywords)
+        return _load, (str(Path(__file__)), self.victim, self.keywords, "_Killing")
 
 
-def _load(path, victim, keywords):
-    return runpy.run_path(path)["_Killing"](victim, keywords)
+def _load(path, victim, keywords, kind):
+    return runpy.run_path(path)[kind](victim, keywords)
+
+
+class _Slow(_Killing):
+    """Work that takes a tenth of a second per image and kills nothing."""
+
+    def __call__(self, block):
+        time.sleep(0.1)
+        return pack_block(block, **self.keywords)
+
+    def __reduce__(self):
+        return _load, (str(Path(__file__)), self.victim, self.keywords, "_Slow")
+
+
+def test_a_job_that_must_fail_ends_at_its_first_failure_and_not_after_all_images(tmp_path, pictures, monkeypatch):
+    monkeypatch.setattr(pack, "partial", lambda _, **keywords: _Slow("", keywords))
+    ends, shutdown = [], ProcessPoolExecutor.shutdown
+
+    def noted(self, wait=True, *, cancel_futures=False):
+        ends.append((wait, cancel_futures))
+        shutdown(self, wait, cancel_futures=cancel_futures)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "shutdown", noted)
+    with pytest.raises(JobFailedError, match="1 of 40 images could not be read, 0 are tolerated"):
+        pack_into(tmp_path / "cxr.h5", pictures[0], engine=in_processes(2))
+    assert len(decodings(tmp_path)) <= 8
+    assert ends == [(True, True)]  # a second call without cancel_futures takes the first one back, on a busy machine
 
 
 def test_auto_means_the_cores_this_process_may_use():

@@ -44,6 +44,16 @@ from preprocess.pipeline import run
 run(PreprocessConfig(archive_root=sys.argv[1], out_dir=__import__("pathlib").Path(sys.argv[2]), workers=1, resolution=40))
 """
 
+CTRL_C = """
+import sys, time
+import preprocess.packing.block as block
+make_row = block.make_row
+block.make_row = lambda path, spec: (time.sleep(0.2), make_row(path, spec))[1]
+if __name__ == "__main__":
+    from preprocess_train_data import cli
+    sys.exit(cli())
+"""
+
 
 def decodings(folder) -> Counter:
     lines = [json.loads(line) for path in folder.rglob("*.jsonl") for line in path.read_text().splitlines()]
@@ -104,6 +114,28 @@ def test_workers_end_when_their_parent_is_killed(larger_mimic, tmp_path):
     job.kill()
     job.wait()
     wait_for(lambda: not _alive_in_session(job.pid))
+
+
+def test_ctrl_c_ends_the_command_in_one_line_and_the_next_one_continues(larger_mimic, tmp_path):
+    (tmp_path / "job.py").write_text(CTRL_C)
+    out = tmp_path / "out"
+    job = subprocess.Popen(
+        [sys.executable, "job.py", "--archive_root", str(larger_mimic.root), "--out_dir", str(out), "--workers", "2"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(lambda: out.exists() and finished(out) >= 3)
+    os.killpg(job.pid, signal.SIGINT)  # as a terminal does: all processes get it
+    _, errors = job.communicate(timeout=60)
+    assert (job.returncode, errors) == (
+        130,
+        "interrupted: stopped by Ctrl-C; the same command continues where this one stopped\n",
+    )
+    done = finished(out)
+    assert done < 24
+    assert sum(decodings(out).values()) == done
+    assert sorted(path.name for path in out.iterdir()) == ["cxr.h5.partial"]
+    again = run(PreprocessConfig(archive_root=larger_mimic.root, out_dir=out, workers=1))
+    assert again.n_decoded == 24 - done
 
 
 def _alive_in_session(session: int) -> list[int]:
