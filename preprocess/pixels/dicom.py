@@ -193,7 +193,8 @@ def _brightness(
         dataset: Says which look-up tables or windows.
         counts: Number of pixels of each value, without padding.
     """
-    used, odd = counts > 0, ()
+    used = counts > 0
+    odd: tuple[str, ...] = ()
     for way in _voi_ways(values, dataset):
         try:
             shares = way()
