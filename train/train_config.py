@@ -94,7 +94,7 @@ class TrainConfig:
     """Views to train on; frontal: PA and AP"""
 
     model: str = "ViT-B-32"
-    """open_clip architecture, "phantom-tiny", or a run folder, checkpoint, CheXzero .pt file or NAME:FILE to start from"""
+    """open_clip architecture, "phantom-tiny", or trained: a run folder, checkpoint, CheXzero .pt file or NAME:FILE"""
     pretrained: str | None = "openai"
     """Published tag or weights file of the architecture; None: random weights. Not with a trained --model"""
     image_tower: str | None = None
