@@ -18,9 +18,9 @@ from common.notes import note
 from models.files.hub import find_file, quiet, read_config, source_of
 from models.files.open_clip_weights import placed_file
 from models.files.state_dicts import read_state_dict
-from models.formats.processors import PROCESSOR_NAMES
 from models.towers.dinov2 import read_dinov2, timm_name
 
+PROCESSOR_NAME = "preprocessor_config.json"
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -134,12 +134,11 @@ def _published_trunk(name: str) -> nn.Module:
 
 def _published_statistics(source: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and deviation, 0..1, from the processor beside the weights; without them ImageNet's, as in DINOv2."""
-    path = find_file(source, PROCESSOR_NAMES[0])
+    path = find_file(source, PROCESSOR_NAME)
     fields = {} if path is None else json.loads(path.read_text(encoding="utf-8"))
     if not {"image_mean", "image_std"} <= fields.keys():
         note(
-            f"{source} does not state image_mean and image_std in {PROCESSOR_NAMES[0]}: taken are ImageNet's, as in"
-            f" DINOv2"
+            f"{source} does not state image_mean and image_std in {PROCESSOR_NAME}: taken are ImageNet's, as in DINOv2"
         )
         return IMAGENET
     return tuple(fields["image_mean"]), tuple(fields["image_std"])
