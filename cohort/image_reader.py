@@ -4,7 +4,12 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Bool, Int, UInt8
+
+CONSTANT = "image has a single grey level"
+"""Reason to leave an image out"""
+_AT_ONCE = 256
+"""Images that are looked at together"""
 
 
 @runtime_checkable
@@ -39,3 +44,16 @@ class ArrayImages:
 def as_reader(images: "ImageReader | UInt8[np.ndarray, 'n h w']") -> ImageReader:
     """Return an array as an `ImageReader`, and a reader as it is."""
     return ArrayImages(images) if isinstance(images, np.ndarray) else images
+
+
+def constant_images(images: ImageReader, rows: Int[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
+    """Return which images have a single grey level, as a failed decode leaves them. Reads all of `rows`."""
+    found = np.zeros(len(rows), dtype=bool)
+    for begin in range(0, len(rows), _AT_ONCE):
+        pixels = images.read(rows[begin : begin + _AT_ONCE])
+
+        # one pixel in 64 tells nearly all images apart from constant ones: (n, h, w) -> (n,)
+        alike = np.ptp(pixels[:, ::8, ::8], axis=(1, 2)) == 0
+        alike[alike] = np.ptp(pixels[alike], axis=(1, 2)) == 0
+        found[begin : begin + len(pixels)] = alike
+    return found

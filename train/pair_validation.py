@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cohort.report_sentences import index_texts
@@ -22,7 +22,7 @@ def pair_validation(pairs: Pairs, config: TrainConfig) -> Evaluate:
     """Return the function from a model to `validation_loss` and the retrieval figures of held-out pairs.
 
     It uses the first `config.eval_images` pairs. Names are "image_to_text/recall_at_1" and so on, see
-    `metrics.retrieval_figures`; identical reports are one candidate.
+    `metrics.retrieval_figures`; identical reports are one candidate. The reports of a study belong to all its images.
     """
     pairs = _first(pairs, config.eval_images)
 
@@ -38,7 +38,7 @@ def retrieval(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> dict[str, fl
     The feature of a report is that of its text, or, for a model trained on sentences, the mean over its sentences.
     """
     reports, column = np.unique(np.array(pairs.texts, dtype=object), return_inverse=True)
-    relevant: Bool[np.ndarray, "n m"] = column[:, None] == np.arange(len(reports))
+    relevant = _belongs(column, pairs.study_numbers())
 
     # (n, d) @ (d, m) -> (n, m)
     images = _image_features(bundle, pairs)
@@ -52,6 +52,20 @@ def retrieval(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> dict[str, fl
     }
 
 
+def _belongs(column: Int[np.ndarray, "n"], studies: Int[np.ndarray, "n"] | None) -> Bool[np.ndarray, "n m"]:
+    """Return which reports belong to each image: its own, and those of the other images of its study."""
+    own: np.ndarray = column[:, None] == np.arange(column.max() + 1)
+    if studies is None:
+        return own
+
+    # reports of each study, then of each image's study: (studies, m) -> (n, m)
+    study = np.unique(studies, return_inverse=True)[1]
+    of_study = np.zeros((study.max() + 1, own.shape[1]), dtype=bool)
+    of_study[study, column] = True
+    belongs: np.ndarray = of_study[study]
+    return belongs
+
+
 def _first(pairs: Pairs, n: int) -> Pairs:
     """Return the first n pairs."""
     return replace(
@@ -61,6 +75,8 @@ def _first(pairs: Pairs, n: int) -> Pairs:
         second_texts=None if pairs.second_texts is None else pairs.second_texts[:n],
         study_ids=None if pairs.study_ids is None else pairs.study_ids[:n],
         labels=None if pairs.labels is None else pairs.labels[:n],
+        cohort=None if pairs.cohort is None else pairs.cohort[:n],
+        image_ids=None if pairs.image_ids is None else pairs.image_ids[:n],
     )
 
 

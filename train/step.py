@@ -30,7 +30,7 @@ from train.input.batches import Batch, PairBatches
 from train.input.order import AUGMENTATION, seed_of
 from train.input.pairs import Pairs
 from train.losses import sigmoid_loss, softmax_loss
-from train.train_config import Augmentation, TrainConfig
+from train.train_config import INIT_BIAS, Augmentation, TrainConfig
 
 Outputs = tuple[Tensor, Tensor, Tensor, Tensor]
 """Image features (n d), text features (m d), logit scale, logit bias: all outputs of the model that the loss reads"""
@@ -44,8 +44,14 @@ def prepare(bundle: Bundle, config: TrainConfig) -> None:
     if config.init_scale is not None:
         with torch.no_grad():
             model.logit_scale.fill_(math.log(config.init_scale))
-    if config.form == "sigmoid" and getattr(model, "logit_bias", None) is None:
-        model.logit_bias = nn.Parameter(torch.full_like(model.logit_scale, config.init_bias))
+    if config.form == "sigmoid":
+        found = getattr(model, "logit_bias", None)
+        if found is not None and config.init_bias != INIT_BIAS:
+            raise ValueError(
+                f"--init_bias: wanted a model without a logit bias, found {float(found):.2f}: leave it out"
+            )
+        if found is None:
+            model.logit_bias = nn.Parameter(torch.full_like(model.logit_scale, config.init_bias))
 
 
 def training_input(
@@ -251,10 +257,10 @@ class ContrastiveStep:
 
 
 def validation_loss(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> float:
-    """Return the mean loss over the batches of one pass over `pairs`, in evaluation mode and without augmentation.
+    """Return the mean loss over one pass over `pairs`, in evaluation mode and without augmentation.
 
-    The batches are the same at each call. They have the configured size if there are enough pairs, because the loss
-    depends on the number of texts that an image is compared with. Runs on this process alone.
+    The batches are the same at each call, of the configured size if there are enough pairs, because the loss depends on
+    the number of texts that an image is compared with. Runs on this process alone.
     """
     is_enough = len(pairs) >= config.batch_size
     settings = replace(
