@@ -440,3 +440,13 @@ def test_masked_entries_have_no_part_in_the_cross_entropy():
 def test_labels_and_images_of_different_number_are_an_error(toy, tmp_path):
     with pytest.raises(ValueError, match=r"found 240 images and 10 rows"):
         fit_supervised(models.build("toy", seed=0), toy[0], np.zeros((10, 2)), config(tmp_path))
+
+
+@pytest.mark.parametrize(("limit", "unit"), [({"epochs": 1}, "steps"), ({"max_minutes": 0.01}, "seconds")])
+def test_without_a_terminal_progress_is_a_line_a_minute(pairs, tmp_path, monkeypatch, capfd, limit, unit):
+    monkeypatch.setattr("common.progress.SECONDS_PER_LINE", 0.0)
+    fit(models.build("toy", seed=0), pairs, config(tmp_path, log_interval=1, **limit))
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("train: ")]
+    total = 5 if unit == "steps" else 1
+    assert lines
+    assert all(f" of {total} {unit}, " in line and "loss=" in line for line in lines)

@@ -11,6 +11,7 @@ import psutil
 import torch
 from tqdm import tqdm
 
+from common.progress import progress
 from models import Bundle, save, save_chexzero
 from models.checkpoint import BEST
 from train.clock import Clock
@@ -180,7 +181,9 @@ class Recorder:
         self._pending = []
 
     def _show(self, values: dict[str, float]) -> None:
+        in_time = self._clock.budget_seconds is not None
         shown = {
+            **({"step": str(self._progress.step)} if in_time else {}),
             "loss": f"{self._loss:.3f}",
             "lr": f"{values['lr']:.1e}",
             "pairs/s": f"{values['pairs_per_second']:.0f}",
@@ -193,7 +196,7 @@ class Recorder:
         if self._progress.skipped:
             shown["skipped"] = str(self._progress.skipped)
         self._bar.set_postfix(shown, refresh=False)
-        self._bar.update(self._clock.done - self._bar.n)
+        self._bar.update(int(self._clock.done) - self._bar.n)
 
     def _validate(self) -> bool:
         """Validate, at most once per step, and record the figures; return whether they are the best so far."""
@@ -302,9 +305,9 @@ def memory_gib(device: torch.device) -> float:
     return held / 2**30
 
 
-def progress_line(clock: Clock) -> Any:
-    """Return the progress bar: in steps, or in seconds if the run has a time limit."""
-    if clock.budget_seconds is None:
-        return tqdm(total=clock.total_steps, initial=clock.step, unit="step", desc="train", dynamic_ncols=True)
-    shape = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s{postfix}"
-    return tqdm(total=clock.budget_seconds, initial=clock.done, desc="train", dynamic_ncols=True, bar_format=shape)
+def progress_line(clock: Clock, *, desc: str = "train") -> Any:
+    """Return the progress of a run in steps, or in seconds if it has a time limit; in a log file, a line a minute."""
+    unit, total = ("step", clock.total_steps)
+    if clock.budget_seconds is not None:
+        unit, total = "second", round(clock.budget_seconds)
+    return progress(total=total, initial=int(clock.done), unit=unit, desc=desc, dynamic_ncols=True)

@@ -19,7 +19,7 @@ from train.train_config import TrainConfig
 STATE_NAME = "state.pt"
 MAY_DIFFER = frozenset(
     {
-        *("cxr_filepath", "txt_filepath", "second_txt_filepath", "cohort_filepath"),
+        *("cxr_filepath", "txt_filepath", "second_txt_filepath", "cohort_filepath", "no_cohort"),
         *("save_dir", "model_name", "out_dir", "overwrite", "resume", "save_interval", "keep", "save_format"),
         *("log_interval", "wandb", "eval_interval", "eval_split", "eval_images", "eval_prompts", "patience"),
         *("workers", "max_bad_steps", "record_pictures"),
