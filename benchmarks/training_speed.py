@@ -265,7 +265,7 @@ def memory_figures(work_dir: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure the parts asked for and print medians and ratios."""
+    """Measure the chosen parts and print medians and ratios."""
     arguments = parser(__doc__)
     arguments.add_argument(
         "--work_dir", type=Path, default=Path("runs/train_benchmark"), help="the archive is kept here"

@@ -35,13 +35,13 @@ def decisions(stages: Plan, config: DemoConfig) -> dict[str, Any]:
     """Return the figures of `run_zero_shot.py` whose thresholds and calibrators come from validation patients."""
     results = score(scoring_of(stages.training, config, out_dir=config.out_dir / "understanding"))
     mean = results.metrics.set_index("finding").loc["mean"]
-    calibration, made = results.decided.calibration, results.decided.decisions
+    calibration, binary = results.decided.calibration, results.decided.decisions
     medians = calibration[calibration["finding"] != "No Finding"].groupby("stage").median(numeric_only=True)
     return {
         "mean AUROC": float(mean["auroc"]),
         "mean AUPRC": float(mean["auprc"]),
         "mean adjusted AUPRC": float(mean["auprc_adjusted"]),
-        "median MCC at validation thresholds": float(made["mcc"].median()),
+        "median MCC at validation thresholds": float(binary["mcc"].median()),
         **{
             f"median {name}, {stage}": float(medians.loc[stage, name])
             for name in ("calibration_error", "slope", "brier")
@@ -119,8 +119,8 @@ def probes(bundle: Any, stages: Plan, images: Any, patients: list[str], truth: p
     laterality = load_probe("laterality")
     sizes = read_sizes(next(stages.archive.out_dir.rglob("*metadata.csv*")))
     widths = np.array([sizes[image_id][0] for image_id in images.ids])
-    asked = list(laterality.questions)
-    sides = sides_from_boxes(images.ids, truth["boxes"].tolist(), widths, findings=asked)
+    findings_with_sides = list(laterality.questions)
+    sides = sides_from_boxes(images.ids, truth["boxes"].tolist(), widths, findings=findings_with_sides)
     tables.append(ask_sides(bundle, images, laterality, sides, patients))
     table = pd.concat(tables, ignore_index=True)
     means = table[table["question"] == "mean"]
