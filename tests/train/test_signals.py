@@ -42,7 +42,7 @@ def test_a_process_whose_torchrun_has_died_asks_for_its_end(monkeypatch):
     monkeypatch.setenv(LAUNCHED, "run")
     with end_requests() as request:
         assert not request.is_made
-        monkeypatch.setattr(os, "getppid", lambda: 1)
+        monkeypatch.setattr(os, "getppid", lambda: (request.launcher or 0) + 1)
         assert (request.is_made, request.signal_name) == (True, "torchrun ended")
 
 
