@@ -122,8 +122,8 @@ def exit_code(job: Callable[[], object]) -> int:
     except (RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("interrupted: stopped by Ctrl-C", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"interrupted: {str(stop) or 'stopped by Ctrl-C'}", file=sys.stderr)
         return 130
     finally:
         sys.stdout.flush()
