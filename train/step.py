@@ -47,9 +47,7 @@ def prepare(bundle: Bundle, config: TrainConfig) -> None:
     if config.form == "sigmoid":
         found = getattr(model, "logit_bias", None)
         if found is not None and config.init_bias != INIT_BIAS:
-            raise ValueError(
-                f"--init_bias: wanted a model without a logit bias, found {float(found):.2f}: leave it out"
-            )
+            raise ValueError(f"--init_bias: wanted a model without a logit bias, found {float(found):.2f}")
         if found is None:
             model.logit_bias = nn.Parameter(torch.full_like(model.logit_scale, config.init_bias))
 
@@ -259,8 +257,8 @@ class ContrastiveStep:
 def validation_loss(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> float:
     """Return the mean loss over one pass over `pairs`, in evaluation mode and without augmentation.
 
-    The batches are the same at each call, of the configured size if there are enough pairs, because the loss depends on
-    the number of texts that an image is compared with. Runs on this process alone.
+    The batches are the same at each call, and of the configured size if there are enough pairs, because the loss depends
+    on the number of texts. Runs on this process alone.
     """
     is_enough = len(pairs) >= config.batch_size
     settings = replace(
@@ -268,16 +266,15 @@ def validation_loss(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> float:
         augment=Augmentation(),
         views_per_study=1,
         compile=False,
-        batch_size=config.batch_size if is_enough else len(pairs),
-        accum_freq=config.accum_freq if is_enough else 1,
+        **({} if is_enough else {"batch_size": len(pairs), "accum_freq": 1}),
     )
-    batches = PairBatches(pairs, bundle, settings, World())
+    batches = PairBatches(pairs, bundle, settings, World()).epoch()
     step = ContrastiveStep(bundle, settings, World())
 
     was_training = bundle.model.training
     bundle.model.eval()
     try:
-        losses = [float(step.loss_only(batch)) for batch in batches.epoch()]
+        losses = [float(step.loss_only(batch)) for batch in batches]
     finally:
         bundle.model.train(was_training)
     return sum(losses) / len(losses)
