@@ -257,7 +257,7 @@ class ContrastiveStep:
 def validation_loss(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> float:
     """Return the mean loss over one pass over `pairs`, in evaluation mode and without augmentation.
 
-    The batches are the same at each call, and of the configured size if there are enough pairs, because the loss depends
+    The batches are the same at each call, of the configured size if there are enough pairs, because the loss depends
     on the number of texts. Runs on this process alone.
     """
     is_enough = len(pairs) >= config.batch_size
