@@ -9,10 +9,12 @@ from torch import Tensor
 from cohort.report_sentences import index_texts
 from metrics.ranks import retrieval_figures
 from models import Bundle, encode_many_images, encode_reports
+from train.distributed import World
+from train.input.batches import PairBatches
 from train.input.pairs import Pairs
 from train.saving.recorder import Evaluate
-from train.step import validation_loss
-from train.train_config import TrainConfig
+from train.step import ContrastiveStep
+from train.train_config import Augmentation, TrainConfig
 
 AT_ONCE = 64
 """Images in one forward pass"""
@@ -30,6 +32,33 @@ def pair_validation(pairs: Pairs, config: TrainConfig) -> Evaluate:
         return {"validation_loss": validation_loss(bundle, pairs, config), **retrieval(bundle, pairs, config)}
 
     return evaluate
+
+
+def validation_loss(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> float:
+    """Return the mean loss over the batches of one pass over `pairs`, in evaluation mode and without augmentation.
+
+    The batches are the same at each call. They have the configured size if there are enough pairs, because the loss
+    depends on the number of texts that an image is compared with. Runs on this process alone.
+    """
+    is_enough = len(pairs) >= config.batch_size
+    settings = replace(
+        config,
+        augment=Augmentation(),
+        views_per_study=1,
+        compile=False,
+        batch_size=config.batch_size if is_enough else len(pairs),
+        accum_freq=config.accum_freq if is_enough else 1,
+    )
+    batches = PairBatches(pairs, bundle, settings, World())
+    step = ContrastiveStep(bundle, settings, World())
+
+    was_training = bundle.model.training
+    bundle.model.eval()
+    try:
+        losses = [float(step.loss_only(batch)) for batch in batches.epoch()]
+    finally:
+        bundle.model.train(was_training)
+    return sum(losses) / len(losses)
 
 
 def retrieval(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> dict[str, float]:

@@ -11,7 +11,7 @@ statistics are those of one part.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -26,11 +26,10 @@ from models.network_input import Preprocessing, normalise, resize
 from train.distributed import World, gather, share_of
 from train.hardware import arrange_memory, attention, autocast, image_tokens
 from train.input.augment import Changes, augment, draw_changes
-from train.input.batches import Batch, PairBatches
+from train.input.batches import Batch
 from train.input.order import AUGMENTATION, seed_of
-from train.input.pairs import Pairs
 from train.losses import sigmoid_loss, softmax_loss
-from train.train_config import INIT_BIAS, Augmentation, TrainConfig
+from train.train_config import INIT_BIAS, TrainConfig
 
 Outputs = tuple[Tensor, Tensor, Tensor, Tensor]
 """Image features (n d), text features (m d), logit scale, logit bias: all outputs of the model that the loss reads"""
@@ -252,32 +251,6 @@ class ContrastiveStep:
         """Return the context in which the processes do not exchange their gradients."""
         network = self._network
         return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
-
-
-def validation_loss(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> float:
-    """Return the mean loss over one pass over `pairs`, in evaluation mode and without augmentation.
-
-    The batches are the same at each call, of the configured size if there are enough pairs, because the loss depends
-    on the number of texts. Runs on this process alone.
-    """
-    is_enough = len(pairs) >= config.batch_size
-    settings = replace(
-        config,
-        augment=Augmentation(),
-        views_per_study=1,
-        compile=False,
-        **({} if is_enough else {"batch_size": len(pairs), "accum_freq": 1}),
-    )
-    batches = PairBatches(pairs, bundle, settings, World()).epoch()
-    step = ContrastiveStep(bundle, settings, World())
-
-    was_training = bundle.model.training
-    bundle.model.eval()
-    try:
-        losses = [float(step.loss_only(batch)) for batch in batches]
-    finally:
-        bundle.model.train(was_training)
-    return sum(losses) / len(losses)
 
 
 def notes_of(bundle: Bundle, config: TrainConfig, world: World) -> tuple[str, ...]:
