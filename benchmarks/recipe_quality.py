@@ -91,7 +91,7 @@ def measure(
     lengths: Sequence[Mapping[str, Any]],
     patience: int | None = None,
 ) -> dict[str, Any]:
-    """Return run -> its mean AUROC and that of every finding; `lengths` are settings of the runs, and of labels."""
+    """Return run -> AUROC, mean and by finding; `lengths` are settings of the runs, and of the classifier."""
     for_pairs, for_labels = lengths
 
     tables, found = {}, {}

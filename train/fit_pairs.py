@@ -77,7 +77,7 @@ def fit(
         # the first process writes, the others follow its steps
         if not world.is_main:
             return _follow(run, request)
-        notes = [*filter(None, [threads]), *notes_of(bundle, config, world), *notes]
+        notes = [*filter(None, [threads]), *batches.notes, *notes_of(bundle, config, world), *notes]
         for note in notes:
             tqdm.write(f"note: {note}")
 

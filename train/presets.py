@@ -17,8 +17,8 @@ def phantom() -> TrainConfig:
     Command: `python run_train.py --preset phantom`. Hardware: 1 CPU core, 5 minutes with AMX, 10 without. Result: see
     docs/benchmarks.md.
 
-    Longer: `--epochs 126 --patience 8`, then score `runs/NAME/best`, because the last step of so long a run is worse.
-    Result: 0.91 to 0.92, in the mean of three seeds 0.98 of the same tower with labels.
+    Longer: `--epochs 126 --patience 8`, then score `runs/NAME`: its best checkpoint is taken, because the last step of
+    so long a run is worse. Result: 0.91 to 0.92, in the mean of three seeds 0.98 of the same tower with labels.
     """
     return TrainConfig(
         model="phantom-tiny",

@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
-from tqdm import tqdm
 
 from cohort import open_images
 from cohort.image_reader import ImageReader, as_reader
@@ -26,6 +25,7 @@ from train.input.augment import draw_changes
 from train.input.order import AUGMENTATION, EpochOrder, seed_of
 from train.input.pairs import load_pairs
 from train.optimise import make_optimizer, make_scaler, optimise
+from train.saving.recorder import progress_line
 from train.start import start_model
 from train.step import training_input
 from train.train_config import TrainConfig
@@ -126,13 +126,9 @@ def fit_supervised(
         scaler=gradients_of.scaler,
         world=World(),
     )
-    total = clock.total_steps if clock.budget_seconds is None else None
-    with (
-        cpu_threads(config, pick_device(config.device)),
-        tqdm(desc="supervised", unit="step", total=total, dynamic_ncols=True, disable=None) as bar,
-    ):
+    with cpu_threads(config, pick_device(config.device)), progress_line(clock, desc="supervised") as bar:
         for _ in steps:
-            bar.update()
+            bar.update(int(clock.done) - bar.n)
 
     network.eval()
     return Classifier(network=network, preprocessing=bundle.preprocessing)
