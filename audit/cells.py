@@ -132,7 +132,7 @@ def cells_of_group(
             )
             for c in range(len(table.findings))
         ]
-        cells += [*single, _mean(table, attribute, g, single, rule, supports)]
+        cells += [*single, _mean(table, attribute, g, single, rule=rule, supports=supports)]
     return cells
 
 
@@ -241,7 +241,7 @@ def _enough_for_mean(rule: EvidenceRule, evidence: Evidence, metric: str) -> boo
 
 
 def _mean(
-    table: AuditTable, attribute: Attribute, g: int, cells: Sequence[Cell], rule: EvidenceRule, supports: _Supports
+    table: AuditTable, attribute: Attribute, g: int, cells: Sequence[Cell], *, rule: EvidenceRule, supports: _Supports
 ) -> Cell:
     """Average the findings of which there is enough, both in the group and outside it.
 

@@ -16,8 +16,8 @@ def simultaneous(
     """Return intervals of the k differences group - rest: all of them cover together with probability 1 - alpha.
 
     The quantile c is that of `metrics.max_t` over the replicates, which says how the differences vary together. Each
-    side's limits are taken at c and combined by `share_intervals.difference_limits`. A standard error would not do: that
-    of a low rate shrinks with the rate, so that the group that was lucky seems to be certain.
+    side's limits are taken at c and combined by `share_intervals.difference_limits`. A standard error would not do: it
+    shrinks with a low rate, so that the group that was lucky seems to be certain.
 
     c is never below the normal quantile of one interval; nor, if no resample moves some of the differences, below that
     of as many independent ones.

@@ -28,8 +28,9 @@ class CellReplicates:
 
 
 def outcomes(table: AuditTable, thresholds: Mapping[str, float]) -> dict[str, Float[np.ndarray, "n c"]]:
-    """Return what each metric is a share of, NaN for images outside its denominator: labels for the AUROC, and whether a
-    positive or a negative was called positive for TPR and FPR.
+    """Return what each metric is a share of, NaN for images outside its denominator.
+
+    For the AUROC these are the labels; for TPR and FPR, whether a positive or a negative was called positive.
     """
     cutoffs = np.array([thresholds[finding] for finding in table.findings])
     called = np.where(np.isnan(cutoffs), np.nan, table.scores >= cutoffs)

@@ -161,7 +161,7 @@ def _to_frame(cells: Sequence[Cell], thresholds: Thresholds, rule: EvidenceRule)
     # A family spans the whole table: all attributes, groups and metrics. A cell that is not testable is in none.
     frame[["difference_low", "difference_high"]] = np.nan
     for family in ("confirmatory", "exploratory"):
-        rows = np.flatnonzero(frame["family"] == family)
+        rows = np.flatnonzero(frame["family"] == family).tolist()
         low, high = contrasts.simultaneous([cells[row].inside for row in rows], [cells[row].outside for row in rows])
         frame.loc[rows, "difference_low"], frame.loc[rows, "difference_high"] = low, high
 
@@ -206,7 +206,7 @@ def _describe(cell: Cell, thresholds: Thresholds, rule: EvidenceRule) -> dict[st
 
 
 def _compared(cell: Cell, rule: EvidenceRule) -> tuple[Interval, Interval]:
-    """Return the pointwise intervals of difference and ratio: of percentiles, or near 0 and 1 from those of both sides."""
+    """Return the pointwise intervals of difference and ratio: percentiles, or near 0 and 1 from those of both sides."""
     supports = (cell.support, cell.rest_support)
     patients = min(support.patients for support in supports)
     difference, multiple = (

@@ -46,7 +46,8 @@ def _complements(table: AuditTable, finding: int, rule: EvidenceRule) -> dict[Gr
     equations = dict(zip(filled, atoms.astype(np.float64), strict=True))
     of_atom = [frozenset(subjects[number.ravel() == a].tolist()) for a in range(atoms.shape[1])]
 
-    hidden, complements = set(small), {}
+    hidden: set[Group] = set(small)
+    complements: dict[Group, str] = {}
     while True:
         visible = [group for group in filled if group not in hidden]
         terms = _what_gives_away(equations, visible, hidden, of_atom, rule.min_patients)
@@ -68,13 +69,13 @@ def _what_gives_away(
 ) -> list[Group]:
     """Return the visible groups whose sums and differences are a set of too few patients; none if there is no such set.
 
-    Looked at are the withheld groups, and those of one attribute together, within everybody and within each other group.
+    Looked at are the withheld groups, and those of one attribute together, within everybody and each other group.
     """
     if not visible:
         return []
     matrix = np.stack([equations[group] for group in visible], axis=1)  # (a v)
     for secret in _secrets(equations, hidden):
-        people = frozenset[int]().union(*(of_atom[a] for a in np.flatnonzero(secret)))
+        people = frozenset[int]().union(*(of_atom[a] for a in np.flatnonzero(secret).tolist()))
         if not 0 < len(people) < min_patients:
             continue
         solution, *_ = np.linalg.lstsq(matrix, secret.astype(np.float64), rcond=None)
@@ -83,9 +84,7 @@ def _what_gives_away(
     return []
 
 
-def _secrets(
-    equations: Mapping[Group, Float[np.ndarray, " a"]], hidden: set[Group]
-) -> list[Bool[np.ndarray, " a"]]:
+def _secrets(equations: Mapping[Group, Float[np.ndarray, " a"]], hidden: set[Group]) -> list[Bool[np.ndarray, " a"]]:
     """Return the sets of atoms to protect: withheld groups, and their unions by attribute inside each other group."""
     secrets = [equations[group] > 0 for group in sorted(hidden)]
     for attribute in sorted({name for name, _ in hidden}):

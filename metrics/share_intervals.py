@@ -1,9 +1,11 @@
 """Intervals of shares (rates and AUROCs) that keep their ends: never of width zero, and right near 0 and 1.
 
-Resamples say how far a share varies only if they can move it. If one patient of forty was missed, two resamples of three
-repeat at most that, and if none was missed, all of them do. A `Support` says how many patients there are, and how many of
-them have the rarer outcome. From ENOUGH of these on the resamples are believed. With fewer, Wilson's interval takes over:
-for as many independent rows as the patients are worth, whatever the resamples say.
+Resamples say how far a share varies only if they can move it. If no patient of forty was missed, none is missed in any
+resample. A `Support` says how many patients there are, and how many of them have the rarer outcome:
+
+    MANY and more     the interval is the percentiles of the resamples
+    fewer             Wilson's interval, for as many independent rows as the spread of the resamples says
+    below ENOUGH      Wilson's interval, the more as if a patient were one row the fewer there are; at 0 entirely
 """
 
 from dataclasses import dataclass
@@ -219,7 +221,7 @@ def difference_limits(first: Share, second: Share, z: float) -> tuple[float, flo
 
     They follow a share into its end: a low rate can lie far above what was seen, but hardly below it.
 
-    Source: Newcombe, Interval estimation for the difference between independent proportions, Stat. Med. 1998, method 10.
+    Source: Newcombe, Stat. Med. 1998 (method 10).
     """
     (l1, u1), (l2, u2) = first.limits(z), second.limits(z)
     p1, p2 = first.value, second.value
@@ -253,7 +255,7 @@ def share_interval(
     min_patients: int = MIN_PATIENTS,
     level: float = 0.95,
 ) -> Interval:
-    """Return the interval of a share: of percentiles if the resamples are believed, else Wilson's.
+    """Return the interval of a share, by the rules at the top of this file.
 
     This is the one rule for how many patients an interval needs: with fewer than `min_patients` it is withheld, and so
     it is if too many resamples leave the share undefined. The reason says which.

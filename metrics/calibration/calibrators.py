@@ -227,9 +227,7 @@ def _checked(
     """Return labels, margins as float64, and the numbers of images and patients."""
     positive, x = checked(y, margins)
     if np.isinf(x).any():
-        raise ValueError(
-            f"{int(np.isinf(x).sum())} of {x.size} margins are infinite: margin_of gives finite ones"
-        )
+        raise ValueError(f"{int(np.isinf(x).sum())} of {x.size} margins are infinite: margin_of gives finite ones")
     if len(subject_ids) != len(y):
         raise ValueError(f"{len(y)} labels and {len(subject_ids)} patients: lengths differ")
     patients = patient_numbers(subject_ids)[1] if len(y) else 0

@@ -73,7 +73,7 @@ def test_probabilities_of_any_numeric_type_give_the_number_of_float64(kind):
         lambda p: reliability.reliability_table(Y, p, edges, ONE).low,
         lambda p: np.array(reliability.brier_parts(Y, p, edges)),
         lambda p: metrics.calibration_line(Y, p).slope,
-        lambda p: logistic.margin_of(p),
+        logistic.margin_of,
     ):
         np.testing.assert_array_equal(measure(s), measure(wide))
 
