@@ -107,3 +107,9 @@ def test_the_word_scan_says_that_there_is_no_impression():
     study = text_of_report("FINDINGS: Clear.", chexzero_rule(keep_no_impression=False))
     assert (study.reason, study.fallback) == (NO_USABLE_TEXT, "impression: absent")
     assert text_of_report("FINDINGS: Clear.", chexzero_rule(keep_no_impression=True)).text == "NO IMPRESSION"
+
+
+def test_a_pipe_in_place_of_a_report_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "s1.txt")
+    with pytest.raises(UnusableReportError, match=r"report file cannot be read: .*s1.txt is not a file"):
+        read_report(tmp_path / "s1.txt")
