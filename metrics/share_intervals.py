@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int, Real
 from scipy.special import ndtr, ndtri, stdtrit
 
-from metrics.evidence import MIN_PATIENTS
+from metrics.evidence import MIN_PATIENTS, too_few_for_interval
 from metrics.resampling import Interval, percentile_interval
 
 ENOUGH = 10
@@ -257,8 +257,8 @@ def share_interval(
 ) -> Interval:
     """Return the interval of a share, by the rules at the top of this file.
 
-    This is the one rule for how many patients an interval needs: with fewer than `min_patients` it is withheld, and so
-    it is if too many resamples leave the share undefined. The reason says which.
+    With fewer than `min_patients` patients it is withheld (`evidence.too_few_for_interval`), and so it is if too many
+    resamples leave the share undefined. The reason says which.
 
     Args:
         value: the share.
@@ -277,7 +277,5 @@ def share_interval(
 
 def enough_patients(interval: Interval, patients: int, min_patients: int = MIN_PATIENTS) -> Interval:
     """Return the interval of any figure, withheld with a reason if it rests on fewer than `min_patients` patients."""
-    if interval.reason or patients >= min_patients:
-        return interval
-    reason = f"no interval: {patients} patients (wanted {min_patients})"
-    return Interval(np.nan, np.nan, interval.undefined, reason)
+    reason = too_few_for_interval(patients, min_patients)
+    return interval._replace(low=np.nan, high=np.nan, reason=reason) if reason else interval
