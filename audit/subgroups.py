@@ -51,10 +51,13 @@ def disaggregate(
 ) -> pd.DataFrame:
     """Return one row per finding x attribute x group x metric, and a "mean" over findings for each of them.
 
-    `value` has a 95 % percentile interval from the patient bootstrap. `difference` is value - rest, where `rest` is the
-    metric over everybody outside the group. It has a pointwise interval, and a simultaneous max-T interval
-    (`difference_low`, `difference_high`) over its family. `flagged`: the simultaneous interval excludes zero. `ratio`
-    is value / rest.
+    `value` has a 95 % interval from the patient bootstrap; near 0 and 1, where resamples repeat each other, it is
+    Wilson's (`metrics.share_intervals`). `difference` is value - rest, where `rest` is the metric over everybody
+    outside the group. It has a pointwise interval, and a simultaneous one (`difference_low`, `difference_high`) over
+    its family (`contrasts.simultaneous`). `flagged`: the simultaneous interval excludes zero. `ratio` is value / rest.
+
+    A group of fewer than `min_patients` patients is suppressed, and so are the groups that would give it away by
+    subtraction (`audit.suppression`).
 
     There are two families, each with a 5 % chance of any false flag in the whole table: "confirmatory" holds the means
     over findings, "exploratory" the single findings. A max-min gap is not given, because it is biased upwards and its
@@ -75,7 +78,7 @@ def disaggregate(
         n_replicates: bootstrap resamples of patients.
         seed: seed of the resampling.
         min_n: images in a metric's denominator below which a cell is `small`.
-        min_patients: patients below which a denominator is `small` and a whole cell `suppressed`.
+        min_patients: patients below which a denominator is `small`, without an interval, and a whole cell `suppressed`.
 
     Returns:
         A table with the columns of COLUMNS. An undefined number is NaN; `status` and `reason` say why.
@@ -83,7 +86,7 @@ def disaggregate(
     Raises:
         ValueError: see `join_tables`; or an unknown metric, too few replicates, or a missing threshold.
 
-    Source: Field & Welsh, JRSS-B 2007 (cluster bootstrap); Westfall & Young 1993 (max-T).
+    Source: Field & Welsh, JRSS-B 2007 (cluster bootstrap); Westfall & Young 1993 (max-T); Newcombe, Stat. Med. 1998.
     """
     unknown = [name for name in metric_names if name not in METRICS]
     if unknown or not metric_names:

@@ -127,8 +127,9 @@ def compare_auroc(
 
     Returns:
         The c findings, one family; and the mean, a family of one. A finding with too few patients in a class
-        (`evidence.too_few_for_interval`) has neither interval nor p-value. The mean is taken within each replicate, so that its
-        interval reflects how findings vary together. A replicate in which one of them is undefined has no mean.
+        (`evidence.too_few_for_interval`) has neither interval nor p-value. The mean is taken within each replicate,
+        so that its interval reflects how findings vary together. A replicate in which one of them is undefined has no
+        mean.
 
     Raises:
         ValueError: as `auroc_matrix`; or `in_mean` holds a finding without an AUROC.
