@@ -241,7 +241,8 @@ def _by_archive(
     # An archive without a line in the table: only ids of the very same archive can be compared.
     for name in (other, dataset):
         if name not in archives:
-            if dataset == other:
+            # images of a run without a cohort table have ids, but no archive
+            if other in (dataset, ""):
                 yield from _by_id(images["image_id"], training["image_id"], images, training, f"{where} ({other})")
             if not pictures:
                 told = name or "without a name"
@@ -270,7 +271,7 @@ def _by_id(
     """Yield the evidence of ids of one kind: the image itself, or another one of the same patient."""
     named = mine.ne("").to_numpy()
     yield named & mine.isin(theirs).to_numpy(), "exposed", f"the image is {where}"
-    patients = images["subject_id"].isin(training["subject_id"]).to_numpy()
+    patients = images["subject_id"].ne("").to_numpy() & images["subject_id"].isin(training["subject_id"]).to_numpy()
     yield named & patients, "exposed", f"another image of the patient is {where}"
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from cohort.store import CHECKSUMS, IMAGES, open_images
+from common.notes import note
 from common.progress import progress
 from preprocess.packing import store_layout as layout
 from preprocess.packing.block import Block, JobFailedError, PackSpec, pack_block
@@ -135,12 +136,18 @@ def _read_stored(store: Path, spec: PackSpec) -> _EarlierStore | None:
             offset, dtype, n_rows = file[IMAGES].id.get_offset(), file[IMAGES].dtype.str, len(file[IMAGES])
             archive = file.attrs.get("archive_fingerprint", header["archive_fingerprint"])
             complete = header["with_ids"] == (CHECKSUMS in file)
-    except (FileNotFoundError, ValueError, KeyError, OSError):
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, OSError) as error:
+        if "cannot be locked" in str(error):
+            raise JobFailedError(str(error)) from error
+        note(f"{store} is packed anew: {error}")
         return None
     rows = rows_of(entries)
     same_rule = all(header.get(name) == value for name, value in spec.pixel_rule.items())
     same_job = complete and n_rows == len(rows) and archive == header["archive_fingerprint"]
     if offset is None or not same_job or not same_rule:
+        note(f"{store} is packed anew: its layout, version or settings are others")
         return None
     return _EarlierStore(Source(store, offset, dtype, spec.resolution, list(range(n_rows))), rows, header)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from common.atomic import write_text
+from common.notes import note
 from preprocess.packing import store_layout as layout
 from preprocess.packing.block import Block, JobFailedError, PackSpec, RowPlaces
 from preprocess.packing.journal import Entry, ImageToPack, read_journal
@@ -88,8 +89,13 @@ class PartialStore:
         with (self.folder / "lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 raise JobFailedError(f"another job is writing {self.store}; wait for it or stop it") from error
+            except OSError as error:
+                note(
+                    f"{self.folder} cannot be locked ({error.strerror}), so see to it that no other job writes "
+                    f"{self.store}; if HDF5 cannot lock it either, set HDF5_USE_FILE_LOCKING=FALSE"
+                )
             try:
                 yield
             finally:

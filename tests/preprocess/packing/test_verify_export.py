@@ -75,15 +75,17 @@ def zero_rows(store, first):
         file.write(bytes((n_rows - first) * 400))
 
 
-def test_a_store_whose_second_half_was_zeroed_is_not_opened_and_is_packed_anew(store, tmp_path):
+def test_a_store_whose_second_half_was_zeroed_is_not_opened_and_is_packed_anew(store, tmp_path, capsys):
     images = [ImageToPack.of_file(f"image-{number}", tmp_path / f"{number}.png") for number in range(9)]
     whole = store.read_bytes()
     zero_rows(store, 5)
     message = r"cxr\.h5: 4 of 9 rows read are not as they were packed: 'image-5', 'image-6', 'image-7', 'image-8'; find"
     with pytest.raises(ValueError, match=message):
         open_images(store)
+    capsys.readouterr()
     with pack_images(store, images, spec=PackSpec(resolution=20)) as packed:
         assert packed.n_decoded == 9
+    assert capsys.readouterr().err.startswith(f"note: {store} is packed anew: the image store: ")
     assert store.read_bytes() == whole
 
 
@@ -145,6 +147,17 @@ def test_float32_copies_read_as_the_same_grey_levels(store, tmp_path):
     with h5py.File(tmp_path / "float.h5") as file:
         assert file["cxr"].dtype == np.float32
     assert not verify(VerifyConfig(cxr_filepath=tmp_path / "float.h5")).damaged
+
+
+def test_a_file_is_replaced_by_a_copy_on_request_only(store, tmp_path):
+    (tmp_path / "copy.h5").write_text("mine")
+    with pytest.raises(
+        ValueError, match=r"--out: wanted a new file, found .*copy.h5; name another, or replace it with"
+    ):
+        export(ExportConfig(cxr_filepath=store, out=tmp_path / "copy.h5"))
+    assert (tmp_path / "copy.h5").read_text() == "mine"
+    export(ExportConfig(cxr_filepath=store, out=tmp_path / "copy.h5", compression="none", overwrite=True))
+    assert len(open_images(tmp_path / "copy.h5")) == 9
 
 
 def test_the_store_itself_is_never_overwritten(store):
