@@ -69,7 +69,7 @@ class ImageStore:
             with h5py.File(self.path, "r") as file:
                 self._describe(file)
         except OSError as error:
-            if "lock" in str(error):
+            if "unable to lock" in str(error):
                 raise ValueError(
                     f"the image store: {self.path} cannot be locked ({error}); {LOCKING_ADVICE}"
                 ) from error
