@@ -20,53 +20,45 @@ def main(config: DemoConfig) -> dict[str, Any]:
     from run_train import main as train  # noqa: PLC0415
     from run_zero_shot import main as score  # noqa: PLC0415
     from train import supervised_predictions  # noqa: PLC0415
-    from wiring.evaluation_report import evaluation_page  # noqa: PLC0415
+    from wiring.demo_report import simulated_run  # noqa: PLC0415
 
-    archive, packing, training, scoring = plan(config)
-    root, runs, shuffled = config.out_dir, {"reports": training.folder}, None
+    stages = plan(config)
+    training, scoring = stages.training, stages.scoring
+    runs, shuffled = {"reports": training.folder}, None
 
     with audit.metered() as meter:
+        # Films and reports, and what training reads of them.
         with meter.stage("phantom"):
-            make_phantom(archive)
+            make_phantom(stages.archive)
         with meter.stage("preprocess"):
-            packed = preprocess(packing)
+            packed = preprocess(stages.packing).flow.to_frame()
+
+        # The model that learns from reports, scored by prompts.
         with meter.stage("train"):
             if train(training).was_interrupted:
                 raise InterruptedError("training was interrupted, so the demo stops")
         with meter.stage("zero_shot"):
             results = score(scoring)
+
+        # The same tower trained on labels, for as long: what prompts could reach.
         with meter.stage("supervised"):
-            supervised = supervised_predictions(
-                training, findings=results.findings, image_ids=results.predictions["image_id"].tolist()
-            )
+            ids = results.predictions["image_id"].tolist()
+            supervised = supervised_predictions(training, findings=results.findings, image_ids=ids)
             ceiling = results.judge(supervised, n_replicates=config.n_replicates, seed=config.seed)
+
+        # The same model trained on reports of other films: what a leak alone would reach.
         if config.control:
             with meter.stage("control"):
-                control = replace(training, shuffle_reports=True, out_dir=root / "model_shuffled")
+                control = replace(training, shuffle_reports=True, out_dir=config.out_dir / "model_shuffled")
                 train(control)
-                shuffled = score(scoring_of(control, config, out_dir=root / "predictions_shuffled")).metrics
+                shuffled = score(scoring_of(control, config, out_dir=config.out_dir / "predictions_shuffled")).metrics
             runs["shuffled reports"] = control.folder
+
         with meter.stage("report"):
-            run = audit.SimulatedRun(
-                evaluation=evaluation_page(results, audit.read_subgroups(scoring.folder / "subgroups.csv")),
-                archive=archive.out_dir,
-                cohort_filepath=training.cohort_filepath,
-                txt_filepath=training.txt_filepath,
-                scored=audit.ScoredImages(
-                    predictions=results.predictions,
-                    truth=results.truth,
-                    cohort=results.cohort,
-                    prompts=results.prompts,
-                ),
-                ceiling=ceiling,
-                shuffled=shuffled,
-                packed=packed.flow.to_frame(),
-                runs=runs,
-                seed=config.seed,
-                n_replicates=config.n_replicates,
-            )
-            audit.write_simulated_report(root, run)
-    return audit.summarise(root, run, meter)
+            run = simulated_run(stages, results, ceiling=ceiling, shuffled=shuffled, packed=packed, runs=runs)
+            audit.write_simulated_report(config.out_dir, run)
+
+    return audit.summarise(config.out_dir, run, meter)
 
 
 def cli() -> int:

@@ -29,10 +29,10 @@ def main(config: TrainConfig) -> RunSummary:
 
     pairs = load_pairs(config)
     say(pairs.describe())
-    judged = validation(config)
-    for note in judged.notes:
+    plan = validation(config)
+    for note in plan.notes:
         say(f"note: {note}")
-    summary = fit(start_model(config), pairs, config, evaluate=judged.evaluate, selected=judged.images)
+    summary = fit(start_model(config), pairs, config, evaluate=plan.evaluate, selected=plan.images)
     say(summary)
     return summary
 

@@ -225,7 +225,7 @@ def measure(films: Path, scratch: Path, rounds: int) -> dict[str, Any]:
     workers: dict[str, list[dict[str, float]]] = {"one worker": [], "two workers": []}
     outs: dict[str, Path] = {}
 
-    # roles take turns, so that a drift of the machine meets all of them alike
+    # roles run in turns, so that slow changes of the machine affect all of them
     for turn in range(rounds):
         for role in ROLES:
             outs[role] = scratch / f"{turn}-{role.replace(' ', '-')}" / "cxr.h5"

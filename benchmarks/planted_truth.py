@@ -68,11 +68,12 @@ def main() -> None:
                 figures[f"{where}: flagged, {family}"] = f"{int(own['flagged'].sum())} of {len(own)}"
             figures[f"{where}: flagged are"] = "; ".join(flagged_rows(table)) or "none"
             cohort = read_cohort(stages.packing.outputs.cohort)
-            told = sensitivity_of_reports(cohort[cohort["h5_row"].notna()], stages.archive.out_dir / "truth.csv")
-            own = told[(told["finding"] == POOLED) & (told["group"] == GROUP)].iloc[0]
+            packed = cohort[cohort["h5_row"].notna()]
+            omissions = sensitivity_of_reports(packed, stages.archive.out_dir / "truth.csv")
+            pooled = omissions[(omissions["finding"] == POOLED) & (omissions["group"] == GROUP)].iloc[0]
             figures[f"{where}: left out of reports, {GROUP}"] = (
-                f"{own['shortfall']:.1%} more than of the rest ({own['shortfall_low']:.1%} to "
-                f"{own['shortfall_high']:.1%})"
+                f"{pooled['shortfall']:.1%} more than of the rest ({pooled['shortfall_low']:.1%} to "
+                f"{pooled['shortfall_high']:.1%})"
             )
     report(figures, title="Planted and found", json_path=options.json)
 

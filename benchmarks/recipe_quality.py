@@ -91,7 +91,7 @@ def measure(
     passes: tuple[int, ...],
     patience: int | None = None,
 ) -> dict[str, Any]:
-    """Return run -> its mean AUROC and that of every finding; `passes` of the runs and of labels replace minutes."""
+    """Return run -> AUROC, mean and by finding; `passes` of the runs and of the classifier replace minutes."""
     for_pairs, for_labels = ({"max_minutes": None, "epochs": n} for n in passes) if passes else ({}, {})
 
     tables, found = {}, {}

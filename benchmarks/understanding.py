@@ -35,13 +35,13 @@ def decisions(stages: Plan, config: DemoConfig) -> dict[str, Any]:
     """Return the figures of `run_zero_shot.py` whose thresholds and calibrators come from validation patients."""
     results = score(scoring_of(stages.training, config, out_dir=config.out_dir / "understanding"))
     mean = results.metrics.set_index("finding").loc["mean"]
-    calibration, made = results.decided.calibration, results.decided.decisions
+    calibration, binary = results.decided.calibration, results.decided.decisions
     medians = calibration[calibration["finding"] != "No Finding"].groupby("stage").median(numeric_only=True)
     return {
         "mean AUROC": float(mean["auroc"]),
         "mean AUPRC": float(mean["auprc"]),
         "mean adjusted AUPRC": float(mean["auprc_adjusted"]),
-        "median MCC at validation thresholds": float(made["mcc"].median()),
+        "median MCC at validation thresholds": float(binary["mcc"].median()),
         **{
             f"median {name}, {stage}": float(medians.loc[stage, name])
             for name in ("calibration_error", "slope", "brier")
@@ -57,7 +57,7 @@ def shown(table: pd.DataFrame, value: str) -> str:
 
 
 def main() -> None:
-    """Measure the model that a demo left."""
+    """Evaluate the model of a demo."""
     arguments = parser(__doc__)
     arguments.add_argument("--run", type=Path, default=DemoConfig().out_dir, help="folder of a demo")
     options = arguments.parse_args()
@@ -119,8 +119,8 @@ def probes(bundle: Any, stages: Plan, images: Any, patients: list[str], truth: p
     laterality = load_probe("laterality")
     sizes = read_sizes(next(stages.archive.out_dir.rglob("*metadata.csv*")))
     widths = np.array([sizes[image_id][0] for image_id in images.ids])
-    asked = list(laterality.questions)
-    sides = sides_from_boxes(images.ids, truth["boxes"].tolist(), widths, findings=asked)
+    findings_with_sides = list(laterality.questions)
+    sides = sides_from_boxes(images.ids, truth["boxes"].tolist(), widths, findings=findings_with_sides)
     tables.append(ask_sides(bundle, images, laterality, sides, patients))
     table = pd.concat(tables, ignore_index=True)
     means = table[table["question"] == "mean"]
@@ -131,7 +131,7 @@ def probes(bundle: Any, stages: Plan, images: Any, patients: list[str], truth: p
 
 
 def texts(bundle: Any, stages: Plan, images: Any, chosen: pd.DataFrame) -> dict[str, Any]:
-    """Return recall at 5 of films and reports, equal reports as hits, and what the diagonal alone would say."""
+    """Return recall at 5 of films and reports: equal reports as hits, and the film's own report only."""
     found = retrieve(
         bundle, images, chosen, read_texts(stages.training.txt_filepath), read_as="sentences", n_replicates=200
     )
@@ -144,7 +144,7 @@ def texts(bundle: Any, stages: Plan, images: Any, chosen: pd.DataFrame) -> dict[
 
 
 def wording(bundle: Any, images: Any, patients: list[str], truth: pd.DataFrame) -> dict[str, Any]:
-    """Return how far the AUROC moves with the prompt, beside how far with the patients."""
+    """Return how much the AUROC depends on the prompt, and how much on the patients."""
     families = [load_family(name) for name in shipped_names(FINDINGS)]
     findings = [finding for finding in load_prompts("radiologist").findings if finding != "No Finding"]
     prompts = all_prompts(families, findings)

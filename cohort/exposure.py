@@ -6,19 +6,21 @@ Three things are looked at, for every image of the evaluation:
 2. ids, within a family of archives that share them: the image itself, or another one of the same patient;
 3. the pictures, if both sides are given as hashes (`image_hashes`): the same film under another name.
 
-An archive that is an unknown part of another one counts as exposed to it. "clean" is said only of what can
-be known: an archive that the table does not list is unknown until the pictures of both sides were compared, and so is
-everything if a part of the training is not on record (`cohort.training_record`).
+The reason of a clean image names what was compared, and says so if the pictures were not. An archive that is an unknown
+part of another one counts as exposed to it. "clean" is said only of what can be known: an archive that the table does
+not list is unknown until the pictures of both sides were compared, and so is everything if a part of the training is
+not on record (`cohort.training_record`).
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from jaxtyping import Bool, UInt8, UInt64
+from jaxtyping import Bool, Float32, UInt8, UInt64
 
 from cohort._csv import read_strings
 from cohort.value_tables import TABLES
@@ -32,11 +34,13 @@ NEAR = 40
 
 255 real films, saved as JPEG of quality 60 at 224 pixels, differ from themselves in 7 bits (median; 95th percentile 20,
 most 46); the nearest two of 32,000 pairs of different patients differ in 76."""
-CLEAN = "not in training, as far as archives, ids and pictures tell"
+CLEAN = "not seen in training; compared by archive"
+"""Begins the reason of every clean image; `compared_by` says what else was compared"""
+BY_IDS, BY_PICTURES, NO_PICTURES = ", image id and patient id", ", and by picture", "; pictures were not compared"
 
 _ORDER: tuple[Stamp, ...] = ("clean", "unknown", "exposed")
-_BLOCK = 2_000_000
-"""Pairs of hashes compared at a time: bounds the memory to about 150 MB."""
+_BLOCK = 4096
+"""Hashes of either side compared at a time: bounds the memory to about 80 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +95,7 @@ def check_exposure(evaluated: Cohort, trained: Sequence[Cohort]) -> TrainingExpo
     if not trained:
         raise ValueError("exposure: wanted the cohorts that the model was trained on, found none")
     ranks = np.zeros(len(evaluated.images), dtype=np.int64)
-    reasons = np.full(len(ranks), CLEAN, dtype=object)
+    reasons = _clean_reasons(evaluated, trained)
     for cohort in trained:
         for rows, stamp, reason in _all_evidence(evaluated, cohort):
             worse = rows & (ranks < _ORDER.index(stamp))
@@ -100,6 +104,34 @@ def check_exposure(evaluated: Cohort, trained: Sequence[Cohort]) -> TrainingExpo
     image_ids = evaluated.images["image_id"].to_numpy()
     images = pd.DataFrame({"image_id": image_ids, "stamp": np.array(_ORDER)[ranks], "reason": reasons})
     return TrainingExposure(stamp=_ORDER[int(ranks.max(initial=0))], images=images)
+
+
+def _clean_reasons(evaluated: Cohort, trained: Sequence[Cohort]) -> npt.NDArray[np.object_]:
+    """Return for every evaluated image what "clean" would rest on: `compared_by`."""
+    others = {str(name) for cohort in trained for name in cohort.images["dataset"].unique()}
+    listed = [cohort for cohort in trained if len(cohort.images)]
+    pictures = evaluated.hashes is not None and all(cohort.hashes is not None for cohort in listed)
+    archives = _archives()
+
+    def of(dataset: str) -> str:
+        ids = any(
+            dataset == other
+            or (dataset in archives and other in archives and archives[dataset].family == archives[other].family)
+            for other in others
+        )
+        return compared_by(ids=ids, pictures=pictures)
+
+    return evaluated.images["dataset"].map(of).to_numpy(dtype=object)
+
+
+def compared_by(*, ids: bool, pictures: bool) -> str:
+    """Return the reason of a clean image, which names all that was compared and nothing else.
+
+    Args:
+        ids: Whether training has images of the same family of archives, so that their ids could be equal.
+        pictures: Whether the pictures of both sides were compared.
+    """
+    return f"{CLEAN}{BY_IDS if ids else ''}{BY_PICTURES if pictures else NO_PICTURES}"
 
 
 def image_hashes(images: UInt8[np.ndarray, "n h w"]) -> UInt64[np.ndarray, "n 8"]:
@@ -111,11 +143,15 @@ def image_hashes(images: UInt8[np.ndarray, "n h w"]) -> UInt64[np.ndarray, "n 8"
     Source: the difference hash (dHash) of Krawetz, hackerfactor.com, 2013, in both directions and at 16 x 16.
     """
     n, height, width = images.shape
-    middle = images[:, height // 10 : height - height // 10, width // 10 : width - width // 10].astype(np.float32)
-    for axis in (1, 2):
-        edges = np.linspace(0, middle.shape[axis], HASH_SIDE + 2).astype(int)
-        sizes = np.diff(edges).reshape([-1 if other == axis else 1 for other in range(3)])
-        middle = (np.add.reduceat(middle, edges[:-1], axis=axis) / sizes).astype(np.float32)
+    middle = images[:, height // 10 : height - height // 10, width // 10 : width - width // 10]
+    down, across = (np.linspace(0, side, HASH_SIDE + 2).astype(int) for side in middle.shape[1:])
+    areas = np.diff(down)[:, None] * np.diff(across)
+
+    # sums of patches from the corners of a table of running sums: one pass over the pixels
+    corners = np.empty((n, len(down), len(across)), dtype=np.int64)
+    for row, one in enumerate(middle):
+        corners[row] = cv2.integral(np.ascontiguousarray(one))[np.ix_(down, across)]
+    middle = np.diff(np.diff(corners, axis=1), axis=2) / areas  # (n, 17, 17)
     right = middle[:, :-1, 1:] > middle[:, :-1, :-1]
     below = middle[:, 1:, :-1] > middle[:, :-1, :-1]
     bits = np.concatenate([right.reshape(n, -1), below.reshape(n, -1)], axis=1)
@@ -126,13 +162,20 @@ def near_duplicates(
     evaluated: UInt64[np.ndarray, "n 8"], trained: UInt64[np.ndarray, "m 8"], *, near: int = NEAR
 ) -> Bool[np.ndarray, " n"]:
     """Return which evaluated hashes differ from any of the others in at most `near` bits. All pairs are compared."""
+    # bits as -1 and 1: the product of two hashes is 512 minus twice the number of bits that differ
     found = np.zeros(len(evaluated), dtype=bool)
-    step = max(1, _BLOCK // max(1, len(trained)))
-    for start in range(0, len(evaluated), step):
-        differing = evaluated[start : start + step, None, :] ^ trained[None, :, :]
-        distance = np.bitwise_count(differing).sum(axis=2, dtype=np.uint16)
-        found[start : start + step] = distance.min(axis=1, initial=2 * HASH_SIDE * HASH_SIDE) <= near
+    bits = 2 * HASH_SIDE * HASH_SIDE
+    for first in range(0, len(trained), _BLOCK):
+        theirs = _signs(trained[first : first + _BLOCK]).T
+        for start in range(0, len(evaluated), _BLOCK):
+            products = _signs(evaluated[start : start + _BLOCK]) @ theirs
+            found[start : start + _BLOCK] |= products.max(axis=1) >= bits - 2 * near
     return found
+
+
+def _signs(hashes: UInt64[np.ndarray, "n 8"]) -> Float32[np.ndarray, "n 512"]:
+    bits = np.unpackbits(np.ascontiguousarray(hashes).view(np.uint8), axis=1)
+    return bits.astype(np.float32) * 2 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

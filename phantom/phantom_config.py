@@ -9,6 +9,9 @@ HEADINGS = {"out_dir": "output", "n_patients": "archive", "workers": "processes"
 MINIATURE_HEADINGS = {"archive": "archive", "out_dir": "output", "n_patients": "people and films"}
 """The same for MiniatureConfig."""
 
+ScenarioName = Literal["default", "null", "underdiagnosis", "few_children"]
+"""Names of the presets in phantom/patients/scenario_presets.py, which `-h` shows without importing them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhantomConfig:
@@ -20,7 +23,7 @@ class PhantomConfig:
     """Number of patients"""
     seed: int = 0
     """Seed of the archive; the same seed gives the same bytes"""
-    scenario: Literal["default", "null", "underdiagnosis", "few_children"] = "default"
+    scenario: ScenarioName = "default"
     """Disparities to plant; null: none, the negative control"""
     image_size: int = 512
     """Longest side of the films, pixels"""

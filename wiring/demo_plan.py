@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from phantom.phantom_config import PhantomConfig
+from phantom.phantom_config import PhantomConfig, ScenarioName
 from preprocess.preprocess_config import PreprocessConfig
 from train.presets import phantom
 from train.train_config import TrainConfig
@@ -25,7 +25,7 @@ class DemoConfig:
 
     out_dir: Path = Path("runs/demo")
     """Folder of everything that the demo writes"""
-    scenario: Literal["default", "null", "underdiagnosis", "few_children"] = "default"
+    scenario: ScenarioName = "default"
     """Disparities to plant in the archive; null: none, the negative control"""
     n_patients: int = 2000
     """Number of simulated patients"""

@@ -191,10 +191,10 @@ def _follow_up(reading: Reading, rng: np.random.Generator) -> list[str]:
         lines += _wrapped(f"RECOMMENDATION(S):  {advice}")
     if "Pneumothorax" in seen and reading.change(seen["Pneumothorax"]) in {None, "new"} and rng.random() < 0.6:
         when = f"{rng.integers(1, 13)}:{rng.integers(60):02d} {'AM' if rng.random() < 0.5 else 'PM'}"
-        told = f"discussed with ___, M.D. by ___, M.D. on the telephone on ___ at {when}"
+        contact = f"discussed with ___, M.D. by ___, M.D. on the telephone on ___ at {when}"
         minutes = rng.integers(2, 30)
         lines += _wrapped(
-            f"NOTIFICATION:  The findings were {told}, {minutes} minutes after discovery of the findings."
+            f"NOTIFICATION:  The findings were {contact}, {minutes} minutes after discovery of the findings."
         )
     return lines
 

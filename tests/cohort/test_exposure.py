@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cohort import exposure
-from cohort.exposure import CLEAN, NEAR, Cohort, check_exposure, image_hashes, near_duplicates
+from cohort.exposure import NEAR, Cohort, check_exposure, image_hashes, near_duplicates
 from cohort.sources.chexpert import read_chexpert
 from cohort.sources.chexpert_plus import read_chexpert_plus
 from cohort.sources.chexpert_test import read_chexpert_test
@@ -32,6 +32,11 @@ def images(miniature):
     return lambda name: READERS[name](miniature(name)[0])[0]
 
 
+BY_ARCHIVE = "not seen in training; compared by archive; pictures were not compared"
+BY_IDS = "not seen in training; compared by archive, image id and patient id; pictures were not compared"
+BY_ALL = "not seen in training; compared by archive, image id and patient id, and by picture"
+
+
 def stamp(evaluated, *trained):
     return check_exposure(Cohort(images=evaluated), [Cohort(images=one) for one in trained])
 
@@ -40,7 +45,7 @@ def test_a_split_by_patient_is_clean_and_a_split_by_image_is_not(images):
     nih = images("nih")
     test, train = nih[nih["split"] == "test"], nih[nih["split"] == "train"]
     assert stamp(test, train).stamp == "clean"
-    assert stamp(test, train).counts == {CLEAN: len(test)}
+    assert stamp(test, train).counts == {BY_IDS: len(test)}
     found = stamp(nih, train)
     assert found.stamp == "exposed"
     assert found.images["stamp"].eq("exposed").tolist() == nih["split"].eq("train").tolist()
@@ -74,6 +79,7 @@ def test_rsna_without_its_mapping_and_siim_count_as_exposed_to_any_training_on_n
 def test_other_families_are_clean_and_strangers_unknown(images):
     nih, padchest = images("nih"), images("padchest")
     assert stamp(nih, padchest).stamp == "clean"
+    assert stamp(nih, padchest).counts == {BY_ARCHIVE: len(nih)}
     mine = padchest.assign(dataset="my hospital")
     for found in (stamp(mine, nih), stamp(nih, padchest, mine)):
         assert found.stamp == "unknown"
@@ -174,3 +180,25 @@ def test_real_films_are_told_apart_and_recognised(real):
     assert recognised >= 0.98 * len(paths)
     alike = [row for row in range(len(paths)) if near_duplicates(hashes[[row]], np.delete(hashes, row, axis=0))[0]]
     assert alike == []
+
+
+def test_a_clean_image_says_what_was_compared_and_pictures_only_if_all_training_pictures_were(images):
+    nih = images("nih")
+    test, train = nih[nih["split"] == "test"], nih[nih["split"] == "train"]
+    rng = np.random.default_rng(0)
+    mine = Cohort(images=test, hashes=rng.integers(0, 2**63, (len(test), 8), dtype=np.uint64))
+    theirs = Cohort(images=train, hashes=rng.integers(0, 2**63, (len(train), 8), dtype=np.uint64))
+    assert check_exposure(mine, [theirs]).counts == {BY_ALL: len(test)}
+    without = Cohort(images=images("padchest"))
+    assert check_exposure(mine, [theirs, without]).counts == {BY_IDS: len(test)}
+
+
+def test_hashes_are_compared_pair_by_pair_to_the_last_bit():
+    rng = np.random.default_rng(0)
+    mine, theirs = (rng.integers(0, 2**63, (n, 8), dtype=np.uint64) for n in (30, 50))
+    mine[:10] = theirs[:10]
+    mine[:10, 0] ^= (1 << np.arange(10, dtype=np.uint64) * 4) - np.uint64(1)  # differs in 0, 4, 8 ... bits
+    for near in (0, 8, 15, 16, 40):
+        distances = np.array([[sum((int(a) ^ int(b)).bit_count() for a, b in zip(x, y, strict=True)) for y in theirs]
+                              for x in mine])  # fmt: skip
+        assert near_duplicates(mine, theirs, near=near).tolist() == (distances.min(axis=1) <= near).tolist()

@@ -6,8 +6,10 @@ import pandas as pd
 import pytest
 
 from cohort import check_exposure
-from cohort.exposure import CLEAN, Cohort
+from cohort.exposure import Cohort
 from cohort.training_record import TRAINED_ON, read_trained_on, write_trained_on
+
+BY_IDS = "not seen in training; compared by archive, image id and patient id; pictures were not compared"
 
 
 def images(n=4, **columns):
@@ -55,8 +57,8 @@ def test_images_that_chose_the_checkpoint_expose_too_and_the_reason_says_so():
     assert found.images["reason"].tolist() == [
         "the image is in training (nih)",
         "the image is among those that chose the checkpoint (nih)",
-        CLEAN,
-        CLEAN,
+        BY_IDS,
+        BY_IDS,
     ]
 
 

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import f1_score, matthews_corrcoef
 
 from audit import disaggregate
 from cohort.exposure import TrainingExposure
@@ -21,6 +22,7 @@ from zero_shot.prompts import PromptPair, PromptSet
 from zero_shot.protocols.apply import ProtocolPlan
 from zero_shot.protocols.protocol import load_protocol
 from zero_shot.protocols.published import beside_published, with_headline
+from zero_shot.protocols.radiologists import BENCHMARK
 from zero_shot.zero_shot_config import ZeroShotConfig
 
 HOSTILE = "<b>Edema & co</b>"
@@ -249,6 +251,35 @@ def test_an_evaluation_without_thresholds_and_groups_has_a_page_too(results, tmp
     assert "No groups were asked for" in page.text
     assert "no thresholds and no calibration: the cohort has no split 'validate'" in page.text
     assert not (tmp_path / "reliability.svg").exists()
+
+
+def test_radiologists_stand_beside_the_model_and_a_missing_interval_is_named(results, subgroups, tmp_path):
+    # One patient has the last finding, so that most resamples of patients have no film with it.
+    scored, studies = labelled(120, 1), results.cohort["study_id"]
+    scored.truth["Fracture"] = [1.0, 1.0] + [0.0] * 238
+
+    # Three readers who are wrong in every fifth study.
+    labels = scored.truth.groupby(studies.to_numpy())[list(FINDINGS)].max()
+    for seed, name in enumerate(BENCHMARK):
+        wrong = np.random.default_rng(seed).random(labels.shape) < 0.2
+        readings = (labels != wrong).astype(int)
+        readings.rename_axis("Study").reset_index().to_csv(tmp_path / name, index=False)
+
+    config, own = replace(CONFIG, readers=tmp_path), {"findings": FINDINGS, "studies": list(studies), "why_not": ""}
+    decided = decide_scores(config, scored, labelled(100, 2), **own)
+    path = write_evaluation_report(replace(results, decided=decided), subgroups, tmp_path)
+    page, thresholds = Tables(path.read_text(encoding="utf-8")), decided.decisions.set_index("finding")["threshold"]
+    for name, measure in (("MCC", matthews_corrcoef), ("F1", f1_score)):
+        for finding in FINDINGS:
+            shown, truth = page.row("readers", finding, name), scored.truth[finding]
+            model = measure(truth, scored.predictions[finding] >= thresholds[finding])
+            others = [pd.read_csv(tmp_path / file, index_col="Study")[finding].loc[studies] for file in BENCHMARK]
+            readers = np.mean([measure(truth, other) for other in others])
+            for cell, value in zip(shown[2:5], (model, readers, model - readers), strict=True):
+                assert cell.split()[0].lstrip("+") == f"{value:.3f}".replace("-", "\N{MINUS SIGN}")
+                assert cell.endswith("no interval") == (finding == "Fracture")
+        assert page.row("readers", "mean", name)[-1] == "of 3 findings"
+    assert "they hold for these radiologists only" in page.text
 
 
 NOTHING_FITTED = {"policy": "youden", "calibration": "platt", "thresholds_file": False, "fitted_on": None}

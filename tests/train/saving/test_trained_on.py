@@ -28,7 +28,7 @@ def pairs():
 
 
 def test_trained_and_selected_images_are_recorded_with_their_pictures(pairs, tmp_path):
-    record_trained_on(tmp_path, pairs, replace(CONFIG, record_pictures=True), selected=people(0, 5))
+    record_trained_on(tmp_path, pairs, CONFIG, selected=people(0, 5))
     record = read_trained_on(tmp_path / TRAINED_ON)
     assert record.images["image_id"].tolist() == ["i4", "i1", "i3", "i0", "i5"]
     assert record.images["role"].tolist() == ["trained"] * 3 + ["selected"] * 2
@@ -36,8 +36,8 @@ def test_trained_and_selected_images_are_recorded_with_their_pictures(pairs, tmp
     assert record.unrecorded == ""
 
 
-def test_pictures_are_left_alone_unless_asked_for(pairs, tmp_path):
-    record_trained_on(tmp_path, pairs, CONFIG, selected=None)
+def test_pictures_are_left_alone_on_request(pairs, tmp_path):
+    record_trained_on(tmp_path, pairs, replace(CONFIG, record_pictures=False), selected=None)
     assert read_trained_on(tmp_path / TRAINED_ON).hashes is None
 
 

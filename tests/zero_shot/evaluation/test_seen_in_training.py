@@ -3,16 +3,18 @@
 import json
 import shutil
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 
 import run_zero_shot
-from cohort.exposure import CLEAN, image_hashes
+from cohort.exposure import image_hashes
 from cohort.training_record import TRAINED_ON, write_trained_on
 from zero_shot import ZeroShotConfig
 from zero_shot.evaluation.seen_in_training import stamp
 
+CLEAN = "not seen in training; compared by archive, image id and patient id; pictures were not compared"
 UNKNOWN = "what the model was trained on is not on record"
 
 
@@ -130,3 +132,37 @@ def test_batches_of_hashes_do_not_show(archive, run_folder, monkeypatch):
     again = stamp([str(run_folder)], frame, as_images(archive.pixels)).exposure.images
     pd.testing.assert_frame_equal(again, whole)
     assert whole["stamp"].tolist() == np.where(np.arange(len(frame)) % 3 == 0, "exposed", "clean").tolist()
+
+
+def test_the_store_beside_a_named_cohort_gives_away_copies_under_other_names(score, archive, tmp_path):
+    """Nothing but the pictures is the same: archive, ids and patients are others."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    test = archive.frame[(archive.frame["split"] == "test") & (archive.frame["view"] == "PA")][:4]
+    named = [f"other {k}" for k in range(4)]
+    theirs = test.assign(image_id=named, subject_id=named, dataset="padchest")
+    theirs.to_csv(folder / "cohort.csv", index=False)
+    found = score(trained_on=(folder / "cohort.csv",)).exposure
+    assert (found.stamp, list(found.counts)) == (
+        "clean",
+        ["not seen in training; compared by archive; pictures were not compared"],
+    )
+    with h5py.File(folder / "cxr.h5", "w") as file:
+        file.create_dataset("cxr", data=archive.pixels[test.index])
+        file.create_dataset("image_id", data=named, dtype=h5py.string_dtype())
+        file.attrs.update({"format_version": 1, "complete": True})
+    found = score(trained_on=(folder / "cohort.csv",)).exposure.images
+    copies = found.loc[found["reason"] == "the same picture is in training", "image_id"]
+    assert sorted(copies) == sorted(test["image_id"])
+    assert set(found.loc[found["stamp"] == "clean", "reason"]) == {
+        "not seen in training; compared by archive, and by picture"
+    }
+
+
+def test_a_record_that_the_user_names_hides_no_exposure_of_the_checkpoints_own(score, archive, run_folder, tmp_path):
+    """Records add up: naming one, even of an unknown archive, never turns "exposed" into "unknown" or "clean"."""
+    write_trained_on(run_folder / TRAINED_ON, rows(archive, "test"))
+    rows(archive, "train").assign(dataset="my hospital").to_csv(tmp_path / "named.csv", index=False)
+    found = score(trained_on=(tmp_path / "named.csv",)).exposure
+    assert found.stamp == "exposed"
+    assert found.counts == {"the image is in training (nih)": 33}
