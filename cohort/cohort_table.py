@@ -13,6 +13,8 @@ __all__ = ["COLUMNS", "FINDINGS", "read_cohort", "validate", "write_cohort"]
 
 NUMERIC = ("age_years", *FINDINGS, "h5_row")
 MAX_AGE_YEARS = 120.0
+MANY_IMAGES = 100
+"""An archive of so many images has more than one patient."""
 
 
 def read_cohort(path: Path | str) -> pd.DataFrame:
@@ -88,7 +90,7 @@ def listed(frame: pd.DataFrame, *, dataset: str, source: str) -> pd.DataFrame:
     "listed".
 
     Raises:
-        ValueError: `validate` objects.
+        ValueError: `validate` objects, or an archive of `MANY_IMAGES` or more has one patient.
     """
     reasons = frame["status_reason"] if "status_reason" in frame else pd.Series("", index=frame.index)
     status = reasons.eq("").map({True: "listed", False: "excluded"})
@@ -96,6 +98,7 @@ def listed(frame: pd.DataFrame, *, dataset: str, source: str) -> pd.DataFrame:
     frame = frame.assign(dataset=dataset, source=source, status=status, status_reason=reasons, split=split)
     frame["h5_row"] = pd.array([pd.NA] * len(frame), dtype="Int64")
     validate(frame)
+    _refuse_one_patient(frame)
     return _in_order(frame)
 
 
@@ -103,6 +106,15 @@ def _refuse(frame: pd.DataFrame, wrong: pd.Series, what: str) -> None:
     if wrong.any():
         ids = frame.loc[wrong, "image_id"]
         raise ValueError(f"the cohort table: {len(ids)} of {len(frame)} images have {what}: {some(ids)}")
+
+
+def _refuse_one_patient(frame: pd.DataFrame) -> None:
+    patients = frame["subject_id"].unique()
+    if len(frame) >= MANY_IMAGES and len(patients) == 1:
+        raise ValueError(
+            f"the cohort table: wanted the patient of each image as subject_id, found {patients[0]!r} for all "
+            f"{len(frame)} images; is it the name of a folder or a split? Splits and intervals go by patient"
+        )
 
 
 def _refuse_split_patients(frame: pd.DataFrame) -> None:

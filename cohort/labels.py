@@ -7,6 +7,7 @@ import pandas as pd
 
 from cohort._csv import read_strings, refuse_repeated, some
 from cohort.names import FINDINGS
+from cohort.plain_values import plain_words
 
 POLICIES: tuple[str, ...] = ("U-keep", "U-zeros", "U-ones", "U-ignore", "U-mixed")
 """What becomes of -1: kept, 0, 1, missing, or 1 for Edema and Atelectasis and 0 for the others."""
@@ -52,7 +53,7 @@ def to_labels(texts: pd.Series, *, what: str) -> pd.Series:
     Raises:
         ValueError: Any other text; the first ones are named with `what`.
     """
-    blank = texts.str.strip().isin(["", "nan", "NaN"])
+    blank = plain_words(texts).eq("")
     numbers = pd.to_numeric(texts.where(~blank), errors="coerce").astype("float64")
     wrong = texts[~blank & ~numbers.isin([1.0, 0.0, -1.0])].unique()
     if len(wrong):

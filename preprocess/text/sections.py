@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from cohort.plain_values import NOT_SAID
 from preprocess.text.deidentification import blank_marks
 from preprocess.text.edits import NO_EDITS, NOTHING, EditCounts, TextEdits, edit_text
 from preprocess.text.headings import PRELIMINARY, READINGS, find_headings
@@ -55,9 +56,9 @@ POINTS_ELSEWHERE = "points elsewhere"
 ONLY_PRIORS = "only references to prior studies"
 """Why a section cannot be used; a heading with nothing below it counts as absent, as for the official parser."""
 
-_PLACEHOLDERS = frozenset(
-    {"n/a", "na", "none", "nil", "as above", "see above", "as below", "see below", "see findings", "see findings above"}
-)
+_PLACEHOLDERS = NOT_SAID | {
+    *("nil", "as above", "see above", "as below", "see below", "see findings", "see findings above", "not given")
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +236,7 @@ def _joined(sections: list[Section]) -> list[Section]:
     for section in sections:
         if section.name not in READINGS:
             kept.append(section)
-        elif texts := parts.pop(section.name, None):
+        elif texts := parts.pop(section.name, {}):
             kept.append(replace(section, text="\n".join(texts.values())))
     return kept
 

@@ -156,6 +156,11 @@ def test_a_text_taken_whole_is_a_fallback_and_says_whether_it_names_a_section():
     assert (named.section_used, named.fallback) == ("full report", "no heading, though the text names a section")
 
 
+@pytest.mark.parametrize("word", ["nan", "NaN", "null", "NaT", "None", "<NA>", "unknown", "n/a."])
+def test_what_programs_write_for_a_missing_text_is_no_caption(word):
+    assert choose_caption(word).section_used == "none"
+
+
 def test_a_caption_that_cannot_be_used_says_why():
     assert choose_caption(" ___ ").fallback == "full report: only de-identification marks"
     assert choose_caption("").fallback == "full report: absent"
