@@ -61,12 +61,15 @@ def to_labels(texts: pd.Series, *, what: str) -> pd.Series:
     return numbers
 
 
-def apply_uncertainty(frame: pd.DataFrame, policy: str, *, blank_is_zero: bool = False) -> pd.DataFrame:
+def apply_uncertainty(
+    frame: pd.DataFrame, policy: str, *, findings: Sequence[str] = FINDINGS, blank_is_zero: bool = False
+) -> pd.DataFrame:
     """Return a copy in which uncertain labels (-1) follow a named policy.
 
     Args:
-        frame: Has one or more of the 14 findings as columns; other columns stay as they are.
+        frame: Has one or more of the findings as columns; other columns stay as they are.
         policy: One of `POLICIES`.
+        findings: Columns of labels, of any name.
         blank_is_zero: Take findings that a report does not mention for absent, as much published work does.
 
     Raises:
@@ -78,7 +81,7 @@ def apply_uncertainty(frame: pd.DataFrame, policy: str, *, blank_is_zero: bool =
     if policy not in POLICIES:
         raise ValueError(f"uncertainty policy: wanted one of {some(POLICIES)}, found {policy!r}")
     decided = frame.copy()
-    for finding in [name for name in FINDINGS if name in frame]:
+    for finding in [name for name in findings if name in frame]:
         ones = policy == "U-ones" or (policy == "U-mixed" and finding in MIXED_TO_ONE)
         value = {"U-keep": -1.0, "U-ignore": float("nan")}.get(policy, 1.0 if ones else 0.0)
         labels = frame[finding].astype("float64")

@@ -63,7 +63,7 @@ def read_chexpert_test(root: Path | str, *, check_files: bool = True) -> tuple[p
     everything = _table(folder, images)
     flow = Flow()
     flow.start(everything, f"JPEG files below {folder}")
-    frame = flow.keep(everything, everything["path"].str.contains(_FIRST_VIEW), "not the first view of its study")
+    frame = flow.keep(everything, everything["image_id"].str.contains(_FIRST_VIEW), "not the first view of its study")
     frame = _add_labels(frame, folder, flow)
     return listed(frame, dataset=ARCHIVE.dataset, source=source_of(folder)), flow
 
