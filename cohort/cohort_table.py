@@ -7,6 +7,7 @@ import pandas as pd
 
 from cohort._csv import read_strings, refuse_repeated, some
 from cohort.names import COLUMNS, FINDINGS, SOURCES, VIEWS
+from cohort.plain_values import comparable_ids
 from common.atomic import write_whole
 
 __all__ = ["COLUMNS", "FINDINGS", "read_cohort", "validate", "write_cohort"]
@@ -119,7 +120,8 @@ def _refuse_one_patient(frame: pd.DataFrame) -> None:
 
 def _refuse_split_patients(frame: pd.DataFrame) -> None:
     assigned = frame.loc[frame["split"].ne(""), ["subject_id", "split"]].drop_duplicates()
-    torn = assigned.loc[assigned["subject_id"].duplicated(), "subject_id"].unique()
+    assigned = assigned.assign(patient=comparable_ids(assigned["subject_id"])).drop_duplicates(["patient", "split"])
+    torn = assigned.loc[assigned["patient"].duplicated(), "subject_id"].unique()
     if len(torn):
         raise ValueError(
             f"the cohort table: {len(torn)} patients are in more than one split: {some(torn)}; "

@@ -27,6 +27,12 @@ def a_cohort(n: int = 3) -> pd.DataFrame:
     return listed(frame, dataset="test", source="real")
 
 
+def test_a_patient_in_two_splits_is_refused_however_its_id_is_written():
+    frame = a_cohort().assign(subject_id=["13", "p13", "14"], split=["train", "test", "test"])
+    with pytest.raises(ValueError, match=r"1 patients are in more than one split: 'p13'"):
+        validate(frame)
+
+
 def test_hundreds_of_images_of_one_patient_are_refused_and_a_few_are_not():
     few, many = a_cohort(99), a_cohort(100)
     listed(few.assign(subject_id="test"), dataset="test", source="real")
