@@ -12,16 +12,20 @@ from cohort.sources.mimic_layout import MimicLayout, Suffix, layout_at, needed_m
 from preprocess.preprocess_config import MIMIC, PreprocessConfig
 
 
-def list_images(config: PreprocessConfig) -> tuple[pd.DataFrame, Flow]:
+def list_images(config: PreprocessConfig, archive: Path | MimicLayout | None = None) -> tuple[pd.DataFrame, Flow]:
     """Return one row per image, sorted by path, and the flow of what the reader left out.
 
     Beyond the cohort's columns there is `report_path` or `report`, see `PreprocessConfig.texts`.
 
+    Args:
+        config: Resolved settings.
+        archive: What `find_archive` returned; None: it is found here.
+
     Raises:
-        FileNotFoundError: No archive, folder or table where the settings say; the message says how to get one.
+        FileNotFoundError: No archive, folder or table where the settings say.
         ValueError: A table that is empty or lacks columns.
     """
-    frame, flow = read_archive(config.dataset_type, _root(config), **_options(config))
+    frame, flow = read_archive(config.dataset_type, archive or find_archive(config), **_options(config))
     if config.texts == "column" and "report" not in frame:
         frame = _without_reports(frame, config)
 
@@ -30,7 +34,12 @@ def list_images(config: PreprocessConfig) -> tuple[pd.DataFrame, Flow]:
     return frame.loc[order].reset_index(drop=True), flow
 
 
-def _root(config: PreprocessConfig) -> Path | MimicLayout:
+def find_archive(config: PreprocessConfig) -> Path | MimicLayout:
+    """Return where the archive is: its folder, its table, or the parts of MIMIC-CXR.
+
+    Raises:
+        FileNotFoundError: No archive where the settings say; the message says how to get one.
+    """
     if config.dataset_type in MIMIC:
         return _mimic_layout(config)
     if config.csv_path is not None and config.dataset_type == "csv":

@@ -17,9 +17,9 @@ def phantom() -> TrainConfig:
     Command: `python run_train.py --preset phantom`. Hardware: 2 CPU cores, 3 minutes. Result: mean zero-shot AUROC
     0.87 to 0.90 over 13 findings on cores with AMX, 0.82 without, where it makes half the steps (docs/benchmarks.md).
 
-    Longer: `--max_minutes 30 --patience 8`, then score `runs/NAME/best`, because the last step of so long a run is
-    worse. Result: 0.91 to 0.92, in the mean of three seeds 0.98 of the same tower with labels (126 passes, what
-    30 minutes without AMX make).
+    Longer: `--max_minutes 30 --patience 8`, then score `runs/NAME`: its best checkpoint is taken, because the last
+    step of so long a run is worse. Result: 0.91 to 0.92, in the mean of three seeds 0.98 of the same tower with labels
+    (126 passes, what 30 minutes without AMX make).
     """
     return TrainConfig(
         model="phantom-tiny",

@@ -94,9 +94,9 @@ class TrainConfig:
     """Views to train on; frontal: PA and AP"""
 
     model: str = "ViT-B-32"
-    """open_clip architecture, "phantom-tiny", or a run folder, checkpoint or CheXzero .pt file to start from"""
+    """open_clip architecture, "phantom-tiny", or trained: a run folder, checkpoint, CheXzero .pt file or NAME:FILE"""
     pretrained: str | None = "openai"
-    """Published tag or weights file of the architecture; None: random weights"""
+    """Published tag or weights file of the architecture; None: random weights. Not with a trained --model"""
     image_tower: str | None = None
     """Image tower in place of the model's: "timm:NAME" (ConvNeXt, DenseNet, DINOv2, ...), "hf:OWNER/NAME", or a
     downloaded folder, for a DINOv2 of Hugging Face such as microsoft/rad-dino"""
@@ -109,7 +109,7 @@ class TrainConfig:
     grey_stem: bool = False
     """Fold the image tower's first layer to one channel: exact for grey images, and cheaper"""
     random_init: bool = False
-    """Start from random weights, whatever --pretrained says"""
+    """Start from random weights, whatever --pretrained says; not with a trained --model"""
     text_start: Literal["architecture", "bag_of_words"] = "architecture"
     """Random weights of the text tower: open_clip's own, or weights that start as an average of the words, for archives
     of a few thousand reports"""
@@ -119,7 +119,7 @@ class TrainConfig:
     """Maximum number of tokens per text; without it, the architecture's own. Longer contexts interpolate the position
     embeddings"""
     antialias: bool = True
-    """Antialias when images are downscaled to --image_size; CheXzero did not"""
+    """Antialias when images are downscaled to --image_size; CheXzero did not, and its checkpoints stay without"""
 
     freeze: Literal["none", "image", "text"] = "none"
     """Tower whose weights are frozen; image: LiT. The projection of a replaced tower is still trained"""

@@ -71,7 +71,11 @@ def plan(config: DemoConfig) -> Plan:
     )
 
     packing = PreprocessConfig(
-        archive_root=archive.out_dir, out_dir=root / "data", resolution=config.resolution, section="both"
+        archive_root=archive.out_dir,
+        out_dir=root / "data",
+        resolution=config.resolution,
+        section="both",
+        overwrite=True,
     )
 
     files = packing.outputs

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import pandas as pd
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
-from tqdm import tqdm
 
 from cohort.flow import Flow
+from common.progress import progress
 
 # Its lines and warnings quote elements, among them names. A filter would hold up its own lines only.
 logging.getLogger("pydicom").addHandler(logging.NullHandler())
@@ -35,7 +35,7 @@ def read_headers(paths: pd.Series, keywords: Sequence[str]) -> pd.DataFrame:
     with warnings.catch_warnings():
         # pydicom warns of every value that breaks the standard, such as the age "51"; the texts are checked later.
         warnings.simplefilter("ignore")
-        rows = [_read(path, keywords) for path in tqdm(paths, desc="DICOM headers", unit="file", disable=None)]
+        rows = [_read(path, keywords) for path in progress(paths, desc="DICOM headers", unit="file")]
     return pd.DataFrame(rows, columns=[*keywords, "unreadable"], index=paths.index, dtype=str)
 
 

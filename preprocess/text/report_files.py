@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
 from cohort.flow import Flow
+from common.progress import progress
 from preprocess.text.edits import NO_EDITS, NOTHING, EditCounts, TextEdits
 from preprocess.text.impressions import NO_IMPRESSION, chexzero_impression
 from preprocess.text.sections import (
@@ -71,7 +71,10 @@ def read_report(path: Path | str) -> str:
         UnusableReportError: No such file, not UTF-8, unreadable, a binary file, or a pointer of Git LFS in its place.
     """
     try:
+        _refuse_pipe(Path(path))
         report = Path(path).read_text(encoding="utf-8")
+    except UnusableReportError:
+        raise
     except FileNotFoundError as error:
         raise UnusableReportError("report file is missing", str(path)) from error
     except UnicodeDecodeError as error:
@@ -83,6 +86,11 @@ def read_report(path: Path | str) -> str:
     if report.startswith(_GIT_LFS_POINTER):
         raise UnusableReportError("report is a Git LFS pointer", f"{path}: fetch the real file (git lfs pull)")
     return report
+
+
+def _refuse_pipe(path: Path) -> None:
+    if path.exists() and not path.is_file():  # opening a pipe would wait for a writer
+        raise UnusableReportError("report file cannot be read", f"{path} is not a file")
 
 
 def report_rule(wanted: Wanted, edits: TextEdits = NO_EDITS, *, split: Splitter = split_any_layout) -> TextRule:
@@ -146,7 +154,7 @@ def text_of_file(path: str, rule: TextRule) -> StudyText:
 def texts_of_files(paths: Iterable[str], rule: TextRule) -> dict[str, StudyText]:
     """Return the text of every distinct report file; several images of a study share one."""
     distinct = sorted(set(paths))
-    return {path: text_of_file(path, rule) for path in tqdm(distinct, unit="report", desc="reports", disable=None)}
+    return {path: text_of_file(path, rule) for path in progress(distinct, unit="report", desc="reports")}
 
 
 def note_fallbacks(images: pd.DataFrame, texts: Sequence[StudyText], *, wanted: Wanted, flow: Flow) -> None:

@@ -12,7 +12,6 @@ import torch
 from tqdm import tqdm
 
 from models import Bundle, save, save_chexzero
-from models.checkpoint import BEST
 from train.clock import Clock
 from train.optimise import Step
 from train.saving.run_folder import RunFolder, checkpoint_path
@@ -57,7 +56,7 @@ class RunSummary:
     def __str__(self) -> str:
         made = f"{self.steps} steps, {self.epochs:.1f} epochs, {self.seconds:.0f} s; model in {self.checkpoint}"
         if self.best not in (None, self.checkpoint):
-            made += f"\nbest by validation: {self.best}; score it with --checkpoints {self.folder / BEST}"
+            made += f"\nbest by validation: {self.best}; score it with --checkpoints {self.folder}"
         if not self.was_interrupted:
             reason = "early stopping: no improvement in the last validations"
             return made if self.stopped_by is None else f"{made}\n{reason}"

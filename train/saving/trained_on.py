@@ -9,7 +9,7 @@ from jaxtyping import UInt64
 from cohort.exposure import image_hashes
 from cohort.image_reader import ImageReader
 from cohort.training_record import TRAINED_ON, read_trained_on, write_trained_on
-from models.checkpoint import find_beside
+from models.checkpoint import find_beside, is_trained
 from train.input.pairs import Pairs
 from train.train_config import TrainConfig
 
@@ -47,7 +47,7 @@ def record_trained_on(folder: Path, pairs: Pairs, config: TrainConfig, *, select
         images, unrecorded = pd.concat([images, before.images], ignore_index=True), before.unrecorded
         both = hashes is not None and before.hashes is not None
         hashes = np.concatenate([hashes, before.hashes]) if both else None
-    elif Path(config.model).exists():
+    elif is_trained(config.model):
         unrecorded = config.model
     elif config.pretrained is not None and not config.random_init:
         names = (config.image_tower, config.text_tower)

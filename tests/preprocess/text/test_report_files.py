@@ -147,3 +147,9 @@ def test_the_flow_warns_when_more_than_a_few_per_cent_have_another_text():
         "1 text is the full report, not the impression asked for (no heading)",
         "2 WARNING: 10% of the texts are not the impression; look at them",
     ]
+
+
+def test_a_pipe_in_place_of_a_report_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "s1.txt")
+    with pytest.raises(UnusableReportError, match=r"report file cannot be read: .*s1.txt is not a file"):
+        read_report(tmp_path / "s1.txt")
