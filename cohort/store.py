@@ -29,6 +29,7 @@ IDS = "image_id"
 CHECKSUMS = "crc32"
 FORMAT_VERSION = 1
 ADVICE = "Run preprocess_train_data.py again."
+LOCKING_ADVICE = "on file systems without locks, set the environment variable HDF5_USE_FILE_LOCKING=FALSE"
 _PROBED_ROWS = 8
 _CHECKED_ROWS = 64
 """Rows compared with their checksums when a store is opened: a few milliseconds"""
@@ -68,6 +69,10 @@ class ImageStore:
             with h5py.File(self.path, "r") as file:
                 self._describe(file)
         except OSError as error:
+            if "lock" in str(error):
+                raise ValueError(
+                    f"the image store: {self.path} cannot be locked ({error}); {LOCKING_ADVICE}"
+                ) from error
             raise ValueError(f"the image store: {self.path} is no readable HDF5 file ({error}). {ADVICE}") from error
         self._pixels: Any = None
         self._process = 0

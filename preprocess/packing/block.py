@@ -114,6 +114,10 @@ def pack_block(block: Block, *, spec: PackSpec) -> list[Entry]:
                     entry = _pack(image, row, rows, block.places, spec)
                     writer.add(entry)
                 entries.append(entry)
+    except OSError as error:
+        if error.filename is None:  # a full disk does not say which
+            error.filename = str(block.store)
+        raise
     finally:
         os.close(rows)
         writer.close()

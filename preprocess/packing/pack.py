@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -135,12 +136,18 @@ def _read_stored(store: Path, spec: PackSpec) -> _EarlierStore | None:
             offset, dtype, n_rows = file[IMAGES].id.get_offset(), file[IMAGES].dtype.str, len(file[IMAGES])
             archive = file.attrs.get("archive_fingerprint", header["archive_fingerprint"])
             complete = header["with_ids"] == (CHECKSUMS in file)
-    except (FileNotFoundError, ValueError, KeyError, OSError):
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, OSError) as error:
+        if "cannot be locked" in str(error):
+            raise JobFailedError(str(error)) from error
+        print(f"note: {store} is packed anew: {error}", file=sys.stderr)
         return None
     rows = rows_of(entries)
     same_rule = all(header.get(name) == value for name, value in spec.pixel_rule.items())
     same_job = complete and n_rows == len(rows) and archive == header["archive_fingerprint"]
     if offset is None or not same_job or not same_rule:
+        print(f"note: {store} is packed anew: its layout, version or settings are others", file=sys.stderr)
         return None
     return _EarlierStore(Source(store, offset, dtype, spec.resolution, list(range(n_rows))), rows, header)
 

@@ -11,6 +11,7 @@ A batch is never planned anew. So a row, once written, stays where it is until t
 import fcntl
 import json
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -88,8 +89,14 @@ class PartialStore:
         with (self.folder / "lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 raise JobFailedError(f"another job is writing {self.store}; wait for it or stop it") from error
+            except OSError as error:
+                print(
+                    f"note: {self.folder} cannot be locked ({error.strerror}), so see to it that no other job writes "
+                    f"{self.store}; if HDF5 cannot lock it either, set HDF5_USE_FILE_LOCKING=FALSE",
+                    file=sys.stderr,
+                )
             try:
                 yield
             finally:

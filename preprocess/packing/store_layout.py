@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from cohort.store import CHECKSUMS, FORMAT_VERSION, IDS, IMAGES
+from cohort.store import CHECKSUMS, FORMAT_VERSION, IDS, IMAGES, LOCKING_ADVICE
 from preprocess.packing.block import JobFailedError, PackSpec, RowPlaces
 from preprocess.packing.journal import Entry, ImageToPack
 from preprocess.preprocess_config import Dtype
@@ -52,7 +52,7 @@ def fingerprint(entries: Sequence[Entry] | Sequence[ImageToPack]) -> str:
 def create(path: Path, image_ids: Sequence[str], *, spec: PackSpec, archive: str) -> RowPlaces:
     """Create a store with room for all rows, incomplete, and return where in it the rows are."""
     shape = (len(image_ids), spec.resolution, spec.resolution)
-    with h5py.File(path, "w") as file:
+    with _open_to_write(path, "w") as file:
         if spec.with_ids:
             attributes = {
                 "format_version": FORMAT_VERSION,
@@ -97,8 +97,16 @@ def describe(file: h5py.File, image_ids: Sequence[str], attributes: Mapping[str,
 
 def complete(path: Path) -> None:
     """Say of a store with ids that all of it is there; once more changes nothing."""
-    with h5py.File(path, "r+") as file:
+    with _open_to_write(path, "r+") as file:
         file.attrs.modify("complete", True)
+
+
+def _open_to_write(path: Path, mode: str) -> h5py.File:
+    try:
+        return h5py.File(path, mode)
+    except OSError as error:
+        advice = f"; {LOCKING_ADVICE}" if "lock" in str(error) else ""
+        raise JobFailedError(f"{path} cannot be written ({error}){advice}") from error
 
 
 def copy_rows(

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import runpy
@@ -269,6 +270,33 @@ def test_a_second_job_on_the_same_file_is_refused(tmp_path, pictures):
     pack_into(tmp_path / "cxr.h5", pictures[0][1:7], engine=second)
 
 
+def test_a_file_system_without_locks_is_noted_and_used(tmp_path, pictures, monkeypatch, capsys):
+    def no_locks(file, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("preprocess.packing.partial.fcntl.flock", no_locks)
+    assert pack_into(tmp_path / "cxr.h5", pictures[0][1:7]).n_decoded == 6
+    assert capsys.readouterr().err == (
+        f"note: {tmp_path}/cxr.h5.partial cannot be locked (No locks available), so see to it that no other job writes "
+        f"{tmp_path}/cxr.h5; if HDF5 cannot lock it either, set HDF5_USE_FILE_LOCKING=FALSE\n"
+    )
+
+
+def test_a_store_that_hdf5_cannot_lock_names_the_variable_that_helps(tmp_path, pictures, monkeypatch):
+    pack_into(tmp_path / "cxr.h5", pictures[0][1:7])
+
+    def no_locks(*_):
+        raise OSError("[Errno 37] Unable to synchronously open file (unable to lock file, errno = 37)")
+
+    monkeypatch.setattr(h5py, "File", no_locks)
+    with pytest.raises(ValueError, match=r"cxr\.h5 cannot be locked .*set the environment variable HDF5_USE_FILE_LOCK"):
+        open_images(tmp_path / "cxr.h5")
+    with pytest.raises(
+        JobFailedError, match=r"pixels\.h5 cannot be written .*set the environment variable HDF5_USE_FI"
+    ):
+        pack_into(tmp_path / "other.h5", pictures[0][1:7])
+
+
 def test_a_disk_that_is_too_small_is_noticed_before_the_work(tmp_path, pictures, monkeypatch):
     monkeypatch.setattr(pack.shutil, "disk_usage", lambda _: SimpleNamespace(free=6 * 32 * 32 - 1))
     with pytest.raises(JobFailedError, match=r"has 0.0 GB free, the images need 0.0 GB"):
@@ -294,7 +322,7 @@ def test_a_disk_that_fills_up_is_an_error_after_which_the_job_goes_on(tmp_path, 
             pass
     """)
     assert done.returncode == 1
-    assert "OSError: [Errno 27] File too large" in done.stderr
+    assert f"OSError: [Errno 27] File too large: '{tmp_path}/cxr.h5.partial/0/pixels.h5'" in done.stderr
     assert not (tmp_path / "cxr.h5").exists()
     assert 0 < pack_into(tmp_path / "cxr.h5", images).n_decoded < len(images)
     pack_into(tmp_path / "straight.h5", images)

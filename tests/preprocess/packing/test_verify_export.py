@@ -75,15 +75,17 @@ def zero_rows(store, first):
         file.write(bytes((n_rows - first) * 400))
 
 
-def test_a_store_whose_second_half_was_zeroed_is_not_opened_and_is_packed_anew(store, tmp_path):
+def test_a_store_whose_second_half_was_zeroed_is_not_opened_and_is_packed_anew(store, tmp_path, capsys):
     images = [ImageToPack.of_file(f"image-{number}", tmp_path / f"{number}.png") for number in range(9)]
     whole = store.read_bytes()
     zero_rows(store, 5)
     message = r"cxr\.h5: 4 of 9 rows read are not as they were packed: 'image-5', 'image-6', 'image-7', 'image-8'; find"
     with pytest.raises(ValueError, match=message):
         open_images(store)
+    capsys.readouterr()
     with pack_images(store, images, spec=PackSpec(resolution=20)) as packed:
         assert packed.n_decoded == 9
+    assert capsys.readouterr().err.startswith(f"note: {store} is packed anew: the image store: ")
     assert store.read_bytes() == whole
 
 
