@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cohort.plain_values import plain_ids
+from common.plain_values import plain_ids
 
 _JOINED_BY = ("subject_id", "study_id")
 

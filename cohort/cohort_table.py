@@ -7,15 +7,15 @@ import pandas as pd
 
 from cohort._csv import read_strings, refuse_repeated, some
 from cohort.names import COLUMNS, FINDINGS, SOURCES, VIEWS
-from cohort.plain_values import comparable_ids
 from common.atomic import write_whole
+from common.plain_values import comparable_ids
 
 __all__ = ["COLUMNS", "FINDINGS", "read_cohort", "validate", "write_cohort"]
 
 NUMERIC = ("age_years", *FINDINGS, "h5_row")
 MAX_AGE_YEARS = 120.0
 MANY_IMAGES = 100
-"""An archive of so many images has more than one patient."""
+"""An archive of this size has more than one patient"""
 
 
 def read_cohort(path: Path | str) -> pd.DataFrame:

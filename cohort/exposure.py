@@ -24,8 +24,8 @@ import pandas as pd
 from jaxtyping import Bool, Float32, UInt8, UInt64
 
 from cohort._csv import read_strings
-from cohort.plain_values import comparable_ids, forms_of, plain_word
 from cohort.value_tables import TABLES
+from common.plain_values import comparable_ids, forms_of, plain_word
 
 Stamp = Literal["clean", "exposed", "unknown"]
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cohort._csv import some
-from cohort.plain_values import one_spelling
+from common.plain_values import one_spelling
 
 UNKNOWN = "unknown"
 OUTSIDE = "outside"

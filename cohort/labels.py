@@ -7,7 +7,7 @@ import pandas as pd
 
 from cohort._csv import read_strings, refuse_repeated, some
 from cohort.names import FINDINGS
-from cohort.plain_values import plain_words
+from common.plain_values import plain_words
 
 POLICIES: tuple[str, ...] = ("U-keep", "U-zeros", "U-ones", "U-ignore", "U-mixed")
 """What becomes of -1: kept, 0, 1, missing, or 1 for Edema and Atelectasis and 0 for the others."""

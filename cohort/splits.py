@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from cohort.plain_values import comparable_ids
+from common.plain_values import comparable_ids
 
 
 def split_by_patient(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from cohort._csv import read_strings, refuse_repeated, some
-from cohort.plain_values import plain_word
+from common.plain_values import plain_word
 
 TABLES = Path(__file__).parent / "tables"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from cohort.cohort_table import MAX_AGE_YEARS
-from cohort.plain_values import plain_words
+from common.plain_values import plain_words
 
 TOP_CODE_FROM = 90.0
 """MIMIC-IV replaces every anchor age above 89 by 91."""

@@ -21,13 +21,13 @@ from cohort._csv import read_strings
 from cohort.cohort_table import listed
 from cohort.flow import Flow
 from cohort.names import FINDINGS
-from cohort.plain_values import NOT_SAID, one_spelling
 from cohort.sources.archive_files import ArchiveFiles, archive_root, keep_existing, needed_table, source_of, table_below
 from cohort.sources.chexpert import SPLITS, ages_without_zero, ids_of, view_words
 from cohort.sources.chexpert_demographics import add_race_and_ethnicity
 from cohort.sources.composed_report import compose
 from cohort.sources.repeated import one_row_per_image, one_row_per_key
 from cohort.sources.words import add_ages, add_sex, add_views, without
+from common.plain_values import NOT_SAID, one_spelling
 
 ARCHIVE = ArchiveFiles(
     name="CheXpert Plus",

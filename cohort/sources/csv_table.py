@@ -11,10 +11,10 @@ from cohort.demographics.race import CONFLICT, race_by_patient
 from cohort.flow import Flow
 from cohort.labels import to_labels
 from cohort.names import FINDINGS
-from cohort.plain_values import NOT_SAID, one_spelling, plain_ids, plain_words
 from cohort.sources.mapping import TRANSLATED, ColumnMapping
 from cohort.sources.repeated import one_row_per_image
 from cohort.sources.words import add_ages, add_views, translated
+from common.plain_values import NOT_SAID, one_spelling, plain_ids, plain_words
 
 REQUIRED = ("image_id", "path", "subject_id")
 IDS = ("image_id", "subject_id", "study_id")

@@ -6,8 +6,8 @@ import pandas as pd
 
 from cohort.demographics.ages import parse_ages
 from cohort.flow import Flow
-from cohort.plain_values import plain_ids
 from cohort.value_tables import read_value_table
+from common.plain_values import plain_ids
 
 _BESIDE_THE_VIEW = frozenset(
     {

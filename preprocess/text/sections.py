@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from cohort.plain_values import NOT_SAID
+from common.plain_values import NOT_SAID
 from preprocess.text.deidentification import blank_marks
 from preprocess.text.edits import NO_EDITS, NOTHING, EditCounts, TextEdits, edit_text
 from preprocess.text.headings import PRELIMINARY, READINGS, find_headings

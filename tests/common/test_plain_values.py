@@ -3,7 +3,7 @@ import pytest
 
 from cohort.groups import assign, parse_groups
 from cohort.labels import to_labels
-from cohort.plain_values import comparable_ids, forms_of, one_spelling, plain_ids, plain_words
+from common.plain_values import comparable_ids, forms_of, one_spelling, plain_ids, plain_words
 
 
 def applied(function, *texts: str) -> list[str]:
