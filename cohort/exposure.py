@@ -243,7 +243,8 @@ def _by_archive(
     # An archive without a line in the table: only ids of the very same archive can be compared.
     for name in (other, dataset):
         if name not in archives:
-            if dataset == other:
+            # images of a run without a cohort table have ids, but no archive
+            if other in (dataset, ""):
                 yield from _by_id(images["image_id"], training["image_id"], images, training, f"{where} ({other})")
             if not pictures:
                 told = name or "without a name"
@@ -275,8 +276,9 @@ def _by_id(
     yield named & is_same.to_numpy(), "exposed", f"the image is {where}"
 
     here, there = comparable_ids(images["subject_id"]), comparable_ids(training["subject_id"])
-    yield named & here.isin(there).to_numpy(), "exposed", f"another image of the patient is {where}"
-    ours, others = here[mine.ne("")], there[theirs.ne("")]
+    patients = here.ne("").to_numpy() & here.isin(there).to_numpy()
+    yield named & patients, "exposed", f"another image of the patient is {where}"
+    ours, others = here[mine.ne("") & here.ne("")], there[theirs.ne("") & there.ne("")]
     if len(ours) and len(others) and forms_of(ours).isdisjoint(forms_of(others)):
         names = f"{ours.iloc[0]!r} here, {others.iloc[0]!r} there"
         yield named, "unknown", f"patients of the same archive are named otherwise in training: {names}"

@@ -123,7 +123,7 @@ def exit_code(job: Callable[[], object]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stop:
-        print(f"interrupted: {stop or 'stopped by Ctrl-C'}", file=sys.stderr)
+        print(f"interrupted: {str(stop) or 'stopped by Ctrl-C'}", file=sys.stderr)
         return 130
     finally:
         sys.stdout.flush()

@@ -75,7 +75,7 @@ def fit(
         # the first process writes, the others follow its steps
         if not world.is_main:
             return _follow(run, request)
-        notes = [*notes_of(bundle, config, world), *notes]
+        notes = [*batches.notes, *notes_of(bundle, config, world), *notes]
         for note in notes:
             tqdm.write(f"note: {note}")
 

@@ -29,6 +29,7 @@ ABOVE_ZERO = (
     "sentences_per_report",
     "patience",
 )
+INIT_BIAS = -5.0
 SHARES = {"second_share": 1, "label_similarity": 1, "warmup": 0, "patch_dropout": 0, "ema": 0}
 """Name -> the largest share where it may be reached, else 0."""
 HEADINGS = {
@@ -87,7 +88,9 @@ class TrainConfig:
     second_share: float = 0.5
     """Probability of drawing the second text, where an image has one"""
     cohort_filepath: Path = Path("data/cohort.csv")
-    """Cohort table with split and view; if the file does not exist, all images are used"""
+    """Cohort table with patient, split and view of every image"""
+    no_cohort: bool = False
+    """Train without a cohort table: on every image of the store, whatever its patient, split and view"""
     train_split: str = "train"
     """Split of the cohort to train on"""
     views: Literal["frontal", "all"] = "frontal"
@@ -149,7 +152,7 @@ class TrainConfig:
     """Weight of a positive pair relative to a negative one; sigmoid loss only"""
     init_scale: float | None = None
     """Initial logit scale; without it, the model's own (14.3 for random weights)"""
-    init_bias: float = -5.0
+    init_bias: float = INIT_BIAS
     """Initial logit bias, for models without one; about the log-odds that a sentence belongs to an image; sigmoid loss
     only"""
 
