@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 VERIFY = """Read every row of an image store again and compare its checksum with the journal.
 
 python preprocess_train_data.py verify --cxr_filepath data/cxr.h5
+python preprocess_train_data.py verify --source
 """
 EXPORT = """Write a smaller copy of an image store for transport, or unpack such a copy.
 
@@ -37,17 +38,18 @@ def main(config: PreprocessConfig) -> Summary:
     print(summary.flow)
     print(
         f"{summary.n_packed:,} of {summary.n_listed:,} images in {summary.outputs.images}, "
-        f"{summary.n_failed:,} unreadable, {summary.n_decoded:,} opened in {summary.seconds:.1f} s"
+        f"{summary.n_failed:,} unreadable, {summary.n_decoded:,} opened in {summary.seconds:.1f} s; "
+        f"cohort table: {summary.outputs.cohort}"
     )
     return summary
 
 
 def verify(config: VerifyConfig) -> None:
-    """Verify a store, and fail if a row is damaged."""
+    """Verify a store, and fail if a row is damaged or its source is not what was packed."""
     from preprocess.packing import verify as store  # noqa: PLC0415
 
     verdict = store.verify(config)
-    if verdict.damaged:
+    if verdict.damaged or verdict.changed or verdict.unreadable:
         raise RuntimeError(f"{config.cxr_filepath}: {store.in_words(verdict)}")
     print(f"{config.cxr_filepath}: {store.in_words(verdict)}")
 

@@ -3,9 +3,9 @@
 python benchmarks/evaluation_speed.py --json
 python benchmarks/evaluation_speed.py --parts bootstrap prompts  # a minute; also: retrieval, encoding, templates
 
-The baseline of scoring is CheXzero's recipe in our own code: one film at a time, normalised and resized by itself in
-float32, encoded once for the positive and once more for the negative prompts, one finding's text after the other. Both
-sides get the same random films of 320 pixels and ViT-B/32 with random weights, and give the same probabilities.
+The baseline of scoring is CheXzero's recipe in our own code: films are normalised and resized one at a time in float32,
+and encoded once for the positive and once more for the negative prompts; texts are encoded one finding at a time. Both
+get the same random films of 320 pixels and ViT-B/32 with random weights, and give the same probabilities.
 """
 
 import resource
@@ -55,7 +55,7 @@ PARTS = ("retrieval", "bootstrap", "prompts", "encoding", "templates")
 def reference_scores(bundle: Bundle, path: Path, labels: Sequence[str]) -> np.ndarray:
     """Return probabilities by CheXzero's recipe.
 
-    Source: rajpurkarlab/CheXzero zero_shot.py, `zeroshot_classifier`, `predict`, `run_softmax_eval`, retold.
+    Source: rajpurkarlab/CheXzero zero_shot.py, `zeroshot_classifier`, `predict`, `run_softmax_eval`, in our own code.
     """
     transform = Compose(
         [

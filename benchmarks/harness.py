@@ -25,7 +25,7 @@ PACKAGES = ("torch", "open_clip_torch", "timm", "numpy", "pandas", "opencv-pytho
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return processor, cores, memory, Python and package versions: what a figure has to be read with."""
+    """Return processor, cores, memory, Python and package versions: what a figure depends on."""
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "date": time.strftime("%Y-%m-%d"),
@@ -47,9 +47,9 @@ def _processor() -> str:
 def interleaved_seconds(
     candidates: Mapping[str, Callable[[], Any]], *, repeats: int, clock: Callable[[], float] = time.perf_counter
 ) -> dict[str, list[float]]:
-    """Time every candidate `repeats` times, taking turns, so that a drift of the machine meets all of them alike.
+    """Time every candidate `repeats` times, in turns, so that slow changes of the machine affect all of them.
 
-    One turn of each is run first and not counted. `time.process_time` as clock counts processor seconds.
+    A first turn of each is not counted. With `time.process_time` as clock, processor seconds are counted.
     """
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for turn in range(repeats + 1):
@@ -62,7 +62,7 @@ def interleaved_seconds(
 
 
 def median_ratio(baseline: Sequence[float], ours: Sequence[float]) -> float:
-    """Return the median over the paired turns of baseline/ours: how many times faster ours is."""
+    """Return the median over the paired turns of baseline/ours: the factor by which ours is faster."""
     return statistics.median(b / o for b, o in zip(baseline, ours, strict=True))
 
 

@@ -89,11 +89,12 @@ def pack_with(engine_name: str, *, exact: bool) -> Callable[[Sequence[Path], Pat
     """Return the job of this project, all of it: decode, resize, rows, checksums, journal, synchronised to the disk."""
 
     def job(paths: Sequence[Path], out: Path) -> None:
-        from preprocess.packing.block import ImageToPack, PackSpec
+        from preprocess.packing.block import PackSpec
         from preprocess.packing.engines import in_processes, in_this_process
+        from preprocess.packing.journal import ImageToPack
         from preprocess.packing.pack import pack_images
 
-        images = [ImageToPack(path.stem, str(path), path.stat().st_size) for path in paths]
+        images = [ImageToPack.of_file(path.stem, path) for path in paths]
         engine = in_this_process if engine_name == "here" else in_processes(int(engine_name))
         timed = engine if engine_name == "here" else metered(engine, out.with_suffix(".meter"))
         with pack_images(out, images, spec=PackSpec(resolution=RESOLUTION, exact=exact), engine=timed):
@@ -225,7 +226,7 @@ def measure(films: Path, scratch: Path, rounds: int) -> dict[str, Any]:
     workers: dict[str, list[dict[str, float]]] = {"one worker": [], "two workers": []}
     outs: dict[str, Path] = {}
 
-    # roles take turns, so that a drift of the machine meets all of them alike
+    # roles run in turns, so that slow changes of the machine affect all of them
     for turn in range(rounds):
         for role in ROLES:
             outs[role] = scratch / f"{turn}-{role.replace(' ', '-')}" / "cxr.h5"

@@ -3,8 +3,8 @@
 python benchmarks/training_speed.py --json
 python benchmarks/training_speed.py --parts input           # seconds, all take 15 minutes; also: step, loss, memory
 
-The baseline is CheXzero's recipe in our own code: every sample normalised and resized by itself in float32, a tokeniser
-made for every batch, 77 tokens always, float32 arithmetic, SGD. Both sides get the same films and reports of a
+The baseline is CheXzero's recipe in our own code: every sample is normalised and resized separately in float32, every
+batch makes a tokeniser, 77 tokens, float32 arithmetic, SGD. Both sides get the same films and reports of a
 simulated archive of 320 pixels. Input paths are compared in processor seconds of one thread, steps in seconds.
 """
 
@@ -49,7 +49,7 @@ PARTS = ("input", "step", "loss", "memory")
 class ReferenceSamples(Dataset[dict[str, Any]]):
     """CheXzero's data set: one float32 film and its report at a time.
 
-    Source: rajpurkarlab/CheXzero train.py:24-65, retold.
+    Source: rajpurkarlab/CheXzero train.py:24-65, in our own code.
     """
 
     def __init__(self, path: Path, texts: Sequence[str], *, image_size: int) -> None:

@@ -57,7 +57,7 @@ def shown(table: pd.DataFrame, value: str) -> str:
 
 
 def main() -> None:
-    """Measure the model that a demo left."""
+    """Evaluate the model of a demo."""
     arguments = parser(__doc__)
     arguments.add_argument("--run", type=Path, default=DemoConfig().out_dir, help="folder of a demo")
     options = arguments.parse_args()
@@ -131,7 +131,7 @@ def probes(bundle: Any, stages: Plan, images: Any, patients: list[str], truth: p
 
 
 def texts(bundle: Any, stages: Plan, images: Any, chosen: pd.DataFrame) -> dict[str, Any]:
-    """Return recall at 5 of films and reports, equal reports as hits, and what the diagonal alone would say."""
+    """Return recall at 5 of films and reports: equal reports as hits, and the film's own report only."""
     found = retrieve(
         bundle, images, chosen, read_texts(stages.training.txt_filepath), read_as="sentences", n_replicates=200
     )
@@ -144,7 +144,7 @@ def texts(bundle: Any, stages: Plan, images: Any, chosen: pd.DataFrame) -> dict[
 
 
 def wording(bundle: Any, images: Any, patients: list[str], truth: pd.DataFrame) -> dict[str, Any]:
-    """Return how far the AUROC moves with the prompt, beside how far with the patients."""
+    """Return how much the AUROC depends on the prompt, and how much on the patients."""
     families = [load_family(name) for name in shipped_names(FINDINGS)]
     findings = [finding for finding in load_prompts("radiologist").findings if finding != "No Finding"]
     prompts = all_prompts(families, findings)

@@ -1,12 +1,17 @@
 """The image store: one HDF5 file with all resized images, read by row or by image id.
 
-Format 1: `/cxr` uint8 (n, r, r), contiguous and allocated when created; `/image_id` (n,) strings; attributes of the
-file `format_version`, `resolution`, `resize_rule`, `archive_fingerprint` and `complete`. Contiguous pixels are mapped
-into memory at their place in the file, which costs no handle and survives a fork. Files of other layouts are read
-through h5py, opened anew in every process.
+Format 1: `/cxr` uint8 (n, r, r), contiguous and allocated when created; `/image_id` (n,) strings; `/crc32` (n,), the
+CRC-32 of every row's grey levels, absent in files of earlier versions; attributes of the file `format_version`,
+`resolution`, `resize_rule`, `archive_fingerprint` and `complete`. Contiguous pixels are mapped into memory at their
+place in the file, which costs no handle and survives a fork. Files of other layouts are read through h5py, opened anew
+in every process.
+
+A row is compared with its checksum when a process reads it for the first time, some rows when the file is opened: a
+disk that lost a part of the file returns black rows without an error.
 """
 
 import os
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -15,27 +20,35 @@ from typing import Any
 
 import h5py
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Bool, Int, UInt8, UInt32
 
 from cohort._csv import refuse_repeated, some
 
 IMAGES = "cxr"
 IDS = "image_id"
+CHECKSUMS = "crc32"
 FORMAT_VERSION = 1
 ADVICE = "Run preprocess_train_data.py again."
+LOCKING_ADVICE = "on file systems without locks, set the environment variable HDF5_USE_FILE_LOCKING=FALSE"
 _PROBED_ROWS = 8
+_CHECKED_ROWS = 64
+"""Rows compared with their checksums when a store is opened: a few milliseconds"""
 
 
-def open_images(path: Path | str) -> "ImageStore":
+def open_images(path: Path | str, *, check: bool = True) -> "ImageStore":
     """Open an image store of ours, or a `cxr.h5` of CheXzero, for reading.
+
+    Args:
+        path: The file.
+        check: Compare rows with their checksums, when opening and on their first reading.
 
     Raises:
         FileNotFoundError: No such file.
         ValueError: Not HDF5, cut short, left incomplete by its writer, of a later format, without the dataset `cxr` of
-            shape (n, r, r), with repeated ids, or a file of CheXzero in which every image failed
-            or whose values are no grey levels.
+            shape (n, r, r), with repeated ids, with rows that are not as they were packed, or a file of CheXzero in
+            which every image failed or whose values are no grey levels.
     """
-    return ImageStore(path)
+    return ImageStore(path, check=check)
 
 
 class ImageStore:
@@ -48,7 +61,7 @@ class ImageStore:
         attributes: What the writer noted on the file; empty for CheXzero.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, check: bool = True) -> None:
         self.path = Path(path)
         if not self.path.is_file():
             raise FileNotFoundError(f"the image store: wanted {self.path}, found none. {ADVICE}")
@@ -56,11 +69,19 @@ class ImageStore:
             with h5py.File(self.path, "r") as file:
                 self._describe(file)
         except OSError as error:
+            if "unable to lock" in str(error):
+                raise ValueError(
+                    f"the image store: {self.path} cannot be locked ({error}); {LOCKING_ADVICE}"
+                ) from error
             raise ValueError(f"the image store: {self.path} is no readable HDF5 file ({error}). {ADVICE}") from error
         self._pixels: Any = None
         self._process = 0
         self._rows_by_id: dict[str, int] | None = None
-        self._refuse_black()
+        self._checked = np.full(len(self), not check)
+        if self._checksums is None:
+            self._refuse_black()
+        else:
+            self.read(self._spread_rows(_CHECKED_ROWS))
 
     def _describe(self, file: h5py.File) -> None:
         self.attributes: dict[str, Any] = {name: _plain(value) for name, value in file.attrs.items()}
@@ -82,6 +103,7 @@ class ImageStore:
         self._offset: int | None = images.id.get_offset()
         self.resolution = int(shape[1])
         self.image_ids = self._read_ids(file)
+        self._checksums: UInt32[np.ndarray, "n"] | None = self._read_checksums(file)
 
     def _refuse_incomplete(self) -> None:
         version = self.attributes.get("format_version")
@@ -106,10 +128,24 @@ class ImageStore:
         refuse_repeated(ids, what=f"the image store {self.path}, {IDS}", advice=ADVICE)
         return ids
 
+    def _read_checksums(self, file: h5py.File) -> UInt32[np.ndarray, "n"] | None:
+        if CHECKSUMS not in file or "format_version" not in self.attributes:
+            return None
+        checksums: np.ndarray = file[CHECKSUMS][:].astype(np.uint32)
+        if checksums.shape != self._shape[:1]:
+            raise ValueError(
+                f"the image store: {self.path} has {self._shape[0]} images but {len(checksums)} checksums; {ADVICE}"
+            )
+        return checksums
+
+    def _spread_rows(self, limit: int) -> Int[np.ndarray, "n"]:
+        """Return up to `limit` rows from the first to the last at equal distances."""
+        return np.unique(np.linspace(0, len(self) - 1, min(len(self), limit)).astype(np.int64))
+
     def _refuse_black(self) -> None:
         if "format_version" in self.attributes:
             return
-        rows = np.unique(np.linspace(0, len(self) - 1, min(len(self), _PROBED_ROWS)).astype(np.int64))
+        rows = self._spread_rows(_PROBED_ROWS)
         if not self.read(rows).any():
             raise ValueError(
                 f"the image store: {self.path} holds black images only ({len(rows)} of {len(self)} looked at); "
@@ -161,7 +197,32 @@ class ImageStore:
                 raise ValueError(f"the image store: {self.path}: a row cannot be read ({error}). {advice}") from error
         else:
             block = pixels[wanted]
-        return block if block.dtype == np.uint8 else self._grey_levels(block)
+        levels = block if block.dtype == np.uint8 else self._grey_levels(block)
+        self._refuse_damaged(levels, wanted)
+        return levels
+
+    def may_be_constant(self, rows: Int[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
+        """Return False for rows that have more than one grey level, by their checksums; without these, True for all."""
+        if self._checksums is None:
+            return np.ones(len(rows), dtype=bool)
+        of_constant = [zlib.crc32(bytes([level]) * self.resolution**2) for level in range(256)]
+        return np.isin(self._checksums[rows], of_constant)
+
+    def _refuse_damaged(self, levels: UInt8[np.ndarray, "n r r"], rows: Int[np.ndarray, "n"]) -> None:
+        """Compare rows with their checksums, each once in a process."""
+        if self._checksums is None:
+            return
+        new = np.flatnonzero(~self._checked[rows])
+        expected = self._checksums[rows]
+        damaged = sorted({int(rows[place]) for place in new if zlib.crc32(levels[place]) != expected[place]})
+        if damaged:
+            names = damaged if self.image_ids is None else [self.image_ids[row] for row in damaged]
+            raise ValueError(
+                f"the image store: {self.path}: {len(damaged)} of {len(new)} rows read are not as they were packed: "
+                f"{some(names)}; find all with preprocess_train_data.py verify; delete the store and its journal and "
+                "preprocess again; and look at that disk"
+            )
+        self._checked[rows] = True
 
     def _grey_levels(self, block: np.ndarray) -> UInt8[np.ndarray, "n r r"]:
         with np.errstate(invalid="ignore"):

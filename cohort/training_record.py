@@ -2,7 +2,7 @@
 
 `trained_on.csv.gz` has the columns
 
-    dataset, image_id, subject_id   as in the cohort table
+    dataset, image_id, subject_id   as in the cohort table; dataset and subject_id are blank in a run without one
     origin_image_id                 the image's name in the archive that it was taken from; "" where there is none
     role                            trained, or selected: a validation image that chose the checkpoint or the settings
     hash                            `exposure.image_hashes` as 128 hexadecimal digits; "" if the picture was not hashed
@@ -57,7 +57,9 @@ def write_trained_on(
     strange = images.loc[~images["role"].isin(ROLES), "role"].unique()
     if len(strange):
         raise ValueError(f"{path}: wanted the roles {some(ROLES)}, found {some(strange)}")
-    blank = images["image_id"].fillna("").eq("") | images["subject_id"].fillna("").eq("")
+    # patients and archive are blank where training had no cohort table
+    is_unknown = images["dataset"].fillna("").eq("")
+    blank = images["image_id"].fillna("").eq("") | (images["subject_id"].fillna("").eq("") & ~is_unknown)
     if blank.any():
         raise ValueError(f"{path}: wanted image_id and subject_id of every image, found {int(blank.sum())} without")
     if hashes is not None and len(hashes) != len(images):

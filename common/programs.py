@@ -110,8 +110,8 @@ def project_version() -> str:
 def exit_code(job: Callable[[], object]) -> int:
     """Run `job` and return 0; 2 for a request or input that cannot be used, 1 for a job that failed.
 
-    An error becomes one line on stderr, never a traceback. If the reader of a pipe stops (`| head`), the job continues
-    and its further output is dropped.
+    An error or Ctrl-C becomes one line on stderr, never a traceback; Ctrl-C returns 130, as a shell does. If the reader
+    of a pipe stops (`| head`), the job continues and its further output is dropped.
     """
     stdout, sys.stdout = sys.stdout, cast("TextIO", _PipeSafeOutput(sys.stdout))
     try:
@@ -122,6 +122,9 @@ def exit_code(job: Callable[[], object]) -> int:
     except (RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt as stop:
+        print(f"interrupted: {str(stop) or 'stopped by Ctrl-C'}", file=sys.stderr)
+        return 130
     finally:
         sys.stdout.flush()
         sys.stdout = stdout

@@ -1,6 +1,7 @@
 """Build a model: any open_clip architecture by name, with other towers if wanted, published or random weights."""
 
 from copy import deepcopy
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import torch
 from open_clip.pretrained import get_pretrained_cfg
 from open_clip.transformer import TextTransformer
 
+from common.notes import note
 from models.bundle import Bundle
+from models.files.hub import reading
 from models.files.open_clip_weights import published_network
 from models.grey_stem import fold_stem
 from models.network_input import Preprocessing
@@ -43,7 +46,10 @@ def build(
     grey_stem: bool = False,
     seed: int,
 ) -> Bundle:
-    """Return an architecture with weights; float32, on the CPU.
+    """Return an architecture with weights, to be trained; float32, on the CPU.
+
+    Images have the statistics of chest X-rays (CheXzero's), or those of a replaced image tower. To use published
+    weights as they are, `models.load("NAME:TAG")` gives them the preprocessing of their own training.
 
     Args:
         name: An open_clip architecture ("ViT-B-32", "RN50", ...) or ours ("phantom-tiny").
@@ -85,14 +91,21 @@ def build(
             if pretrained is not None:
                 _load_towers(model, name, pretrained, own, image=image, text=text)
 
+    if pretrained is not None:
+        _note_activation(name, pretrained, own)
+
     # tokenizer and preprocessing that belong to it
     length = config["text_cfg"].get("context_length", model.context_length)
+    with reading(str(own["text_cfg"].get("hf_tokenizer_name", name))):
+        tokenizer = (
+            open_clip.get_tokenizer(name, context_length=length)
+            if text is None
+            else read_tokenizer(text["hf_tokenizer_name"], context_length=length)
+        )
     named = [name if pretrained is None else f"{name}:{pretrained}", image_tower, text_tower]
     bundle = Bundle(
         model=model,
-        tokenizer=open_clip.get_tokenizer(name, context_length=length)
-        if text is None
-        else read_tokenizer(text["hf_tokenizer_name"], context_length=length),
+        tokenizer=tokenizer,
         preprocessing=_preprocessing(config, image, antialias=antialias),
         name=" + ".join(part for part in named if part),
         context_length=length,
@@ -103,20 +116,40 @@ def build(
     return fold_stem(bundle) if grey_stem else bundle
 
 
-def _config(name: str, pretrained: str | None, *, image_size: int | None) -> dict[str, Any]:
-    """Return open_clip's `model_cfg` of an architecture with our overrides."""
+def architecture_config(name: str) -> dict[str, Any]:
+    """Return open_clip's `model_cfg` of an architecture, for one class with towers `.visual` and `.text`.
+
+    Raises:
+        ValueError: open_clip does not know the architecture.
+    """
     known: dict[str, Any] | None = open_clip.get_model_config(name)
     if known is None:
-        near = published_names(name.split("-", maxsplit=1)[0]) or published_names()
-        raise ValueError(f"model {name!r} is unknown to open_clip {open_clip.__version__}; known: {', '.join(near)}")
-    config = deepcopy(known)
-    # one class for all architectures, with towers .visual and .text; open_clip converts weights of its other layout
-    config["custom_text"] = True
+        near = get_close_matches(name.replace("/", "-"), published_names(), n=8, cutoff=0.5)
+        advice = f"near: {', '.join(near)}" if near else "`open_clip.list_models()` lists all"
+        raise ValueError(f"model {name!r} is unknown to open_clip {open_clip.__version__}; {advice}")
+    # open_clip converts weights of its other layout
+    return {**deepcopy(known), "custom_text": True}
+
+
+def _config(name: str, pretrained: str | None, *, image_size: int | None) -> dict[str, Any]:
+    """Return `architecture_config` with the image size and the activation of the published weights."""
+    config = architecture_config(name)
     if image_size is not None:
         config["vision_cfg"]["image_size"] = image_size
     if pretrained is not None and (get_pretrained_cfg(name, pretrained) or {}).get("quick_gelu"):
         config["quick_gelu"] = True
     return config
+
+
+def _note_activation(name: str, pretrained: str, config: dict[str, Any]) -> None:
+    """Note which activation and heads a file was read with, because its tensors look the same with others."""
+    towers = (config["vision_cfg"].get("timm_model_name"), config["text_cfg"].get("hf_model_name"))
+    if all(towers) or get_pretrained_cfg(name, pretrained):
+        return
+    kind = "QuickGELU" if config.get("quick_gelu") else "GELU"
+    other = f"{name}-quickgelu"
+    advice = f"; if it was trained with QuickGELU: {other}" if other in published_names() else ""
+    note(f"{pretrained}: the file tells neither activation nor heads; taken are those of {name}, {kind}{advice}")
 
 
 def _with_towers(

@@ -45,6 +45,11 @@ class Preprocessing:
         """Side that stored images are resized to before any crop, pixels."""
         return self.crop_from or self.image_size
 
+    def statistics(self) -> str:
+        """Return mean and deviation in words, on 0..1 as other projects write them."""
+        mean, std = (", ".join(f"{value / 255:.4g}" for value in values) for values in (self.mean, self.std))
+        return f"mean {mean} and std {std} of grey levels 0..1"
+
 
 CHEXZERO = Preprocessing(image_size=224, antialias=False)
 """CheXzero's input: statistics of MIMIC-CXR on 0..255, bicubic, no antialiasing (torchvision 0.11's tensor resize)."""

@@ -58,11 +58,16 @@ def tokenize(
 
 def too_long(texts: Sequence[str], tokenizer: Any, *, context_length: int) -> Bool[Tensor, "k"]:
     """Return which texts have more tokens than the context length."""
-    # one token more than is read: where it is not padding, the text is too long
+    # one token more than is read: if it is used, the text is too long
     wider: Tensor = tokenizer(list(texts), context_length=context_length + 1)  # (k, t + 1)
+    return fills_row(wider, tokenizer)
+
+
+def fills_row(tokens: Int[Tensor, "k t"], tokenizer: Any) -> Bool[Tensor, "k"]:
+    """Return which rows have no padding: their texts have t tokens, or more and were cut."""
     # SigLIP fills rows with its end mark, which is also the last id of a row that was cut
     last_that_fits = -2 if pad_id(tokenizer) == end_id(tokenizer) else -1
-    return wider[:, last_that_fits] != pad_id(tokenizer)
+    return tokens[:, last_that_fits] != pad_id(tokenizer)
 
 
 def trim_padding(tokens: Int[Tensor, "k t"], *, padding: int = 0) -> Int[Tensor, "k u"]:

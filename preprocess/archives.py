@@ -12,16 +12,20 @@ from cohort.sources.mimic_layout import MimicLayout, Suffix, layout_at, needed_m
 from preprocess.preprocess_config import MIMIC, PreprocessConfig
 
 
-def list_images(config: PreprocessConfig) -> tuple[pd.DataFrame, Flow]:
+def list_images(config: PreprocessConfig, archive: Path | MimicLayout | None = None) -> tuple[pd.DataFrame, Flow]:
     """Return one row per image, sorted by path, and the flow of what the reader left out.
 
     Beyond the cohort's columns there is `report_path` or `report`, see `PreprocessConfig.texts`.
 
+    Args:
+        config: Resolved settings.
+        archive: What `find_archive` returned; None: it is found here.
+
     Raises:
-        FileNotFoundError: No archive, folder or table where the settings say; the message says how to get one.
+        FileNotFoundError: No archive, folder or table where the settings say.
         ValueError: A table that is empty or lacks columns.
     """
-    frame, flow = read_archive(config.dataset_type, _root(config), **_options(config))
+    frame, flow = read_archive(config.dataset_type, archive or find_archive(config), **_options(config))
     if config.texts == "column" and "report" not in frame:
         frame = _without_reports(frame, config)
 
@@ -30,7 +34,12 @@ def list_images(config: PreprocessConfig) -> tuple[pd.DataFrame, Flow]:
     return frame.loc[order].reset_index(drop=True), flow
 
 
-def _root(config: PreprocessConfig) -> Path | MimicLayout:
+def find_archive(config: PreprocessConfig) -> Path | MimicLayout:
+    """Return where the archive is: its folder, its table, or the parts of MIMIC-CXR.
+
+    Raises:
+        FileNotFoundError: No archive where the settings say; the message says how to get one.
+    """
     if config.dataset_type in MIMIC:
         return _mimic_layout(config)
     if config.csv_path is not None and config.dataset_type == "csv":
@@ -47,12 +56,13 @@ def _options(config: PreprocessConfig) -> dict[str, Any]:
     elif config.dataset_type == "nih":
         options["edition"] = config.nih_edition
     elif config.csv_path is not None and config.dataset_type == "csv":
-        options["mapping"] = _mapping(config)
+        options["mapping"] = column_mapping(config)
         options["image_root"] = config.chest_x_ray_path or config.csv_path.parent
     return options
 
 
-def _mapping(config: PreprocessConfig) -> ColumnMapping:
+def column_mapping(config: PreprocessConfig) -> ColumnMapping:
+    """Return the column mapping of --dataset_type csv, from its file or its flags."""
     return config.columns if config.csv_mapping is None else read_mapping(config.csv_mapping)
 
 
@@ -68,11 +78,11 @@ def _mimic_layout(config: PreprocessConfig) -> MimicLayout:
             suffix=suffix,
         )
 
-    if layout.reports_dir is None:
+    if layout.reports_dir is None and config.require_text:
         raise FileNotFoundError(
             "--radiology_reports_path: wanted the reports of MIMIC-CXR (p10/p10000032/s50414267.txt and the like), "
             f"found none beside the images in {layout.images_dir}; they are a download of their own, whose folder "
-            "files this flag names"
+            "files this flag names; --no_require_text packs the images without them, for scoring"
         )
     return layout
 
@@ -80,7 +90,7 @@ def _mimic_layout(config: PreprocessConfig) -> MimicLayout:
 def _without_reports(frame: pd.DataFrame, config: PreprocessConfig) -> pd.DataFrame:
     if config.require_text:
         raise ValueError(
-            f"{config.csv_path}: wanted a column with reports or captions, found no {_mapping(config).report!r}; "
+            f"{config.csv_path}: wanted a column with reports or captions, found no {column_mapping(config).report!r}; "
             "name it with --columns.report, or pack images without texts with --no_require_text"
         )
     return frame.assign(report="")

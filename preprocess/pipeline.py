@@ -11,11 +11,12 @@ import pandas as pd
 
 from cohort import FRONTAL_VIEWS, Flow, write_cohort
 from common.atomic import write_csv, write_whole
-from preprocess.archives import list_images
+from preprocess.archives import find_archive, list_images
 from preprocess.contact_sheet import write_contact_sheet
 from preprocess.output_tables import write_impressions, write_paths
-from preprocess.packing.block import ImageToPack, JobFailedError, PackSpec
+from preprocess.packing.block import JobFailedError, PackSpec
 from preprocess.packing.engines import Engine, available_workers, in_processes, in_this_process, on_cluster
+from preprocess.packing.journal import ImageToPack
 from preprocess.packing.pack import NewStore, pack_images
 from preprocess.preprocess_config import Outputs, PreprocessConfig
 from preprocess.selection import Selection
@@ -27,11 +28,14 @@ from preprocess.text.report_files import (
     TextRule,
     caption_rule,
     chexzero_rule,
-    official_rule,
+    note_fallbacks,
+    report_rule,
     text_of_report,
     texts_of_files,
 )
+from preprocess.text.sections import split_any_layout, split_sections
 from preprocess.text.text_statistics import text_statistics
+from preprocess.written_by import Settings, deciding_settings, record, refuse_other_settings
 
 _CONTACT_SHEET_SEED = 0
 
@@ -64,24 +68,31 @@ def run(config: PreprocessConfig) -> Summary:
 
     Raises:
         FileNotFoundError: Nothing where the settings point.
-        ValueError: An archive that cannot be understood.
-        JobFailedError: No image is left, more than `max_failed_share` of them cannot be read, or `strict` and a fault.
+        ValueError: An archive that cannot be understood, or outputs that other settings wrote.
+        JobFailedError: No image is left, more than `max_failed_share` of them are missing or cannot be read, or
+            `strict` and a fault.
         OSError: The disk is full or fails.
     """
     started = perf_counter()
     config = config.resolved()
 
     # Every reason to leave an image out that needs no pixels.
-    listed, flow = list_images(config)
+    archive = find_archive(config)
+    settings = deciding_settings(config, archive if isinstance(archive, Path) else archive.images_dir)
+    if not config.overwrite:
+        refuse_other_settings(config.written, settings)
+    listed, flow = list_images(config, archive)
     selection = Selection(listed, flow)
     if config.dataset_type != "chexpert-test":  # Its views are chosen by its reader.
         _choose_views(selection, config)
+    n_wanted = len(selection.kept)
     studies = _choose_texts(selection, config) if config.has_texts else {}
     _find_files(selection, listed, config)
     _refuse_nothing(selection, config)
     _refuse_faults(selection, config)
+    tolerated = _refuse_lost(selection, n_wanted, config)
 
-    packed = _write(selection, studies, config)
+    packed = _write(selection, studies, config, settings, tolerated)
     return Summary(
         n_listed=len(listed),
         n_packed=len(selection.kept),
@@ -114,6 +125,7 @@ def _choose_texts(selection: Selection, config: PreprocessConfig) -> dict[str, S
         texts = [by_file[path] for path in kept["report_path"]]
         filenames = [Path(path).name for path in kept["report_path"]]
 
+    note_fallbacks(kept, texts, wanted=config.section, flow=selection.flow)
     selection.kept = kept.assign(
         filename=filenames, text=[text.text for text in texts], section_used=[text.section_used for text in texts]
     )
@@ -130,14 +142,17 @@ def _choose_texts(selection: Selection, config: PreprocessConfig) -> dict[str, S
 
 def _text_rule(config: PreprocessConfig) -> TextRule:
     if config.text_rule == "chexzero":
-        return chexzero_rule(keep_no_impression=config.compat == "chexzero")
+        return chexzero_rule(keep_no_impression=config.compat == "chexzero", captions=config.texts == "column")
     edits = TextEdits(prior_references=config.prior_references, deidentification_marks=config.deidentification_marks)
-    return (caption_rule if config.texts == "column" else official_rule)(config.section, edits)
+    split = split_sections if config.text_rule == "official" else split_any_layout
+    return (caption_rule if config.texts == "column" else report_rule)(config.section, edits, split=split)
 
 
 def _find_files(selection: Selection, listed: pd.DataFrame, config: PreprocessConfig) -> None:
     states = look_up(selection.kept["path"].tolist(), follow_links=config.follow_links)
-    selection.kept = selection.kept.assign(file_bytes=[state.n_bytes for state in states])
+    selection.kept = selection.kept.assign(
+        n_bytes=[state.n_bytes for state in states], modified_ns=[state.modified_ns for state in states]
+    )
     selection.leave_out([state.reason for state in states], rule=MISSING)
     if config.dataset_type == "chexpert-test":  # Its list are the files themselves.
         return
@@ -149,7 +164,27 @@ def _find_files(selection: Selection, listed: pd.DataFrame, config: PreprocessCo
 def _refuse_nothing(selection: Selection, config: PreprocessConfig) -> None:
     if selection.kept.empty:
         views = " With --views all, laterals and unknown views are kept." if config.views == "frontal" else ""
-        raise JobFailedError(f"no image is left to pack.{views}\n{selection.flow}")
+        tried = "".join(f"\n{reason}: {', '.join(paths)}, ..." for reason, paths in _lost_files(selection).items())
+        raise JobFailedError(f"no image is left to pack.{views}\n{selection.flow}{tried}")
+
+
+def _refuse_lost(selection: Selection, n_wanted: int, config: PreprocessConfig) -> int:
+    """Refuse an archive of which too many files are missing, and return how many images may still fail."""
+    tolerated = int(config.max_failed_share * n_wanted)
+    if selection.n_lost > tolerated:
+        counts = "; ".join(
+            f"{reason} ({selection.faults[reason]:,}, such as {paths[0]})"
+            for reason, paths in _lost_files(selection).items()
+        )
+        raise JobFailedError(
+            f"--max_failed_share: wanted at most {tolerated:,} of {n_wanted:,} images without their files, found "
+            f"{selection.n_lost:,}: {counts}; if only a part of the archive is here, give a higher share"
+        )
+    return tolerated - selection.n_lost
+
+
+def _lost_files(selection: Selection) -> dict[str, list[str]]:
+    return {reason: paths for reason, paths in selection.examples.items() if reason in selection.faults}
 
 
 def _refuse_faults(selection: Selection, config: PreprocessConfig) -> None:
@@ -161,10 +196,16 @@ def _refuse_faults(selection: Selection, config: PreprocessConfig) -> None:
         )
 
 
-def _write(selection: Selection, studies: Mapping[str, StudyText], config: PreprocessConfig) -> NewStore:
+def _write(
+    selection: Selection,
+    studies: Mapping[str, StudyText],
+    config: PreprocessConfig,
+    settings: Settings,
+    tolerated_failures: int,
+) -> NewStore:
     """Pack the images, write the tables whole or not at all, and put the image store in its place last."""
     paths, with_ids = config.outputs, config.compat != "chexzero"
-    with _pack(selection.kept, config) as packed, ExitStack() as stack:
+    with _pack(selection.kept, config, tolerated_failures) as packed, ExitStack() as stack:
         _take_outcomes(selection, packed)
         _refuse_faults(selection, config)
         if config.has_texts:
@@ -175,6 +216,8 @@ def _write(selection: Selection, studies: Mapping[str, StudyText], config: Prepr
         selection.flow.write(stack.enter_context(write_whole(paths.flow)))
         if config.contact_sheet_images:
             _draw_contact_sheet(selection.kept, packed, stack.enter_context(write_whole(paths.contact_sheet)), config)
+        # Before the files get their names: if the job dies in between, the same settings may finish it.
+        record(config.written, settings)
     return packed
 
 
@@ -187,14 +230,11 @@ def _draw_contact_sheet(kept: pd.DataFrame, packed: NewStore, path: Path, config
     write_contact_sheet(path, [packed.read(int(row)) for row in rows], titles, texts)
 
 
-def _pack(kept: pd.DataFrame, config: PreprocessConfig) -> AbstractContextManager[NewStore]:
+def _pack(kept: pd.DataFrame, config: PreprocessConfig, tolerated_failures: int) -> AbstractContextManager[NewStore]:
     compat = config.compat == "chexzero"
     return pack_images(
         config.outputs.images,
-        [
-            ImageToPack(*fields)
-            for fields in zip(kept["image_id"], kept["path"], kept["file_bytes"].tolist(), strict=True)
-        ],
+        [ImageToPack(*fields) for fields in zip(*(kept[name].tolist() for name in ImageToPack._fields), strict=True)],
         spec=PackSpec(
             resolution=config.resolution,
             exact=config.exact,
@@ -203,7 +243,8 @@ def _pack(kept: pd.DataFrame, config: PreprocessConfig) -> AbstractContextManage
             with_ids=not compat,
         ),
         engine=_engine(config),
-        tolerated_failures=int(config.max_failed_share * len(kept)),
+        overwrite=config.overwrite,
+        tolerated_failures=tolerated_failures,
     )
 
 

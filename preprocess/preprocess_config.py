@@ -80,6 +80,9 @@ class PreprocessConfig:
 
     out_dir: Path = Path("data")
     """Folder of all outputs without a flag of their own"""
+    overwrite: bool = False
+    """Replace files of other settings (another archive, resolution, text rule, ...), which are refused otherwise; rows
+    of images that are the same under both settings are kept"""
     cxr_out_path: Path | None = None
     """Image store, in place of OUT_DIR/cxr.h5"""
     csv_out_path: Path | None = None
@@ -88,7 +91,7 @@ class PreprocessConfig:
     """Texts in row order, in place of OUT_DIR/mimic_impressions.csv"""
     cohort_out_path: Path | None = None
     """Cohort table: every image of the archive with its row, or the reason why it has none; in place of
-    OUT_DIR/cohort.csv"""
+    OUT_DIR/cohort.csv. For chexpert-test with --cxr_out_path NAME.h5, this and the other tables begin with NAME_"""
     flow_out_path: Path | None = None
     """Number of images that each exclusion removed, in place of OUT_DIR/flow.csv"""
     text_statistics_path: Path | None = None
@@ -108,11 +111,13 @@ class PreprocessConfig:
     it"""
     views: Literal["frontal", "all"] = "frontal"
     """Views to pack; frontal: PA, AP and AP supine; all: lateral and unknown views as well"""
-    text_rule: Literal["official", "chexzero"] = "official"
-    """Rule for sections of reports; official: that of MIMIC-CXR; chexzero: its word scan after "IMPRESSION:\""""
+    text_rule: Literal["any_layout", "official", "chexzero"] = "any_layout"
+    """Rule for sections of reports; any_layout: headings however they are typed, all impressions joined; official: that
+    of MIMIC-CXR's own section files, for which only its layout has headings and the last impression counts; chexzero:
+    its word scan after "IMPRESSION:\""""
     section: Literal["impression", "findings", "both"] = "impression"
-    """Preferred section under the official rule. If it is missing: impression, findings, last paragraph, in this order;
-    the section used is recorded per image"""
+    """Preferred section, except under the chexzero rule. If it is missing: impression, findings, last paragraph, in
+    this order; the section used is recorded per image"""
     prior_references: Literal["keep", "phrases", "sentences"] = "keep"
     """References to earlier studies, which a single image cannot show; phrases: remove the reference, and the sentence
     only if nothing true would be left; sentences: remove every sentence that has one. English only"""
@@ -124,7 +129,8 @@ class PreprocessConfig:
     """chexzero: reproduce its files row for row: all views, float32, no IDs, two columns, the caption NO IMPRESSION,
     16-bit images cut to the upper byte; overrides --exact, --views, --dtype and --text_rule"""
     max_failed_share: float = 0.05
-    """Maximum share of unreadable images, 0 to 1; above it the job stops and no file changes"""
+    """Maximum share of images whose file or report is missing or unreadable, 0 to 1; above it the job stops and no file
+    changes"""
     strict: bool = False
     """Fail without writing anything if an image or report is missing, unreadable or unlisted (exit code 1); exclusions
     by settings are allowed"""
@@ -185,15 +191,31 @@ class PreprocessConfig:
     @property
     def outputs(self) -> Outputs:
         """The files that a run writes, with the defaults filled in."""
+        # CheXzero packs its test set into the folder of the training archive, whose tables must stay.
+        prefix = ""
+        if self.dataset_type == "chexpert-test" and self.cxr_out_path is not None:
+            prefix = f"{self.cxr_out_path.stem}_"
+
+        def default(name: str) -> Path:
+            return self.out_dir / f"{prefix}{name}"
+
         return Outputs(
-            images=self.cxr_out_path or self.out_dir / "cxr.h5",
-            paths=self.csv_out_path or self.out_dir / "cxr_paths.csv",
-            texts=self.mimic_impressions_path or self.out_dir / "mimic_impressions.csv",
-            cohort=self.cohort_out_path or self.out_dir / "cohort.csv",
-            flow=self.flow_out_path or self.out_dir / "flow.csv",
-            contact_sheet=self.contact_sheet_path or self.out_dir / "contact_sheet.png",
-            text_statistics=self.text_statistics_path or self.out_dir / "text_statistics.csv",
+            images=self.cxr_out_path or default("cxr.h5"),
+            paths=self.csv_out_path or default("cxr_paths.csv"),
+            texts=self.mimic_impressions_path or default("mimic_impressions.csv"),
+            cohort=self.cohort_out_path or default("cohort.csv"),
+            flow=self.flow_out_path or default("flow.csv"),
+            contact_sheet=self.contact_sheet_path or default("contact_sheet.png"),
+            text_statistics=self.text_statistics_path or default("text_statistics.csv"),
         )
+
+    @property
+    def written(self) -> tuple[Path, ...]:
+        """The files of `outputs` that this run writes."""
+        files = self.outputs
+        texts = (files.texts, files.text_statistics) if self.has_texts else ()
+        sheet = (files.contact_sheet,) if self.contact_sheet_images else ()
+        return (files.images, files.paths, files.cohort, files.flow, *texts, *sheet)
 
     def resolved(self) -> "PreprocessConfig":
         """Return the settings with the overrides of `compat` applied."""
@@ -210,6 +232,8 @@ class VerifyConfig:
     """Image store to verify"""
     journal_filepath: Path | None = None
     """Journal of the store, in place of CXR_FILEPATH.journal"""
+    source: bool = False
+    """Also read the source files again and compare their pixels; takes as long as packing in one process"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +244,8 @@ class ExportConfig:
     """Image store to copy"""
     out: Path
     """File to write"""
+    overwrite: bool = False
+    """Replace the file if there is one"""
     compression: Compression = "zstd"
     """zstd: needs the package hdf5plugin here and where the file is read, and gzip is used if it is missing here; gzip:
     readable by any HDF5; none: unpacks a compressed file to the layout that training reads fastest"""

@@ -9,6 +9,9 @@ import pandas as pd
 from cohort import Flow
 from preprocess.pixels import picture_quality as quality
 
+_SHOWN = 3
+"""Number of files that errors name"""
+
 
 class Selection:
     """Narrows an archive to the images that become rows, and remembers why every other one did not.
@@ -20,6 +23,8 @@ class Selection:
         flow: the counts, by reason and in order.
         faults: how many images, or rows of its tables, each fault of the archive cost; what was left out by choice is
             none.
+        n_lost: Number of images that the archive lists, but that were left out for a fault.
+        examples: Reason -> the first files that were left out for it.
     """
 
     def __init__(self, listed: pd.DataFrame, flow: Flow) -> None:
@@ -28,9 +33,12 @@ class Selection:
         self.kept = listed
         self.flow = flow
         self.faults: Counter[str] = flow.faults
+        self.n_lost = 0
+        self.examples: dict[str, list[str]] = {}
         self._flags: dict[str, set[str]] = {}
         if listed["status_reason"].ne("").any():
             self.leave_out(listed["status_reason"].tolist(), rule="")
+            self.n_lost = 0
 
     def leave_out(
         self,
@@ -51,9 +59,16 @@ class Selection:
             by_choice: Those of the reasons that follow from the settings and are no fault of the archive.
         """
         self.faults.update(reason for reason in reasons if reason and reason not in by_choice)
-        for image_id, reason, detail in zip(self.kept["image_id"], reasons, details or reasons, strict=True):
+        self.n_lost += sum(bool(reason) and reason not in by_choice for reason in reasons)
+        names = self.kept["path"].tolist()
+        for image_id, path, reason, detail in zip(
+            self.kept["image_id"], names, reasons, details or reasons, strict=True
+        ):
             if reason:
                 self._left_out[image_id] = (status, detail)
+                shown = self.examples.setdefault(reason, [])
+                if len(shown) < _SHOWN:
+                    shown.append(detail.removeprefix(f"{reason}: ") if details else path)
         of_image = np.array(reasons, dtype=object)
         for reason in sorted(set(reasons) - {""}) or [rule]:
             stays = of_image != reason

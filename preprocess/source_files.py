@@ -13,16 +13,18 @@ MISSING = "image file is missing"
 LEADS_OUT = "image is a link out of the archive"
 UNLISTED = "image file that the archive's tables do not list"
 
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".dcm", ".dicom"})
+_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm", ".dicom"})
 
 
 class FileState(NamedTuple):
     """What can be said of a file without opening it."""
 
     n_bytes: int
-    """Size of the file, or of the file that a link leads to."""
+    """Size of the file, or of the file that a link leads to"""
+    modified_ns: int
+    """Time of its last change, nanoseconds since 1970"""
     reason: str
-    """Why the file cannot be used; empty when it can."""
+    """Why the file cannot be used; empty if it can"""
 
 
 def look_up(paths: Sequence[str], *, follow_links: bool) -> list[FileState]:
@@ -41,15 +43,15 @@ def look_up(paths: Sequence[str], *, follow_links: bool) -> list[FileState]:
     def state(path: str) -> FileState:
         try:
             link = os.path.islink(path)
-            n_bytes = Path(path).stat().st_size
+            found = Path(path).stat()
         except (FileNotFoundError, NotADirectoryError):
-            return FileState(0, MISSING)
+            return FileState(0, 0, MISSING)
         except OSError:
-            return FileState(0, CANNOT_BE_READ)
+            return FileState(0, 0, CANNOT_BE_READ)
         folder, name = os.path.split(path)
         real = os.path.realpath(path) if link else os.path.join(real_folder(folder), name)
         inside = os.path.commonpath([root, real]) == root
-        return FileState(n_bytes, "" if inside or follow_links else LEADS_OUT)
+        return FileState(found.st_size, found.st_mtime_ns, "" if inside or follow_links else LEADS_OUT)
 
     return [state(path) for path in paths]
 

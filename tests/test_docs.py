@@ -33,7 +33,7 @@ DOORS = (
 OF_OTHERS = {  # torchrun, SLURM, hf, git, pip
     *("--nproc_per_node", "--nnodes", "--rdzv_backend", "--rdzv_endpoint"),
     *("--nodes", "--ntasks-per-node", "--gpus-per-node", "--cpus-per-task", "--time", "--signal", "--requeue"),
-    *("--local-dir", "--include"),
+    *("--shutdown-timeout", "--signals-to-handle", "--open-mode", "--local-dir", "--include"),
 }
 GROUPS = {"--columns", "--augment", "--no"}  # the first part of several flags
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9]*(?:[_.-][a-z0-9]+)*")
@@ -101,7 +101,7 @@ def commands_of(path):
 
     found = []
     for line in shown.replace("\\\n", " ").splitlines():
-        match = COMMAND.match(line.strip())
+        match = COMMAND.match(line.strip().removesuffix(" &"))  # in the background
         if match and (ROOT / f"{match[1]}.py").is_file():
             one_choice = re.sub(r"\|\w+", "", match[2])  # "zstd|gzip|none": the first
             found.append((match[1], shlex.split(one_choice, comments=True)))

@@ -12,6 +12,7 @@ from train.fit_pairs import Run, start_learner
 from train.input.batches import PairBatches, batches_from
 from train.input.pairs import Pairs
 from train.saving.recorder import memory_gib
+from train.step import notes_of
 from train.train_config import TrainConfig
 
 
@@ -33,14 +34,17 @@ class DryRun:
     """Model, optimiser and activations, GiB: the peak on a CUDA device, the process's current memory on a CPU"""
     steps: int | None
     """Steps of the whole run; None where minutes limit it"""
+    notes: tuple[str, ...] = ()
+    """Notes for the user, as the run itself prints them"""
 
     def __str__(self) -> str:
         shapes = "".join(f"\n  {name}: {' x '.join(map(str, shape))}" for name, shape in self.shapes.items())
         hours = (
             "" if self.steps is None else f"; {self.steps:,} steps: {self.steps * self.seconds_per_step / 3600:.1f} h"
         )
+        notes = "".join(f"note: {note}\n" for note in self.notes)
         return (
-            f"first batch:{shapes}\n"
+            f"{notes}first batch:{shapes}\n"
             f"weights: {self.parameters:,}, trainable {self.trainable:,}\n"
             f"loss: {self.loss:.4f}\n"
             f"memory: {self.memory_gib:.2f} GiB\n"
@@ -75,4 +79,5 @@ def dry_run(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> DryRun:
             seconds_per_step=ends[-1] - (ends[0] if len(ends) > 1 else 0),
             memory_gib=memory_gib(torch.device(bundle.device)),
             steps=clock.total_steps if clock.budget_seconds is None else None,
+            notes=(*batches.notes, *notes_of(bundle, config, world)),
         )

@@ -55,7 +55,7 @@ class Step:
     loss: Float[Tensor, ""]
     """Loss before the update; on the device, so that the loop does not wait for it"""
     loss_floor: float
-    """Lower bound of the loss because of identical texts, nats"""
+    """Lower bound of the loss on this batch, nats"""
     lr: float
     """Learning rate"""
     gradient_norm: float

@@ -1,5 +1,6 @@
-"""SIGTERM and SIGUSR1, as SLURM sends them before its time limit: the run saves and stops after the current step."""
+"""SIGTERM, SIGUSR1 (as SLURM sends them before its time limit) and Ctrl-C: save and stop after the current step."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -7,8 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
-"""SIGTERM precedes a kill; `sbatch --signal=USR1@120` sends SIGUSR1 two minutes before the time limit"""
+ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+"""SIGINT is Ctrl-C; SIGTERM precedes a kill; `sbatch --signal=USR1@120` sends SIGUSR1 two minutes before the limit"""
+
+LAUNCHED = "TORCHELASTIC_RUN_ID"
+"""Set in the environment by torchrun"""
 
 
 @dataclass(slots=True)
@@ -17,23 +21,34 @@ class EndRequest:
 
     signal_name: str | None = None
     """Name of the signal; None: no signal came"""
+    launcher: int | None = None
+    """Process that started this one and waits for it, torchrun; None: there is none"""
 
     @property
     def is_made(self) -> bool:
-        """Whether a signal came."""
+        """Whether a signal came, or torchrun has died: without it nothing would stop its processes."""
+        if self.signal_name is None and self.launcher not in (None, os.getppid()):
+            self.signal_name = "torchrun ended"
         return self.signal_name is not None
 
 
 @contextmanager
 def end_requests() -> Iterator[EndRequest]:
-    """Yield a request that records SIGTERM and SIGUSR1 while they no longer end the process; handlers are restored.
+    """Yield a request that records the signals while they no longer end the process; handlers are restored.
+
+    A second Ctrl-C ends the process at once, because a user who presses it again does not want to wait for the step.
 
     Python delivers signals to the main thread only; in another thread nothing is recorded and nothing changes.
     """
-    request = EndRequest()
+    is_launched = LAUNCHED in os.environ
+    request = EndRequest(launcher=os.getppid() if is_launched else None)
 
     def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (the signature of a handler)
-        request.signal_name = signal.Signals(number).name
+        name = signal.Signals(number).name
+        # torchrun passes on the Ctrl-C that the terminal has sent to this process too
+        if name == request.signal_name == "SIGINT" and not is_launched:
+            raise KeyboardInterrupt
+        request.signal_name = name
 
     if threading.current_thread() is not threading.main_thread():
         yield request

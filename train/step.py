@@ -11,7 +11,7 @@ statistics are those of one part.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -26,11 +26,10 @@ from models.network_input import Preprocessing, normalise, resize
 from train.distributed import World, gather, share_of
 from train.hardware import arrange_memory, attention, autocast, image_tokens
 from train.input.augment import Changes, augment, draw_changes
-from train.input.batches import Batch, PairBatches
+from train.input.batches import Batch
 from train.input.order import AUGMENTATION, seed_of
-from train.input.pairs import Pairs
 from train.losses import sigmoid_loss, softmax_loss
-from train.train_config import Augmentation, TrainConfig
+from train.train_config import INIT_BIAS, TrainConfig
 
 Outputs = tuple[Tensor, Tensor, Tensor, Tensor]
 """Image features (n d), text features (m d), logit scale, logit bias: all outputs of the model that the loss reads"""
@@ -44,8 +43,12 @@ def prepare(bundle: Bundle, config: TrainConfig) -> None:
     if config.init_scale is not None:
         with torch.no_grad():
             model.logit_scale.fill_(math.log(config.init_scale))
-    if config.form == "sigmoid" and getattr(model, "logit_bias", None) is None:
-        model.logit_bias = nn.Parameter(torch.full_like(model.logit_scale, config.init_bias))
+    if config.form == "sigmoid":
+        found = getattr(model, "logit_bias", None)
+        if found is not None and config.init_bias != INIT_BIAS:
+            raise ValueError(f"--init_bias: wanted a model without a logit bias, found {float(found):.2f}")
+        if found is None:
+            model.logit_bias = nn.Parameter(torch.full_like(model.logit_scale, config.init_bias))
 
 
 def training_input(
@@ -248,33 +251,6 @@ class ContrastiveStep:
         """Return the context in which the processes do not exchange their gradients."""
         network = self._network
         return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
-
-
-def validation_loss(bundle: Bundle, pairs: Pairs, config: TrainConfig) -> float:
-    """Return the mean loss over the batches of one pass over `pairs`, in evaluation mode and without augmentation.
-
-    The batches are the same at each call. They have the configured size if there are enough pairs, because the loss
-    depends on the number of texts that an image is compared with. Runs on this process alone.
-    """
-    is_enough = len(pairs) >= config.batch_size
-    settings = replace(
-        config,
-        augment=Augmentation(),
-        views_per_study=1,
-        compile=False,
-        batch_size=config.batch_size if is_enough else len(pairs),
-        accum_freq=config.accum_freq if is_enough else 1,
-    )
-    batches = PairBatches(pairs, bundle, settings, World())
-    step = ContrastiveStep(bundle, settings, World())
-
-    was_training = bundle.model.training
-    bundle.model.eval()
-    try:
-        losses = [float(step.loss_only(batch)) for batch in batches.epoch()]
-    finally:
-        bundle.model.train(was_training)
-    return sum(losses) / len(losses)
 
 
 def notes_of(bundle: Bundle, config: TrainConfig, world: World) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
-from tqdm import tqdm
 
 from cohort import open_images
 from cohort.image_reader import ImageReader, as_reader
@@ -21,11 +20,12 @@ from models.depths import layer_depths
 from models.network_input import Preprocessing
 from train.clock import Clock
 from train.distributed import World
-from train.hardware import arrange_memory, attention, autocast, image_tokens
+from train.hardware import arrange_memory, attention, autocast, cpu_threads, image_tokens
 from train.input.augment import draw_changes
 from train.input.order import AUGMENTATION, EpochOrder, seed_of
 from train.input.pairs import load_pairs
 from train.optimise import make_optimizer, make_scaler, optimise
+from train.saving.recorder import progress_line
 from train.start import start_model
 from train.step import training_input
 from train.train_config import TrainConfig
@@ -115,19 +115,20 @@ def fit_supervised(
 
     # the same loop as for pairs
     order = EpochOrder(np.ones(len(rows), dtype=np.int64), config.batch_size, seed=config.seed)
+    clock = Clock(config, steps_per_epoch=order.steps_per_epoch)
     steps = optimise(
         make_optimizer(network, config, depths=_depths(bundle) if config.layer_decay != 1 else None),
         (LabelBatch(step=step, positions=order.items(step)) for step in count()),
         gradients_of,
         config,
         module=network,
-        clock=Clock(config, steps_per_epoch=order.steps_per_epoch),
+        clock=clock,
         scaler=gradients_of.scaler,
         world=World(),
     )
-    with tqdm(desc="supervised", unit="step", dynamic_ncols=True, disable=None) as bar:
+    with cpu_threads(config, pick_device(config.device)), progress_line(clock, desc="supervised") as bar:
         for _ in steps:
-            bar.update()
+            bar.update(int(clock.done) - bar.n)
 
     network.eval()
     return Classifier(network=network, preprocessing=bundle.preprocessing)

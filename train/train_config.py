@@ -14,6 +14,7 @@ AT_LEAST = {
     "accum_freq": 1,
     "views_per_study": 1,
     "max_bad_steps": 1,
+    "threads": 1,
 }
 ABOVE_ZERO = (
     "lr",
@@ -29,6 +30,7 @@ ABOVE_ZERO = (
     "sentences_per_report",
     "patience",
 )
+INIT_BIAS = -5.0
 SHARES = {"second_share": 1, "label_similarity": 1, "warmup": 0, "patch_dropout": 0, "ema": 0}
 """Name -> the largest share where it may be reached, else 0."""
 HEADINGS = {
@@ -87,16 +89,18 @@ class TrainConfig:
     second_share: float = 0.5
     """Probability of drawing the second text, where an image has one"""
     cohort_filepath: Path = Path("data/cohort.csv")
-    """Cohort table with split and view; if the file does not exist, all images are used"""
+    """Cohort table with patient, split and view of every image"""
+    no_cohort: bool = False
+    """Train without a cohort table: on every image of the store, whatever its patient, split and view"""
     train_split: str = "train"
     """Split of the cohort to train on"""
     views: Literal["frontal", "all"] = "frontal"
     """Views to train on; frontal: PA and AP"""
 
     model: str = "ViT-B-32"
-    """open_clip architecture, "phantom-tiny", or a run folder, checkpoint or CheXzero .pt file to start from"""
+    """open_clip architecture, "phantom-tiny", or trained: a run folder, checkpoint, CheXzero .pt file or NAME:FILE"""
     pretrained: str | None = "openai"
-    """Published tag or weights file of the architecture; None: random weights"""
+    """Published tag or weights file of the architecture; None: random weights. Not with a trained --model"""
     image_tower: str | None = None
     """Image tower in place of the model's: "timm:NAME" (ConvNeXt, DenseNet, DINOv2, ...), "hf:OWNER/NAME", or a
     downloaded folder, for a DINOv2 of Hugging Face such as microsoft/rad-dino"""
@@ -109,7 +113,7 @@ class TrainConfig:
     grey_stem: bool = False
     """Fold the image tower's first layer to one channel: exact for grey images, and cheaper"""
     random_init: bool = False
-    """Start from random weights, whatever --pretrained says"""
+    """Start from random weights, whatever --pretrained says; not with a trained --model"""
     text_start: Literal["architecture", "bag_of_words"] = "architecture"
     """Random weights of the text tower: open_clip's own, or weights that start as an average of the words, for archives
     of a few thousand reports"""
@@ -119,7 +123,7 @@ class TrainConfig:
     """Maximum number of tokens per text; without it, the architecture's own. Longer contexts interpolate the position
     embeddings"""
     antialias: bool = True
-    """Antialias when images are downscaled to --image_size; CheXzero did not"""
+    """Antialias when images are downscaled to --image_size; CheXzero did not, and its checkpoints stay without"""
 
     freeze: Literal["none", "image", "text"] = "none"
     """Tower whose weights are frozen; image: LiT. The projection of a replaced tower is still trained"""
@@ -149,7 +153,7 @@ class TrainConfig:
     """Weight of a positive pair relative to a negative one; sigmoid loss only"""
     init_scale: float | None = None
     """Initial logit scale; without it, the model's own (14.3 for random weights)"""
-    init_bias: float = -5.0
+    init_bias: float = INIT_BIAS
     """Initial logit bias, for models without one; about the log-odds that a sentence belongs to an image; sigmoid loss
     only"""
 
@@ -193,6 +197,9 @@ class TrainConfig:
     whole batch's, all negatives included"""
     workers: int = 0
     """Processes that read batches ahead; 0: the training process reads, fast enough for our own stores on a CPU"""
+    threads: int | None = None
+    """Threads on a CPU; without it, one per idle core. Two threads on two cores wait for each other as soon as another
+    program runs; the same number gives the same weights, bit by bit"""
     epochs: int = 4
     """Passes over the pairs; ignored with --max_minutes"""
     max_minutes: float | None = None
@@ -260,8 +267,9 @@ class TrainConfig:
 
     def _refuse_out_of_range(self) -> None:
         for name, least in AT_LEAST.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"--{name}: wanted {least} or more, found {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"--{name}: wanted {least} or more, found {value}")
 
         for name in ABOVE_ZERO:
             value = getattr(self, name)

@@ -1,4 +1,4 @@
-"""Archive, images and model for the notebooks: found in the demo's folder, or made there by the demo's settings."""
+"""Archive, images and model for the notebooks: those of the demo, or smaller ones in a folder of their own."""
 
 import os
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ from wiring.validation_plan import validation
 
 DEMO = Path(__file__).resolve().parents[1] / "runs" / "demo"
 """Folder of `make demo` in this clone"""
+OWN = DEMO.with_name("notebooks")
+"""Folder in which the notebooks make what the demo has not: the demo's archive has another number of patients"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,18 +35,18 @@ class NotebookPaths:
 
 
 def notebook_paths() -> NotebookPaths:
-    """Return the paths of archive, images and model; make what is missing, in minutes.
+    """Return the paths of archive, images and model: those of a finished demo, otherwise of a folder of its own.
 
-    The environment variables CXRSCOPE_RUN (folder), CXRSCOPE_PATIENTS, CXRSCOPE_IMAGE_SIZE (pixels) and
-    CXRSCOPE_TRAIN_MINUTES change the defaults.
+    What is missing there is made, in minutes. The environment variables CXRSCOPE_RUN (folder), CXRSCOPE_PATIENTS,
+    CXRSCOPE_IMAGE_SIZE (pixels) and CXRSCOPE_EPOCHS change the defaults.
     """
-    run = Path(os.environ.get("CXRSCOPE_RUN", DEMO))
+    run = Path(os.environ["CXRSCOPE_RUN"]) if "CXRSCOPE_RUN" in os.environ else DEMO if _is_finished(DEMO) else OWN
     demo = plan(
         DemoConfig(
             out_dir=run,
             n_patients=int(os.environ.get("CXRSCOPE_PATIENTS", "1200")),
             image_size=int(os.environ.get("CXRSCOPE_IMAGE_SIZE", "256")),
-            train_minutes=float(os.environ.get("CXRSCOPE_TRAIN_MINUTES", "2")),
+            epochs=int(os.environ.get("CXRSCOPE_EPOCHS", "16")),
         )
     )
     archive, packing, training = demo.archive, demo.packing, demo.training
@@ -56,6 +58,7 @@ def notebook_paths() -> NotebookPaths:
             n_patients=archive.n_patients,
             seed=archive.seed,
             image_size=archive.image_size,
+            views=archive.views,
             workers=archive.workers,
         )
         preprocess(packing)
@@ -72,3 +75,8 @@ def notebook_paths() -> NotebookPaths:
         cohort=packing.outputs.cohort,
         model=training.folder,
     )
+
+
+def _is_finished(run: Path) -> bool:
+    """Return whether a demo was run to its end; until then, it may still be at work."""
+    return (run / "summary.json").is_file()

@@ -1,13 +1,16 @@
-"""What `run_train.py` judges a model by while it trains: prompts against report labels, and held-out pairs.
+"""The validation of `run_train.py` while it trains: prompts against report labels, and held-out pairs.
 
-Here, because training and zero-shot scoring know nothing of each other.
+It stands here, because training and zero-shot scoring do not import each other.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
+import numpy as np
 import pandas as pd
 
 from cohort import open_images, read_cohort
+from cohort.image_reader import CONSTANT, constant_images
 from metrics.evidence import MEAN
 from models import Bundle
 from train import TrainConfig, load_pairs, pair_validation
@@ -20,28 +23,56 @@ class RunValidation:
     """How a run is judged while it trains."""
 
     evaluate: Evaluate | None
-    """from a model to its figures; None where the cohort has no validation split"""
+    """Function from a model to its figures; None if no image can be validated on"""
     images: pd.DataFrame | None
-    """cohort rows of the split that it takes images from"""
+    """Cohort rows of the split that it takes images from"""
     notes: tuple[str, ...] = ()
-    """what it lacks"""
+    """What it lacks"""
 
 
 def validation(config: TrainConfig) -> RunValidation:
-    """Return the validation of a run."""
-    cohort = read_cohort(config.cohort_filepath) if config.cohort_filepath.is_file() else None
-    if cohort is None or not (cohort["split"] == config.eval_split).any():
-        missing = f"no validation, because {config.cohort_filepath} has no image in split {config.eval_split!r}"
-        return RunValidation(evaluate=None, images=None, notes=(missing,))
+    """Return the validation of a run. What it cannot use is left out and noted: it never stands in a run's way.
+
+    Raises:
+        ValueError: There is no validation, but `patience` waits for one.
+    """
+    found = _no_validation("--no_cohort") if config.no_cohort else _validation(config)
+    if found.evaluate is None and config.patience is not None:
+        raise ValueError(f"--patience: wanted validations to wait for, found none: {found.notes[0]}")
+    return found
+
+
+def _validation(config: TrainConfig) -> RunValidation:
+    cohort = read_cohort(config.cohort_filepath)
+    if not (cohort["split"] == config.eval_split).any():
+        return _no_validation(f"{config.cohort_filepath} has no image in split {config.eval_split!r}")
+
+    # films that no model can read, such as an all-black one, are left out
     store = open_images(config.cxr_filepath)
-    chosen, images, _ = select_images(cohort, store, split=config.eval_split, views=config.views)
+    select = partial(select_images, cohort, store, split=config.eval_split, views=config.views)
+    try:
+        _, images, _ = select()
+        constant = np.array(images.ids)[constant_images(store, images.rows)]
+        chosen, images, _ = select(left_out=dict.fromkeys(constant.tolist(), CONSTANT))
+    except ValueError as error:
+        return _no_validation(str(error))
     by_prompts = prompt_validation(config, chosen, images)
+    notes = [f"validation: {len(constant)} images left out, {CONSTANT}"] if len(constant) else []
+    if config.eval_split == config.train_split:
+        notes.append(f"validation uses images of the training split {config.train_split!r}: its figures are too good")
+
     try:
         by_pairs = pair_validation(load_pairs(replace(config, train_split=config.eval_split)), config)
     except ValueError as error:
-        notes = (f"no validation loss and no retrieval: {error}",)
-        return RunValidation(evaluate=by_prompts, images=chosen, notes=notes)
-    return RunValidation(evaluate=lambda bundle: by_prompts(bundle) | by_pairs(bundle), images=chosen)
+        notes.append(f"no validation loss and no retrieval: {error}")
+        return RunValidation(evaluate=by_prompts, images=chosen, notes=tuple(notes))
+    return RunValidation(
+        evaluate=lambda bundle: by_prompts(bundle) | by_pairs(bundle), images=chosen, notes=tuple(notes)
+    )
+
+
+def _no_validation(reason: str) -> RunValidation:
+    return RunValidation(evaluate=None, images=None, notes=(f"no validation, because {reason}",))
 
 
 def prompt_validation(config: TrainConfig, chosen: pd.DataFrame, images: Images) -> Evaluate:

@@ -25,7 +25,8 @@ class ZeroShotConfig:
     """Score chest X-rays with a contrastively trained model and prompts; no labels are used but to judge the scores."""
 
     checkpoints: tuple[str, ...]
-    """Run folders, checkpoint folders, CheXzero .pt files or open_clip NAME:TAG; several are averaged"""
+    """Run folders (their best checkpoint), checkpoint folders, CheXzero .pt files, or open_clip NAME:TAG or NAME:FILE;
+    several are averaged"""
     cxr_filepath: Path = Path("data/cxr.h5")
     """Image store written by preprocess_train_data.py"""
     cohort_filepath: Path | None = Path("data/cohort.csv")

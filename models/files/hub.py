@@ -1,5 +1,7 @@
 """Networks from the Hugging Face hub or a downloaded folder; code beside the weights never runs."""
 
+import logging as python_logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -86,7 +88,7 @@ def read_network(source: str, config: PretrainedConfig, *, whole: bool = False) 
 def find_file(source: str, *names: str) -> Path | None:
     """Return the first of these files that exists in a folder or a repository of the hub."""
     for name in names:
-        with suppress(OSError):
+        with suppress(OSError), quiet():
             return Path(str(cached_file(source, name)))
     return None
 
@@ -115,6 +117,19 @@ def _config_fields(source: str) -> dict[str, Any]:
 
 
 @contextmanager
+def quiet() -> Iterator[None]:
+    """Keep libraries from logging and warning: each retry of a download says two lines, and we raise one error."""
+    before = python_logging.root.manager.disable
+    python_logging.disable(python_logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        python_logging.disable(before)
+
+
+@contextmanager
 def reading(source: str) -> Iterator[None]:
     """Silence transformers and turn its errors into ours, which differ for a folder and the hub."""
     level, shows_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -122,7 +137,8 @@ def reading(source: str) -> Iterator[None]:
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
     try:
-        yield
+        with quiet():
+            yield
 
     # a file is missing or cannot be read
     except OSError as error:
@@ -133,7 +149,7 @@ def reading(source: str) -> Iterator[None]:
                 f"{source} is not a complete copy of a Hugging Face model; found {found} ({reason})"
             ) from error
         raise FileNotFoundError(
-            f"{source} could not be downloaded from the Hugging Face hub ({reason}).\nOn a machine with internet access"
+            f"{source} could not be downloaded from the Hugging Face hub ({reason}): on a machine with internet access"
             f" run `hf download {source} --local-dir FOLDER`, bring the folder here, and give FOLDER instead of"
             f" hf:{source}"
         ) from error

@@ -4,13 +4,34 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from open_clip.transform import PreprocessCfg, merge_preprocess_dict
+
 from models.files.hub import find_file
 from models.network_input import Preprocessing
+
+CONFIG_NAME = "open_clip_config.json"
+"""open_clip's file beside the weights: the network under "model_cfg", its preprocessing under "preprocess_cfg\""""
 
 PROCESSOR_NAMES = ("preprocessor_config.json", "processor_config.json")
 """File of an image processor alone, as published models have it, and of a whole processor (transformers 5)"""
 KERNELS: dict[int, Literal["bilinear", "bicubic"]] = {2: "bilinear", 3: "bicubic"}
 """Pillow's number -> resampling filter that we have"""
+
+
+def read_open_clip_settings(folder: Path) -> dict[str, Any]:
+    """Return what `open_clip_config.json` in a folder says; empty without one.
+
+    Raises:
+        ValueError: It is not a JSON object.
+    """
+    path = folder / CONFIG_NAME
+    if not path.is_file():
+        return {}
+    try:
+        settings: dict[str, Any] = {**json.loads(path.read_text(encoding="utf-8"))}
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is not a JSON object with model_cfg and preprocess_cfg: {error}") from error
+    return settings
 
 
 def from_open_clip(settings: dict[str, Any], *, image_size: Any) -> Preprocessing:
@@ -19,24 +40,28 @@ def from_open_clip(settings: dict[str, Any], *, image_size: Any) -> Preprocessin
     Squashing, cropping or padding to a square makes no difference, because stored images are square.
 
     Args:
-        settings: `preprocess_cfg` with all its keys; statistics on 0..1.
+        settings: `preprocess_cfg`, statistics on 0..1; keys that it lacks have open_clip's defaults.
         image_size: Image size in the network's configuration, which open_clip uses instead of that in `settings`.
 
     Raises:
         ValueError: We do not have the kernel, the mode or the shape.
     """
-    side = _side(image_size, "open_clip_config.json")
+    side = _side(image_size, CONFIG_NAME)
     if settings.get("mode", "RGB") != "RGB":
-        raise ValueError(f"open_clip_config.json: mode is {settings['mode']}; wanted RGB, three channels")
-    if settings["interpolation"] not in KERNELS.values():
-        raise ValueError(
-            f"open_clip_config.json: interpolation is {settings['interpolation']!r}; wanted bicubic or bilinear"
-        )
+        raise ValueError(f"{CONFIG_NAME}: mode is {settings['mode']}; wanted RGB, three channels")
+    whole = merge_preprocess_dict(PreprocessCfg(), settings)
+
+    interpolation = whole["interpolation"]
+    if interpolation not in KERNELS.values():
+        raise ValueError(f"{CONFIG_NAME}: interpolation is {interpolation!r}; wanted bicubic or bilinear")
+    for name in ("mean", "std"):
+        if max(whole[name]) > 1:
+            raise ValueError(f"{CONFIG_NAME}: {name} is {whole[name]}; wanted shares of the whitest grey level, 0 to 1")
     return Preprocessing(
         image_size=side,
-        mean=tuple(255 * value for value in settings["mean"]),
-        std=tuple(255 * value for value in settings["std"]),
-        interpolation=settings["interpolation"],
+        mean=tuple(255 * value for value in whole["mean"]),
+        std=tuple(255 * value for value in whole["std"]),
+        interpolation=interpolation,
     )
 
 
@@ -94,6 +119,9 @@ def read_processor(source: str, *, image_size: Any) -> Preprocessing:
     # statistics, from the processor's scale to grey levels 0..255
     factor = fields.get("rescale_factor", 1 / 255) if fields.get("do_rescale", True) else 1
     is_normalised = fields.get("do_normalize", True)
+    missing = [name for name in ("image_mean", "image_std") if is_normalised and name not in fields]
+    if missing:
+        raise ValueError(f"{path} lacks {' and '.join(missing)}, so the statistics of the images are unknown: add them")
     mean, std = (fields["image_mean"], fields["image_std"]) if is_normalised else ([0.0] * 3, [1.0] * 3)
 
     return Preprocessing(

@@ -13,13 +13,14 @@ import torch
 from huggingface_hub.errors import HfHubHTTPError
 from open_clip.timm_model import TimmModel
 from torch import nn
-from transformers.utils.hub import cached_file
 
-from models.files.hub import read_config, source_of
+from common.notes import note
+from models.files.hub import find_file, quiet, read_config, source_of
 from models.files.open_clip_weights import placed_file
 from models.files.state_dicts import read_state_dict
 from models.towers.dinov2 import read_dinov2, timm_name
 
+PROCESSOR_NAME = "preprocessor_config.json"
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -112,9 +113,10 @@ def _published_trunk(name: str) -> nn.Module:
         read_state_dict(placed)
     try:
         # with its classifier, because without one timm accepts any file with no more than a warning
-        trunk: Any = timm.create_model(
-            name, pretrained=True, pretrained_cfg_overlay=None if placed is None else {"file": str(placed)}
-        )
+        with quiet():
+            trunk: Any = timm.create_model(
+                name, pretrained=True, pretrained_cfg_overlay=None if placed is None else {"file": str(placed)}
+            )
     except (OSError, RuntimeError, HfHubHTTPError) as error:
         reason = " ".join(str(error).split())[:300]
         if placed is not None:
@@ -122,7 +124,7 @@ def _published_trunk(name: str) -> nn.Module:
         published: Any = timm.get_pretrained_cfg(name)
         hub_id = published.hf_hub_id or f"timm/{name}"
         raise FileNotFoundError(
-            f"the published weights of timm's {name} could not be downloaded ({reason}).\nOn a machine with internet"
+            f"the published weights of timm's {name} could not be downloaded ({reason}): on a machine with internet"
             f" access run `hf download {hub_id} model.safetensors --local-dir .`, and put the file here as"
             f" models/weights/{name}.safetensors; or start from random weights with --random_init"
         ) from error
@@ -131,12 +133,14 @@ def _published_trunk(name: str) -> nn.Module:
 
 
 def _published_statistics(source: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and deviation, 0..1, from the processor beside the weights; without one, ImageNet's, as in DINOv2."""
-    try:
-        path = cached_file(source, "preprocessor_config.json")
-    except OSError:
+    """Return mean and deviation, 0..1, from the processor beside the weights; without them ImageNet's, as in DINOv2."""
+    path = find_file(source, PROCESSOR_NAME)
+    fields = {} if path is None else json.loads(path.read_text(encoding="utf-8"))
+    if not {"image_mean", "image_std"} <= fields.keys():
+        note(
+            f"{source} does not state image_mean and image_std in {PROCESSOR_NAME}: taken are ImageNet's, as in DINOv2"
+        )
         return IMAGENET
-    fields = json.loads(Path(str(path)).read_text(encoding="utf-8"))
     return tuple(fields["image_mean"]), tuple(fields["image_std"])
 
 

@@ -26,6 +26,10 @@ OWN_PROJECTION = "projection_head"
 """`hf_proj_type` that open_clip lacks: `ProjectionHead`"""
 READS_POOLER = "cls_pooler"
 """`hf_pooler_type` that reads BERT's pooler"""
+TRAINING_ONLY = ("patch_dropout", "timm_drop", "timm_drop_path", "timm_model_pretrained", "hf_model_pretrained")
+"""Options of a tower that change its training or the source of its weights, but no feature"""
+PLACES = ("hf_model_name", "hf_tokenizer_name")
+"""Options of a tower that name files or repositories"""
 
 
 def network(config: dict[str, Any]) -> nn.Module:
@@ -67,6 +71,29 @@ def network(config: dict[str, Any]) -> nn.Module:
         model.visual.set_input_size(image.image_size)
 
     return model  # type: ignore[no-any-return]
+
+
+def described(config: dict[str, Any]) -> dict[str, Any]:
+    """Return every option of a configuration that features depend on, with its default where it is not given."""
+    own = {key: config["vision_cfg"][key] for key in (TIMM_OPTIONS, PLACE_HEAD) if key in config["vision_cfg"]}
+    vision = {key: value for key, value in config["vision_cfg"].items() if key not in own}
+    towers = {"vision": vars(CLIPVisionCfg(**vision)) | own, "text": vars(CLIPTextCfg(**config["text_cfg"]))}
+
+    options = {
+        f"{tower} {key}": value
+        for tower, values in towers.items()
+        for key, value in values.items()
+        if key not in (*TRAINING_ONLY, *PLACES)
+    }
+    return options | {"embed_dim": config["embed_dim"], "quick_gelu": config.get("quick_gelu", False)}
+
+
+def differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """Return the options in which two configurations differ, in words: "quick_gelu is False, not True"."""
+    ours, theirs = described(found), described(wanted)
+    return [
+        f"{key} is {ours.get(key)}, not {theirs.get(key)}" for key in ours | theirs if ours.get(key) != theirs.get(key)
+    ]
 
 
 def _changed_timm_image(image: CLIPVisionCfg, options: dict[str, Any], *, output_dim: int) -> TimmModel:

@@ -164,7 +164,7 @@ def _stays(patient: Patient, rng: np.random.Generator) -> list[tuple[datetime, d
             if start < study.time:
                 stays.append((start, study.time + timedelta(days=float(0.5 + rng.exponential(4))), rng.random() < 0.6))
     if not stays:
-        # Seen as an outpatient only: the stay lies after all studies, whose insurance is that of the nearest stay.
+        # An outpatient: the only stay is after all studies, so their insurance comes from this nearest stay.
         start = patient.studies[-1].time + timedelta(days=float(rng.uniform(10, 300)))
         stays.append((start, start + timedelta(days=float(rng.uniform(1, 6))), False))
     return stays

@@ -1,4 +1,4 @@
-"""Tables of a simulated archive: those of MIMIC-CXR and MIMIC-CXR-JPG, and truth.csv with what the films show."""
+"""Tables of a simulated archive: as in MIMIC-CXR and MIMIC-CXR-JPG, and truth.csv with what the films show."""
 
 import gzip
 import io

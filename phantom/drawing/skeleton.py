@@ -135,7 +135,7 @@ def _spine(chest: Chest, canvas: Canvas) -> UInt8[np.ndarray, "h w"]:
     layer = canvas.layer()
     rng = part_rng(chest.seed, "spine")
 
-    # A slight scoliosis, different in everybody.
+    # A slight scoliosis, different in each patient.
     curve, phase = 0.35 * rng.normal() * (1 + chest.frailty), rng.uniform(0, 6.28)
     pitch = chest.level(2.0) - chest.level(1.0)
     number = np.arange(-4, 24)

@@ -33,7 +33,7 @@ PHANTOM_FINDINGS: Mapping[str, Finding] = MappingProxyType(
     {
         finding.name: finding
         for finding in (
-            # The order is that of the random draws. A finding comes after those whose place it joins or avoids.
+            # Random numbers are drawn in this order. A finding comes after those whose place it joins or avoids.
             ATELECTASIS,
             CARDIOMEGALY,
             CONSOLIDATION,

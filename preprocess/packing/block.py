@@ -8,6 +8,7 @@ small and quick to start.
 import hashlib
 import math
 import os
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from jaxtyping import UInt8
 from threadpoolctl import ThreadpoolController
 
-from preprocess.packing.journal import Entry, Writer, read_journal
+from preprocess.packing.journal import Entry, ImageToPack, Writer, read_journal
 from preprocess.pixels import picture_quality as quality
 from preprocess.pixels.decode import SixteenBitRule, decode_image
 from preprocess.pixels.reading_rules import UnreadableImageError
@@ -25,6 +26,9 @@ from preprocess.pixels.resize import DECODED_PER_TARGET, REDUCED_RULE, RULE, fit
 from preprocess.preprocess_config import Dtype
 
 CRASHES = "image stops the process that reads it"
+
+CHECKSUM_BYTES = 4
+"""Size of a row's CRC-32 in the store"""
 
 MIN_PIXELS = 64
 """Smaller pictures are marks of a failed export, not films: a single pixel would become an evenly grey row."""
@@ -66,28 +70,23 @@ class PackSpec:
         return {"resolution": self.resolution, "resize_rule": self.resize_rule, "sixteen_bit": self.sixteen_bit}
 
 
-class ImageToPack(NamedTuple):
-    """One image to pack."""
+class RowPlaces(NamedTuple):
+    """Where in a store the rows are, in bytes from its beginning."""
 
-    image_id: str
-    path: str
-    n_bytes: int
-
-    @property
-    def key(self) -> tuple[str, int]:
-        """Identifies the image and its content, wherever it lies."""
-        return self.image_id, self.n_bytes
+    pixels: int
+    """First pixel of the first row"""
+    checksums: int | None
+    """Checksum of the first row; None: a store without checksums"""
 
 
 class Block(NamedTuple):
-    """Some images, where their rows go, and the journal that is theirs alone."""
+    """Some images, the file that holds their rows, and the journal that no other block writes."""
 
-    pixels: Path
-    offset: int
-    """Where in the file the pixels begin, bytes."""
+    store: Path
+    places: RowPlaces
     journal: Path
     images: tuple[tuple[int, ImageToPack], ...]
-    """Row and image."""
+    """Row and image"""
 
 
 def pack_block(block: Block, *, spec: PackSpec) -> list[Entry]:
@@ -100,7 +99,7 @@ def pack_block(block: Block, *, spec: PackSpec) -> list[Entry]:
         OSError: The disk of the store fails or is full. A bad image is a result, not an error.
     """
     past, writer = read_journal(block.journal), Writer(block.journal)
-    rows = os.open(block.pixels, os.O_WRONLY)
+    rows = os.open(block.store, os.O_WRONLY)
     entries = []
     try:
         # Rows are small and workers many: more than one thread for a product only costs.
@@ -112,9 +111,13 @@ def pack_block(block: Block, *, spec: PackSpec) -> list[Entry]:
                     writer.add(entry)
                 if entry is None:
                     writer.started(image.image_id)
-                    entry = _pack(image, row, rows, block.offset, spec)
+                    entry = _pack(image, row, rows, block.places, spec)
                     writer.add(entry)
                 entries.append(entry)
+    except OSError as error:
+        if error.filename is None:  # a full disk does not say which
+            error.filename = str(block.store)
+        raise
     finally:
         os.close(rows)
         writer.close()
@@ -147,28 +150,30 @@ def make_row(path: str, spec: PackSpec) -> tuple[UInt8[np.ndarray, "r r"], tuple
     inside = square[top : top + height, left : left + width]
     found = quality.flags(inside, width=image.width, height=image.height)
     of_file = {
+        quality.FEW_LEVELS: quality.has_few_levels(image.pixels),
         quality.COLOURED: quality.is_coloured(image.pixels),
         quality.TRANSPARENT: image.transparent,
         quality.MISNAMED: quality.is_misnamed(path, image.format),
     }
-    return square, (*found, *(flag for flag, holds in of_file.items() if holds))
+    return square, (*found, *image.odd, *(flag for flag, holds in of_file.items() if holds))
 
 
-def _pack(image: ImageToPack, row: int, rows: int, offset: int, spec: PackSpec) -> Entry:
+def _pack(image: ImageToPack, row: int, rows: int, places: RowPlaces, spec: PackSpec) -> Entry:
     try:
         square, flags = make_row(image.path, spec)
     except UnreadableImageError as error:
         return _failure(image, error)
     content = square.tobytes()
-    _write_all(rows, content, offset + row * len(content))
+    _write_all(rows, content, places.pixels + row * len(content))
+    if places.checksums is not None:
+        checksum = zlib.crc32(content).to_bytes(CHECKSUM_BYTES, "little")
+        _write_all(rows, checksum, places.checksums + row * CHECKSUM_BYTES)
     _synchronise(rows)
-    return Entry(
-        image_id=image.image_id, n_bytes=image.n_bytes, sha256=hashlib.sha256(content).hexdigest(), flags=flags
-    )
+    return Entry(**image._asdict(), sha256=hashlib.sha256(content).hexdigest(), flags=flags)
 
 
 def _failure(image: ImageToPack, error: UnreadableImageError) -> Entry:
-    return Entry(image_id=image.image_id, n_bytes=image.n_bytes, reason=error.reason, detail=str(error))
+    return Entry(**image._asdict(), reason=error.reason, detail=str(error))
 
 
 def _write_all(file: int, content: bytes, offset: int) -> None:

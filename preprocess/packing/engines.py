@@ -7,18 +7,21 @@ same bytes.
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
+from multiprocessing.synchronize import Event
 
 from preprocess.packing.block import Block, JobFailedError
 from preprocess.packing.journal import Entry, read_journal
 
 Work = Callable[[Block], list[Entry]]
-Engine = Callable[[Work, Sequence[Block]], Iterator[list[Entry]]]
-"""Yields the entries of every block, as they come."""
+Results = Generator[list[Entry], None, None]
+Engine = Callable[[Work, Sequence[Block]], Results]
+"""Yields the entries of every block, as they come; if it is closed early, the work ends"""
 
 
 def available_workers() -> int:
@@ -26,7 +29,7 @@ def available_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_this_process(work: Work, blocks: Sequence[Block]) -> Iterator[list[Entry]]:
+def in_this_process(work: Work, blocks: Sequence[Block]) -> Results:
     """Pack one block after the other."""
     yield from map(work, blocks)
 
@@ -39,19 +42,17 @@ def in_processes(n_workers: int) -> Engine:
     down with it, and is given up after the second time (`block.pack_block`).
     """
 
-    def engine(work: Work, blocks: Sequence[Block]) -> Iterator[list[Entry]]:
+    def engine(work: Work, blocks: Sequence[Block]) -> Results:
         waiting = dict(enumerate(blocks))
         while waiting:
-            with _pool(min(n_workers, len(waiting))) as pool:
-                futures = {pool.submit(work, block): place for place, block in waiting.items()}
+            with _pool(min(n_workers, len(waiting))) as submit:
+                futures = {future: place for place, future in zip(waiting, submit(work, waiting.values()), strict=True)}
                 try:
                     for future in as_completed(futures):
                         yield future.result()
                         del waiting[futures[future]]
                 except BrokenProcessPool:
                     pass
-                finally:
-                    pool.shutdown(wait=False, cancel_futures=True)
 
             # Blocks that were being packed when a worker died: one at a time, so that only the guilty image is lost.
             interrupted = [place for place, block in waiting.items() if _is_interrupted(block)]
@@ -76,7 +77,7 @@ def on_cluster(address: str) -> Engine:
         JobFailedError: When used: Dask is not installed, the scheduler does not answer, or its workers cannot work.
     """
 
-    def engine(work: Work, blocks: Sequence[Block]) -> Iterator[list[Entry]]:
+    def engine(work: Work, blocks: Sequence[Block]) -> Results:
         try:
             import distributed  # noqa: PLC0415  (only for those who have a cluster)
         except ImportError as error:
@@ -106,14 +107,56 @@ def on_cluster(address: str) -> Engine:
 _SCHEDULER_ANSWERS_WITHIN = 30.0
 
 
-def _pool(n_workers: int) -> ProcessPoolExecutor:
+@contextmanager
+def _pool(n_workers: int) -> "Iterator[Callable[[Work, Iterable[Block]], list[Future[list[Entry]]]]]":
+    """Yield what hands out blocks to worker processes; when the `with` block ends, each finishes its image at hand."""
     # A fresh interpreter per worker: forking copies locks that other threads of this process may hold.
-    return ProcessPoolExecutor(n_workers, mp_context=get_context("spawn"), initializer=_follow_parent)
+    context = get_context("spawn")
+    stop = context.Event()
+    pool = ProcessPoolExecutor(n_workers, mp_context=context, initializer=_begin, initargs=(stop,))
+
+    def submit(work: Work, blocks: Iterable[Block]) -> "list[Future[list[Entry]]]":
+        with _ctrl_c_blocked():  # which the workers inherit: Ctrl-C is for this process, which then ends them
+            return [pool.submit(_until_stopped, work, block) for block in blocks]
+
+    try:
+        yield submit
+    finally:
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _ctrl_c_blocked() -> Iterator[None]:
+    """Hold Ctrl-C back until the block ends."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+_stop: "list[Event]" = []
+"""In a worker process: set when the job ends early"""
+
+
+def _begin(stop: "Event") -> None:
+    _stop.append(stop)
+    _follow_parent()
+
+
+def _until_stopped(work: Work, block: Block) -> list[Entry]:
+    """Do the work of a block, image by image, until the job ends early."""
+    entries: list[Entry] = []
+    for image in block.images:
+        if _stop and _stop[0].is_set():
+            break
+        entries += work(block._replace(images=(image,)))
+    return entries
 
 
 def _follow_parent() -> None:
     """End this worker when its parent is killed; otherwise it would continue to write."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends its workers.
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
@@ -125,9 +168,9 @@ def _is_interrupted(block: Block) -> bool:
 
 def _alone(work: Work, block: Block) -> list[Entry]:
     for _ in range(2 * len(block.images) + 1):
-        with _pool(1) as pool:
+        with _pool(1) as submit:
             try:
-                return pool.submit(work, block).result()
+                return submit(work, [block])[0].result()
             except BrokenProcessPool:
                 continue
     raise JobFailedError("worker processes die as soon as they begin; is there memory left?")

@@ -1,6 +1,7 @@
 """`preprocess_train_data.py export`: a store in another layout, compressed for transport or unpacked again."""
 
 import shutil
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +9,13 @@ from typing import Any
 
 import h5py
 import numpy as np
-from tqdm import tqdm
 
 from cohort import open_images
 from cohort.store import IMAGES, ImageStore, zstd_filter
 from common.atomic import write_whole
+from common.progress import progress
 from preprocess.packing.partial import journal_of
-from preprocess.packing.store_layout import create_pixels, describe
+from preprocess.packing.store_layout import create_checksums, create_pixels, describe
 from preprocess.preprocess_config import Compression, Dtype, ExportConfig
 
 _ZSTD_LEVEL, _GZIP_LEVEL = 3, 1
@@ -42,11 +43,13 @@ def export(config: ExportConfig) -> ExportSummary:
 
     Raises:
         FileNotFoundError: No store.
-        ValueError: A store that `cohort.open_images` refuses, or the same file for both.
+        ValueError: A store that `cohort.open_images` refuses, the same file for both, or a file in its place.
         OSError: The disk fails.
     """
     if config.out.absolute() == config.cxr_filepath.absolute():
         raise ValueError(f"export: wanted another file than the store itself as --out, found {config.out}")
+    if config.out.exists() and not config.overwrite:
+        raise ValueError(f"--out: wanted a new file, found {config.out}; name another, or replace it with --overwrite")
     compression = config.compression
     if compression == "zstd" and zstd_filter() is None:
         compression = "gzip"
@@ -62,10 +65,15 @@ def _copy(store: ImageStore, path: Path, dtype: Dtype, compression: Compression)
     with h5py.File(path, "w") as file:
         if store.image_ids is not None:
             describe(file, store.image_ids, store.attributes)
+            # Stores of earlier versions have no checksums: the copy gets those of what is read.
+            checksums = h5py.Dataset(create_checksums(file, len(store)))
         pixels = _pixels(file, store, dtype, compression)
-        for first in tqdm(range(0, len(store), _ROWS_AT_ONCE), unit_scale=_ROWS_AT_ONCE, unit="row", disable=None):
+        for first in progress(range(0, len(store), _ROWS_AT_ONCE), unit_scale=_ROWS_AT_ONCE, unit="row", desc="export"):
             rows = np.arange(first, min(first + _ROWS_AT_ONCE, len(store)))
-            pixels[first : first + len(rows)] = store.read(rows)
+            block = store.read(rows)
+            pixels[first : first + len(rows)] = block
+            if store.image_ids is not None:
+                checksums[first : first + len(rows)] = [zlib.crc32(row) for row in block]
 
 
 def _pixels(file: h5py.File, store: ImageStore, dtype: Dtype, compression: Compression) -> h5py.Dataset:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from common.atomic import write_text
 from preprocess.pixels.decode import CANNOT_BE_READ
@@ -20,14 +20,36 @@ FORMAT = 1
 _STARTED = "started"
 
 
+class ImageToPack(NamedTuple):
+    """One image to pack; if any of the fields changes, its row is made again."""
+
+    image_id: str
+    path: str
+    """Absolute path of its file"""
+    n_bytes: int
+    """Size of the file"""
+    modified_ns: int
+    """Time of the file's last change, nanoseconds since 1970"""
+
+    @classmethod
+    def of_file(cls, image_id: str, path: Path) -> "ImageToPack":
+        """Return the image of a file that is there."""
+        found = path.stat()
+        return cls(image_id, str(path.absolute()), found.st_size, found.st_mtime_ns)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """What became of one image."""
 
     image_id: str
     """Id of the image."""
+    path: str = ""
+    """See `ImageToPack`; empty in journals of earlier versions, whose images are read again"""
     n_bytes: int
-    """Size of its file. An image is packed anew when this changes."""
+    """See `ImageToPack`"""
+    modified_ns: int = 0
+    """See `ImageToPack`"""
     sha256: str = ""
     """Of the row's grey levels, one byte each, in hexadecimal; empty when the image has no row."""
     flags: tuple[str, ...] = ()
@@ -38,9 +60,9 @@ class Entry:
     """The reason and what is known about this one image."""
 
     @property
-    def key(self) -> tuple[str, int]:
-        """Identifies the image and its content."""
-        return self.image_id, self.n_bytes
+    def image(self) -> ImageToPack:
+        """The image and the state of its file when it was read."""
+        return ImageToPack(self.image_id, self.path, self.n_bytes, self.modified_ns)
 
 
 @dataclass(slots=True)

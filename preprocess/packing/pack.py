@@ -1,8 +1,9 @@
 """Images to rows of an image store: only those that are not packed yet, on one machine or many, whole or not at all."""
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -10,14 +11,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 from jaxtyping import UInt8
-from tqdm import tqdm
 
-from cohort.store import IMAGES
+from cohort.store import CHECKSUMS, IMAGES, open_images
+from common.notes import note
+from common.progress import progress
 from preprocess.packing import store_layout as layout
-from preprocess.packing.block import Block, ImageToPack, JobFailedError, PackSpec, pack_block
+from preprocess.packing.block import Block, JobFailedError, PackSpec, pack_block
 from preprocess.packing.engines import Engine, in_this_process
-from preprocess.packing.journal import Entry, read_finished, rows_of, write_finished
-from preprocess.packing.partial import Key, PartialStore, PlannedImages, as_grown, journal_of
+from preprocess.packing.journal import Entry, ImageToPack, read_finished, rows_of, write_finished
+from preprocess.packing.partial import PartialStore, PlannedImages, as_grown, journal_of
 from preprocess.packing.store_layout import Source
 
 
@@ -60,6 +62,7 @@ def pack_images(
     spec: PackSpec,
     engine: Engine = in_this_process,
     tolerated_failures: int = 0,
+    overwrite: bool = False,
 ) -> Iterator[NewStore]:
     """Pack images, hand out what became of them, and put the store in its place when the `with` block ends well.
 
@@ -73,6 +76,7 @@ def pack_images(
         spec: Form of the rows.
         engine: Where to pack.
         tolerated_failures: More unreadable images than these stop the job at once.
+        overwrite: Delete the rows of a stopped job with other settings.
 
     Raises:
         ValueError: No images, or a stopped job with other settings is in the way.
@@ -82,6 +86,8 @@ def pack_images(
     """
     if not images:
         raise ValueError("packing: no images to pack")
+    # Workers of a cluster start elsewhere, and an earlier job may have; links stay links.
+    images = [image._replace(path=os.path.abspath(image.path)) for image in images]  # noqa: PTH100
 
     # An earlier job may have died between its last renames.
     grown = PartialStore(store)
@@ -90,18 +96,20 @@ def pack_images(
     with grown.locked():
         # Only images that no earlier job has packed are opened.
         stored = _read_stored(store, spec)
+        if overwrite:
+            grown.discard_other_rows(spec)
         batches = _planned(grown, images, stored, spec)
         entries, n_decoded = _pack_missing(
             images, batches, stored, spec=spec, engine=engine, tolerated_failures=tolerated_failures
         )
-        kept = {entry.key for entry in entries.values() if not entry.reason}
+        kept = {entry.image for entry in entries.values() if not entry.reason}
         if not kept:
-            raise JobFailedError(f"none of {len(images)} images could be read; the last one: {entries[images[-1].key]}")
+            raise JobFailedError(f"none of {len(images)} images could be read; the last one: {entries[images[-1]]}")
 
         sources = _sources(kept, batches, stored, side=spec.resolution)
         in_order = [entries[key] for key in _row_order(kept, batches, stored)]
         packed = NewStore(
-            entries={image_id: entry for (image_id, _), entry in entries.items()},
+            entries={image.image_id: entry for image, entry in entries.items()},
             rows=[entry.image_id for entry in in_order],
             n_decoded=n_decoded,
             sources=sources,
@@ -123,14 +131,23 @@ def _read_stored(store: Path, spec: PackSpec) -> _EarlierStore | None:
     """Return the finished store, if there is one whose rows were made by the same rule and can be copied."""
     try:
         header, entries = read_finished(journal_of(store))
+        open_images(store).close()  # refuses a damaged store, whose images are then all read again
         with h5py.File(store, "r") as file:
             offset, dtype, n_rows = file[IMAGES].id.get_offset(), file[IMAGES].dtype.str, len(file[IMAGES])
             archive = file.attrs.get("archive_fingerprint", header["archive_fingerprint"])
-    except (FileNotFoundError, ValueError, KeyError, OSError):
+            complete = header["with_ids"] == (CHECKSUMS in file)
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, OSError) as error:
+        if "cannot be locked" in str(error):
+            raise JobFailedError(str(error)) from error
+        note(f"{store} is packed anew: {error}")
         return None
     rows = rows_of(entries)
     same_rule = all(header.get(name) == value for name, value in spec.pixel_rule.items())
-    if offset is None or n_rows != len(rows) or archive != header["archive_fingerprint"] or not same_rule:
+    same_job = complete and n_rows == len(rows) and archive == header["archive_fingerprint"]
+    if offset is None or not same_job or not same_rule:
+        note(f"{store} is packed anew: its layout, version or settings are others")
         return None
     return _EarlierStore(Source(store, offset, dtype, spec.resolution, list(range(n_rows))), rows, header)
 
@@ -142,8 +159,8 @@ def _planned(
     batches = grown.batches(spec)
     known = {key for batch in batches for key in batch.rows}
     if stored is not None:
-        known |= {entry.key for entry in stored.entries}
-    new = [image for image in images if image.key not in known]
+        known |= {entry.image for entry in stored.entries}
+    new = [image for image in images if image not in known]
     if new:
         _refuse_small_disk(grown.folder, len(new) * spec.resolution**2)
         number = max((int(batch.folder.name) for batch in batches), default=-1) + 1
@@ -159,25 +176,36 @@ def _pack_missing(
     spec: PackSpec,
     engine: Engine,
     tolerated_failures: int,
-) -> tuple[dict[Key, Entry], int]:
+) -> tuple[dict[ImageToPack, Entry], int]:
     """Return what became of every image, having packed those of which nothing is known yet."""
-    known = {} if stored is None else {entry.key: entry for entry in stored.entries}
+    known = {} if stored is None else {entry.image: entry for entry in stored.entries}
     for batch in batches:
         known |= batch.entries()
-    entries = {image.key: known[image.key] for image in images if image.key in known}
+    entries = {image: known[image] for image in images if image in known}
     blocks: list[Block] = []
     for batch in batches:
-        blocks += batch.blocks(image for image in images if image.key in batch.rows and image.key not in entries)
+        blocks += batch.blocks(image for image in images if image in batch.rows and image not in entries)
     failed = [entry for entry in entries.values() if entry.reason]
-    with tqdm(total=len(images), initial=len(entries), unit="image", desc="images", disable=None) as bar:
+    with _resumable(), progress(total=len(images), initial=len(entries), unit="image", desc="images") as bar:
         _refuse_failures(failed, len(images), tolerated_failures)
-        for block_entries in engine(partial(pack_block, spec=spec), blocks):
-            entries |= {entry.key: entry for entry in block_entries}
-            failed += [entry for entry in block_entries if entry.reason]
-            _refuse_failures(failed, len(images), tolerated_failures)
-            bar.update(len(block_entries))
-            bar.set_postfix(failures=len(failed), refresh=False)
-    return {image.key: entries[image.key] for image in images}, sum(len(block.images) for block in blocks)
+        # Closed at once when the loop ends early: otherwise workers would decode the whole archive first.
+        with closing(engine(partial(pack_block, spec=spec), blocks)) as results:
+            for block_entries in results:
+                entries |= {entry.image: entry for entry in block_entries}
+                failed += [entry for entry in block_entries if entry.reason]
+                _refuse_failures(failed, len(images), tolerated_failures)
+                bar.update(len(block_entries))
+                bar.set_postfix(failures=len(failed), refresh=False)
+    return {image: entries[image] for image in images}, sum(len(block.images) for block in blocks)
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """Say after Ctrl-C that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped by Ctrl-C; the same command continues where this one stopped") from None
 
 
 def _refuse_failures(failed: Sequence[Entry], n_images: int, tolerated: int) -> None:
@@ -188,23 +216,25 @@ def _refuse_failures(failed: Sequence[Entry], n_images: int, tolerated: int) -> 
         )
 
 
-def _row_order(kept: set[Key], batches: Sequence[PlannedImages], stored: _EarlierStore | None) -> list[Key]:
-    order = [] if stored is None else [entry.key for entry in stored.entries]
+def _row_order(
+    kept: set[ImageToPack], batches: Sequence[PlannedImages], stored: _EarlierStore | None
+) -> list[ImageToPack]:
+    order = [] if stored is None else [entry.image for entry in stored.entries]
     for batch in batches:
         order += batch.rows
     return [key for key in order if key in kept]
 
 
 def _sources(
-    kept: set[Key], batches: Sequence[PlannedImages], stored: _EarlierStore | None, *, side: int
+    kept: set[ImageToPack], batches: Sequence[PlannedImages], stored: _EarlierStore | None, *, side: int
 ) -> list[Source]:
     sources = []
     if stored is not None:
-        rows = [row for row, entry in enumerate(stored.entries) if entry.key in kept]
+        rows = [row for row, entry in enumerate(stored.entries) if entry.image in kept]
         sources.append(stored.source._replace(rows=rows))
     for batch in batches:
         rows = [row for key, row in batch.rows.items() if key in kept]
-        sources.append(Source(batch.pixels, batch.offset, "|u1", side, rows))
+        sources.append(Source(batch.pixels, batch.places.pixels, "|u1", side, rows))
     return [source for source in sources if source.rows]
 
 
@@ -227,8 +257,8 @@ def _finish(
         sources[0].path.replace(grown.finished)
         return
     _refuse_small_disk(grown.folder, len(entries) * spec.row_bytes)
-    offset = layout.create(grown.finished, [entry.image_id for entry in entries], spec=spec, archive=archive)
-    layout.copy_rows(sources, grown.finished, offset, spec=spec)
+    places = layout.create(grown.finished, [entry.image_id for entry in entries], spec=spec, archive=archive)
+    layout.copy_rows(sources, grown.finished, places, spec=spec, entries=entries)
     if spec.with_ids:
         layout.complete(grown.finished)
 

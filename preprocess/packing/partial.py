@@ -10,7 +10,6 @@ A batch is never planned anew. So a row, once written, stays where it is until t
 
 import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,15 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from common.atomic import write_text
+from common.notes import note
 from preprocess.packing import store_layout as layout
-from preprocess.packing.block import Block, ImageToPack, JobFailedError, PackSpec
-from preprocess.packing.journal import Entry, read_journal
+from preprocess.packing.block import Block, JobFailedError, PackSpec, RowPlaces
+from preprocess.packing.journal import Entry, ImageToPack, read_journal
 
 _LARGEST_BLOCK = 64
 _FEWEST_BLOCKS = 64
 
-Key = tuple[str, int]
-"""Image id and size of its file."""
+_FORMAT = 2
+"""Of plan.json; format 1 did not know when files were changed"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,23 +35,23 @@ class PlannedImages:
     """Images that were planned together."""
 
     folder: Path
-    """Of this batch."""
-    offset: int
-    """Where in its file the pixels begin, bytes."""
+    """Folder of this batch"""
+    places: RowPlaces
+    """Where in its file the rows are"""
     archive: str
-    """Fingerprint that its file carries."""
-    rows: dict[Key, int]
-    """ImageToPack -> row."""
+    """Fingerprint that its file carries"""
+    rows: dict[ImageToPack, int]
+    """Image -> row"""
 
     @property
     def pixels(self) -> Path:
         """The file of the rows."""
         return self.folder / "pixels.h5"
 
-    def entries(self) -> dict[Key, Entry]:
+    def entries(self) -> dict[ImageToPack, Entry]:
         """Return what became of the images so far."""
         return {
-            entry.key: entry
+            entry.image: entry
             for path in sorted((self.folder / "journal").iterdir())
             for entry in read_journal(path).entries.values()
         }
@@ -61,12 +61,11 @@ class PlannedImages:
         size = max(1, min(_LARGEST_BLOCK, len(self.rows) // _FEWEST_BLOCKS))
         blocks: dict[int, list[tuple[int, ImageToPack]]] = {}
         for image in images:
-            row = self.rows[image.key]
-            absolute = image._replace(path=os.path.abspath(image.path))  # noqa: PTH100  (links stay links)
-            blocks.setdefault(row // size, []).append((row, absolute))
+            row = self.rows[image]
+            blocks.setdefault(row // size, []).append((row, image))
         for number in sorted(blocks):
             journal = self.folder / "journal" / f"{number:06}.jsonl"
-            yield Block(self.pixels, self.offset, journal, tuple(blocks[number]))
+            yield Block(self.pixels, self.places, journal, tuple(blocks[number]))
 
 
 class PartialStore:
@@ -90,8 +89,13 @@ class PartialStore:
         with (self.folder / "lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 raise JobFailedError(f"another job is writing {self.store}; wait for it or stop it") from error
+            except OSError as error:
+                note(
+                    f"{self.folder} cannot be locked ({error.strerror}), so see to it that no other job writes "
+                    f"{self.store}; if HDF5 cannot lock it either, set HDF5_USE_FILE_LOCKING=FALSE"
+                )
             try:
                 yield
             finally:
@@ -107,32 +111,40 @@ class PartialStore:
         plans = sorted(self.folder.glob("*/plan.json"), key=lambda path: int(path.parent.name))
         batches = []
         for path in plans:
-            plan = json.loads(path.read_bytes())
+            plan = _read_plan(path)
             if plan["pixel_rule"] != spec.pixel_rule:
                 raise ValueError(
                     f"{self.folder} holds rows of a job that was stopped and had other settings: "
-                    f"{_difference(plan['pixel_rule'], spec.pixel_rule)}; finish it with its own settings, or delete "
-                    "that folder to begin anew"
+                    f"{_difference(plan['pixel_rule'], spec.pixel_rule)}; finish it with its own settings, or "
+                    "delete its rows with --overwrite"
                 )
             if not (path.parent / "pixels.h5").exists():  # Stopped between finishing it and noting so.
                 self.finished.replace(path.parent / "pixels.h5")
-            rows = {(image_id, n_bytes): row for row, (image_id, n_bytes) in enumerate(plan["images"])}
-            batches.append(PlannedImages(folder=path.parent, offset=plan["offset"], archive=plan["archive"], rows=rows))
+            rows = {ImageToPack(*image): row for row, image in enumerate(plan["images"])}
+            places = RowPlaces(*plan["places"])
+            batches.append(PlannedImages(folder=path.parent, places=places, archive=plan["archive"], rows=rows))
         return batches
+
+    def discard_other_rows(self, spec: PackSpec) -> None:
+        """Delete batches that were made by another rule for pixels or cannot be continued."""
+        try:
+            self.batches(spec)
+        except ValueError:
+            for path in self.folder.glob("*/plan.json"):
+                shutil.rmtree(path.parent)
 
     def plan(self, images: Sequence[ImageToPack], *, spec: PackSpec, number: int) -> PlannedImages:
         """Plan a batch: its file with room for all images, then the plan, without which the folder says nothing."""
         folder = self.folder / str(number)
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "journal").mkdir(parents=True)
-        archive = layout.fingerprint([Entry(image_id=image.image_id, n_bytes=image.n_bytes) for image in images])
+        archive = layout.fingerprint(images)
         ids = [image.image_id for image in images]
-        rows = {image.key: row for row, image in enumerate(images)}
-        file = folder / "pixels.h5"
-        offset = layout.create(file, ids, spec=as_grown(spec), archive=archive)
-        plan = {"pixel_rule": spec.pixel_rule, "offset": offset, "archive": archive, "images": list(rows)}
-        write_text(folder / "plan.json", json.dumps(plan))
-        return PlannedImages(folder=folder, offset=offset, archive=archive, rows=rows)
+        rows = {image: row for row, image in enumerate(images)}
+        places = layout.create(folder / "pixels.h5", ids, spec=as_grown(spec), archive=archive)
+        plan = {"places": places, "archive": archive, "images": list(rows)}
+        write_text(folder / "plan.json", json.dumps({"format": _FORMAT, "pixel_rule": spec.pixel_rule, **plan}))
+        return PlannedImages(folder=folder, places=places, archive=archive, rows=rows)
 
     def settle(self) -> None:
         """Put a finished store in its place; does the rest when a job was stopped within, else nothing.
@@ -155,6 +167,20 @@ def journal_of(store: Path) -> Path:
 def as_grown(spec: PackSpec) -> PackSpec:
     """Return how rows are stored while they are packed: always as bytes with ids, whatever the finished file has."""
     return PackSpec(resolution=spec.resolution, exact=spec.exact, sixteen_bit=spec.sixteen_bit)
+
+
+def _read_plan(path: Path) -> dict[str, Any]:
+    try:
+        plan: dict[str, Any] = json.loads(path.read_bytes())
+        if plan.get("format") == _FORMAT:
+            return plan
+        fault = f"format {plan.get('format', 1)}, this program continues {_FORMAT}"
+    except (ValueError, AttributeError) as error:
+        fault = str(error)
+    raise ValueError(
+        f"{path} is not a plan that this program can continue ({fault}); delete the rows in "
+        f"{path.parent.parent} with --overwrite"
+    )
 
 
 def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:

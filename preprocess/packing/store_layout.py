@@ -6,6 +6,7 @@ changes. So the bytes of a store do not depend on how often the job was stopped 
 """
 
 import hashlib
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -13,15 +14,17 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
-from cohort.store import FORMAT_VERSION, IDS, IMAGES
-from preprocess.packing.block import PackSpec
-from preprocess.packing.journal import Entry
+from cohort.store import CHECKSUMS, FORMAT_VERSION, IDS, IMAGES, LOCKING_ADVICE
+from preprocess.packing.block import JobFailedError, PackSpec, RowPlaces
+from preprocess.packing.journal import Entry, ImageToPack
 from preprocess.preprocess_config import Dtype
 
 _STORED = {"uint8": "|u1", "float32": "<f4"}
+_CHECKSUM = "<u4"
 _COPIED_ROWS = 256
+_NAMED = 5
 
 
 class Source(NamedTuple):
@@ -38,7 +41,7 @@ class Source(NamedTuple):
     """The rows wanted, increasing."""
 
 
-def fingerprint(entries: Sequence[Entry]) -> str:
+def fingerprint(entries: Sequence[Entry] | Sequence[ImageToPack]) -> str:
     """Return the sha256 of ids and file sizes in row order: equal wherever the archive lies."""
     digest = hashlib.sha256()
     for entry in entries:
@@ -46,10 +49,10 @@ def fingerprint(entries: Sequence[Entry]) -> str:
     return digest.hexdigest()
 
 
-def create(path: Path, image_ids: Sequence[str], *, spec: PackSpec, archive: str) -> int:
-    """Create a store with room for all rows, incomplete, and return where in it the pixels begin."""
+def create(path: Path, image_ids: Sequence[str], *, spec: PackSpec, archive: str) -> RowPlaces:
+    """Create a store with room for all rows, incomplete, and return where in it the rows are."""
     shape = (len(image_ids), spec.resolution, spec.resolution)
-    with h5py.File(path, "w") as file:
+    with _open_to_write(path, "w") as file:
         if spec.with_ids:
             attributes = {
                 "format_version": FORMAT_VERSION,
@@ -59,19 +62,28 @@ def create(path: Path, image_ids: Sequence[str], *, spec: PackSpec, archive: str
                 "complete": False,
             }
             describe(file, image_ids, attributes)
-        offset: int = create_pixels(file, shape, spec.dtype).get_offset()
-    return offset
+        checksums = create_checksums(file, len(image_ids)).get_offset() if spec.with_ids else None
+        return RowPlaces(create_pixels(file, shape, spec.dtype).get_offset(), checksums)
 
 
 def create_pixels(file: h5py.File, shape: tuple[int, int, int], dtype: Dtype) -> h5py.h5d.DatasetID:
     """Add room for the pixels."""
+    return _create(file, IMAGES, shape, _STORED[dtype])
+
+
+def create_checksums(file: h5py.File, n_rows: int) -> h5py.h5d.DatasetID:
+    """Add room for the CRC-32 of every row's grey levels, one byte each."""
+    return _create(file, CHECKSUMS, (n_rows,), _CHECKSUM)
+
+
+def _create(file: h5py.File, name: str, shape: tuple[int, ...], dtype: str) -> h5py.h5d.DatasetID:
     layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     layout.set_layout(h5py.h5d.CONTIGUOUS)
     layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     layout.set_obj_track_times(False)
-    element = h5py.h5t.py_create(np.dtype(_STORED[dtype]))
-    return h5py.h5d.create(file.id, IMAGES.encode(), element, h5py.h5s.create_simple(shape), dcpl=layout)
+    element = h5py.h5t.py_create(np.dtype(dtype))
+    return h5py.h5d.create(file.id, name.encode(), element, h5py.h5s.create_simple(shape), dcpl=layout)
 
 
 def describe(file: h5py.File, image_ids: Sequence[str], attributes: Mapping[str, Any]) -> None:
@@ -85,23 +97,64 @@ def describe(file: h5py.File, image_ids: Sequence[str], attributes: Mapping[str,
 
 def complete(path: Path) -> None:
     """Say of a store with ids that all of it is there; once more changes nothing."""
-    with h5py.File(path, "r+") as file:
+    with _open_to_write(path, "r+") as file:
         file.attrs.modify("complete", True)
 
 
-def copy_rows(sources: Sequence[Source], target: Path, offset: int, *, spec: PackSpec) -> None:
-    """Write the rows of all sources one after the other into a store, in its own element type."""
-    size, dtype = spec.resolution**2, np.dtype(_STORED[spec.dtype])
+def _open_to_write(path: Path, mode: str) -> h5py.File:
+    try:
+        return h5py.File(path, mode)
+    except OSError as error:
+        advice = f"; {LOCKING_ADVICE}" if "unable to lock" in str(error) else ""
+        raise JobFailedError(f"{path} cannot be written ({error}){advice}") from error
+
+
+def copy_rows(
+    sources: Sequence[Source], target: Path, places: RowPlaces, *, spec: PackSpec, entries: Sequence[Entry]
+) -> None:
+    """Write the rows of all sources one after the other into a store, in its own element type, with their checksums.
+
+    Args:
+        sources: Rows to copy.
+        target: Store to write.
+        places: Where in it the rows go.
+        spec: Form of the rows.
+        entries: What was packed, in the order of the rows.
+
+    Raises:
+        JobFailedError: Rows are not as they were packed: copied, they would get a valid checksum.
+    """
+    dtype, checksums, damaged = np.dtype(_STORED[spec.dtype]), [], []
+    expected = iter(entries)
     with target.open("r+b") as written:
-        written.seek(offset)
+        written.seek(places.pixels)
         for source in sources:
-            from_dtype = np.dtype(source.dtype)
-            with source.path.open("rb") as read:
-                for first, last in runs(source.rows):
-                    read.seek(source.offset + first * size * from_dtype.itemsize)
-                    for row in range(first, last + 1, _COPIED_ROWS):
-                        block = np.fromfile(read, from_dtype, size * min(_COPIED_ROWS, last + 1 - row))
-                        block.astype(dtype, copy=False).tofile(written)
+            for rows in _blocks(source):
+                rows.astype(dtype, copy=False).tofile(written)
+                for row, entry in zip(rows.astype(np.uint8, copy=False), expected, strict=False):
+                    checksums.append(zlib.crc32(row))
+                    if hashlib.sha256(row).hexdigest() != entry.sha256:
+                        damaged.append((entry.image_id, source.path))
+        if damaged:
+            named = ", ".join(image_id for image_id, _ in damaged[:_NAMED])
+            raise JobFailedError(
+                f"{damaged[0][1]}: {len(damaged):,} of {len(entries):,} rows are not as they were packed: {named}; "
+                "delete that file and its journal, and preprocess again; and look at that disk"
+            )
+        if places.checksums is not None:
+            written.seek(places.checksums)
+            np.array(checksums, _CHECKSUM).tofile(written)
+
+
+def _blocks(source: Source) -> Iterator[UInt8[np.ndarray, "n r r"] | Float32[np.ndarray, "n r r"]]:
+    """Yield the rows of a source in order, some at a time."""
+    dtype, size = np.dtype(source.dtype), source.side**2
+    with source.path.open("rb") as file:
+        for first, last in runs(source.rows):
+            file.seek(source.offset + first * size * dtype.itemsize)
+            for row in range(first, last + 1, _COPIED_ROWS):
+                block = np.fromfile(file, dtype, size * min(_COPIED_ROWS, last + 1 - row))
+                yield block.reshape(-1, source.side, source.side)
 
 
 def read_row(source: Source, row: int) -> UInt8[np.ndarray, "r r"]:

@@ -7,6 +7,8 @@ the file and the kind of fault in words of ours, because pydicom's own may quote
 import logging
 import math
 import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +21,9 @@ from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     JPEG2000,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -29,7 +34,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from preprocess.pixels.reading_rules import MAX_PIXELS, Pixels, UnreadableImageError
+from preprocess.pixels.picture_quality import MARKED, WINDOW
+from preprocess.pixels.reading_rules import MAX_PIXELS, Pixels, UnreadableImageError, brightest_of_film
 
 DECODERS = "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg pyjpegls"
 """What decodes the compressed transfer syntaxes."""
@@ -57,14 +63,16 @@ damaged files by ending the process."""
 _GREY, _COLOUR = {"MONOCHROME1", "MONOCHROME2"}, {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
 
 
-def read_dicom(file: BinaryIO, path: Path | str) -> Pixels:
+def read_dicom(file: BinaryIO, path: Path | str) -> tuple[Pixels, tuple[str, ...]]:
     """Return the pixels of a single-frame DICOM file as grey levels 0..255, bone bright; R, G, B if it is a photograph.
 
     Stored values pass the modality transform (rescale, or its look-up table), then the first VOI look-up table or
-    window. Without either, the range of the picture itself becomes 0..255. MONOCHROME1 is inverted, padding is black.
+    window that shows more than one grey level: one without width or beside all values says nothing against the film.
+    Without any, the range of the picture itself becomes 0..255, apart from burnt-in marks. MONOCHROME1 is inverted,
+    padding is black. The second value has the flags of `picture_quality` that only the header tells.
 
     Args:
-        file: The open file.
+        file: The open file, with or without preamble.
         path: Its name, for messages.
 
     Raises:
@@ -77,10 +85,11 @@ def read_dicom(file: BinaryIO, path: Path | str) -> Pixels:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # They quote elements.
         try:
-            dataset = pydicom.dcmread(file, specific_tags=list(_READ))
+            dataset = pydicom.dcmread(file, specific_tags=list(_READ), force=True)
             _refuse_before_decoding(dataset, path)
+            _complete_meta(dataset)
             stored = _stored(dataset)
-            return stored if stored.ndim == 3 else _grey_levels(stored, dataset)
+            return (stored, ()) if stored.ndim == 3 else _grey_levels(stored, dataset)
         except UnreadableImageError:
             raise
         except NotImplementedError as error:
@@ -93,6 +102,8 @@ def read_dicom(file: BinaryIO, path: Path | str) -> Pixels:
 
 
 def _refuse_before_decoding(dataset: Dataset, path: Path | str) -> None:
+    if not any(name in dataset for name in ("Rows", "Columns", "PixelData")):
+        raise UnreadableImageError("not an image file", f"{path} begins like DICOM, but has no image")
     if "PixelData" not in dataset:
         raise UnreadableImageError("DICOM pixels are missing or cut short", str(path))
     if int(dataset.get("NumberOfFrames") or 1) > 1:
@@ -105,6 +116,15 @@ def _refuse_before_decoding(dataset: Dataset, path: Path | str) -> None:
         raise UnreadableImageError("DICOM image is neither grey nor true colour", str(path))
     if dataset.BitsAllocated > kinds[2]:
         raise UnreadableImageError("image is not 8- or 16-bit", f"{path}: {dataset.BitsAllocated}-bit DICOM")
+
+
+def _complete_meta(dataset: Dataset) -> None:
+    """Fill in the transfer syntax of a file that was saved without its meta information, by how it was read."""
+    if "TransferSyntaxUID" in dataset.file_meta:
+        return
+    implicit, little_endian = dataset.original_encoding
+    explicit = ExplicitVRLittleEndian if little_endian else ExplicitVRBigEndian
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
 
 
 def _stored(dataset: Dataset) -> Integer[np.ndarray, "h w"] | UInt8[np.ndarray, "h w 3"]:
@@ -122,24 +142,23 @@ def _lacks_decoder(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and "missing dependencies" in str(error)
 
 
-def _grey_levels(stored: Integer[np.ndarray, "h w"], dataset: Dataset) -> UInt8[np.ndarray, "h w"]:
+def _grey_levels(
+    stored: Integer[np.ndarray, "h w"], dataset: Dataset
+) -> tuple[UInt8[np.ndarray, "h w"], tuple[str, ...]]:
     """Return what `stored` looks like: every value that can occur is translated once, then looked up."""
     lowest = int(stored.min())
     values = np.arange(lowest, int(stored.max()) + 1)
     padding = _is_padding(values, dataset)
-    used = _occurs(stored, lowest, len(values)) & ~padding
+    counts = np.where(padding, 0, np.bincount(stored.astype(np.int32).ravel() - lowest, minlength=len(values)))
+    used = counts > 0
     transformed = _modality(values, dataset)
-    shares = _voi(transformed, dataset, used=used)
+    shares, odd = _brightness(transformed, dataset, counts)
     if not (np.isfinite(transformed[used]).all() and np.isfinite(shares[used]).all()):
         raise ValueError("a transform beyond all numbers")
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         shares = 1.0 - shares
     levels = np.where(padding, 0, np.rint(255.0 * shares)).astype(np.uint8)
-    return levels[stored.astype(np.int32) - lowest]
-
-
-def _occurs(stored: Integer[np.ndarray, "h w"], lowest: int, n_values: int) -> np.ndarray:
-    return np.bincount(stored.astype(np.int32).ravel() - lowest, minlength=n_values) > 0
+    return levels[stored.astype(np.int32) - lowest], odd
 
 
 def _is_padding(values: Int[np.ndarray, "v"], dataset: Dataset) -> np.ndarray:
@@ -164,22 +183,69 @@ def _number(value: Any) -> float:
     return number
 
 
-def _voi(values: Float64[np.ndarray, "v"], dataset: Dataset, *, used: np.ndarray) -> Float64[np.ndarray, "v"]:
-    """Return the brightness of each value, 0 to 1, before any inversion.
+def _brightness(
+    values: Float64[np.ndarray, "v"], dataset: Dataset, counts: Int[np.ndarray, "v"]
+) -> tuple[Float64[np.ndarray, "v"], tuple[str, ...]]:
+    """Return the brightness of each value, 0 to 1, before any inversion, and what is odd about it.
 
     Args:
         values: After the modality transform.
-        dataset: Says which look-up table or window.
-        used: Which of the values stand for something in this picture.
+        dataset: Says which look-up tables or windows.
+        counts: Number of pixels of each value, without padding.
     """
-    if dataset.get("VOILUTSequence"):
-        brightness, highest = _look_up(values, dataset.VOILUTSequence[0], dataset)
-        return brightness / highest
-    if dataset.get("WindowCenter") is not None and dataset.get("WindowWidth") is not None:
-        centre, width = (_number(np.atleast_1d(dataset[name].value)[0]) for name in ("WindowCenter", "WindowWidth"))
-        return _window(values, centre, width, str(dataset.get("VOILUTFunction") or "LINEAR"))
-    darkest, brightest = (values[used].min(), values[used].max()) if used.any() else (0.0, 0.0)
-    return np.clip((values - darkest) / max(brightest - darkest, 1e-9), 0.0, 1.0)
+    used = counts > 0
+    odd: tuple[str, ...] = ()
+    for way in _voi_ways(values, dataset):
+        try:
+            shares = way()
+        # A way that the header describes wrongly: elements that are no numbers, tables of other sizes, no width.
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, ZeroDivisionError):
+            shares = np.zeros(len(values))
+        shown = np.rint(255.0 * shares[used])
+        if np.isfinite(shown).all() and (used.sum() < 2 or len(np.unique(shown)) > 1):
+            return shares, odd
+        odd = (WINDOW,)
+    return _whole_range(values, counts, odd)
+
+
+def _voi_ways(values: Float64[np.ndarray, "v"], dataset: Dataset) -> Iterator[Callable[[], Float64[np.ndarray, "v"]]]:
+    """Yield the header's ways to show the values, in the order of the standard: tables, then windows."""
+    for name in ("VOILUTSequence", "WindowCenter"):
+        try:
+            if not dataset.get(name) and dataset.get(name) != 0:
+                continue
+            n_ways = len(np.atleast_1d(dataset[name].value)) if name == "WindowCenter" else len(dataset[name].value)
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+            n_ways = 1  # it is there, but cannot be understood
+        way = _table_way if name == "VOILUTSequence" else _window_way
+        yield from (partial(way, values, dataset, number) for number in range(n_ways))
+
+
+def _table_way(values: Float64[np.ndarray, "v"], dataset: Dataset, number: int) -> Float64[np.ndarray, "v"]:
+    brightness, highest = _look_up(values, dataset.VOILUTSequence[number], dataset)
+    return brightness / highest
+
+
+def _window_way(values: Float64[np.ndarray, "v"], dataset: Dataset, number: int) -> Float64[np.ndarray, "v"]:
+    centre, width = (_number(np.atleast_1d(dataset[name].value)[number]) for name in ("WindowCenter", "WindowWidth"))
+    return _window(values, centre, width, str(dataset.get("VOILUTFunction") or "LINEAR"))
+
+
+def _whole_range(
+    values: Float64[np.ndarray, "v"], counts: Int[np.ndarray, "v"], odd: tuple[str, ...]
+) -> tuple[Float64[np.ndarray, "v"], tuple[str, ...]]:
+    """Spread the range of the film over 0 to 1; burnt-in marks beyond it become white or black."""
+    used = counts > 0
+    if not used.any() or not np.isfinite(values[used]).all():
+        return np.zeros(len(values)), odd
+    ordered, number = np.unique(values[used], return_inverse=True)
+    sums = np.bincount(number, weights=counts[used]).astype(np.int64)
+
+    brightest = brightest_of_film(ordered, sums, float(ordered[0]))
+    darkest = -brightest_of_film(-ordered[::-1], sums[::-1], -brightest)
+    if (darkest, brightest) != (ordered[0], ordered[-1]):
+        odd = (*odd, MARKED)
+    return np.clip((values - darkest) / max(brightest - darkest, 1e-9), 0.0, 1.0), odd
 
 
 def _window(values: Float64[np.ndarray, "v"], centre: float, width: float, function: str) -> Float64[np.ndarray, "v"]:

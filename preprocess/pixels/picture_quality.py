@@ -1,5 +1,6 @@
 """What can be seen to be odd about a picture without knowing what is on it. Flags inform; they exclude nothing."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,13 @@ BLANK, NEAR_CONSTANT, INVERTED, ODD_ASPECT = "blank", "near-constant", "inverted
 LATERAL = "lateral by metadata"
 MISNAMED = "file is not what its name says"
 COLOURED, TRANSPARENT = "colour made grey", "transparency dropped"
+FEW_LEVELS, MARKED, WINDOW = "few grey levels", "bright marks clipped", "DICOM window unusable"
 
-FLAGS = (BLANK, NEAR_CONSTANT, INVERTED, ODD_ASPECT, LATERAL, COLOURED, TRANSPARENT, MISNAMED)
-"""In the order in which they are written."""
+FLAGS = (
+    *(BLANK, NEAR_CONSTANT, FEW_LEVELS, INVERTED, ODD_ASPECT, LATERAL),
+    *(COLOURED, TRANSPARENT, MARKED, WINDOW, MISNAMED),
+)
+"""In the order in which they are written"""
 
 FAULTS = (MISNAMED,)
 """Flags that tell of damage to the archive, and not only of an unusual film."""
@@ -23,6 +28,7 @@ _FORMATS = {
     ".bmp": "BMP",
     ".tif": "TIFF",
     ".tiff": "TIFF",
+    ".webp": "WEBP",
     ".dcm": "DICOM",
     ".dicom": "DICOM",
 }
@@ -30,6 +36,9 @@ _FORMATS = {
 
 _SPREAD = 3.0
 """Standard deviation, grey levels, below which a picture shows nothing: 255 real films have at least 24."""
+_FEWEST_LEVELS = 32
+"""Films have 100 grey levels or more; 16 are what is left of 12 bits cut to the upper byte of 16."""
+_SAMPLED_PIXELS = 100_000
 _LONGEST_ASPECT = 2.0
 """Films have at most 17 x 14 inches (1.2); 2 leaves room for what is cropped."""
 _CORNER = 0.12
@@ -60,6 +69,14 @@ def flags(picture: UInt8[np.ndarray, "h w"], *, width: int, height: int) -> tupl
     if max(width, height) > _LONGEST_ASPECT * min(width, height):
         found.append(ODD_ASPECT)
     return tuple(found)
+
+
+def has_few_levels(pixels: UInt8[np.ndarray, "h w"] | UInt8[np.ndarray, "h w 3"]) -> bool:
+    """Return whether a picture has more than one, but fewer than 32 grey levels (in the green channel, of colour)."""
+    grey = pixels if pixels.ndim == 2 else pixels[..., 1]
+    step = max(1, math.isqrt(grey.size // _SAMPLED_PIXELS))
+    n_levels = np.count_nonzero(np.bincount(grey[::step, ::step].ravel(), minlength=256))
+    return bool(1 < n_levels < _FEWEST_LEVELS)
 
 
 def is_coloured(pixels: UInt8[np.ndarray, "h w"] | UInt8[np.ndarray, "h w 3"]) -> bool:

@@ -117,6 +117,14 @@ def test_what_cannot_be_done_is_one_line_and_an_exit_code(capsys, error, code):
     assert exit_code(lambda: None) == 0
 
 
+def test_ctrl_c_is_one_line_and_the_exit_code_of_a_shell(capsys):
+    def job():
+        raise KeyboardInterrupt
+
+    assert exit_code(job) == 130
+    assert capsys.readouterr().err == "interrupted: stopped by Ctrl-C\n"
+
+
 LONG = """
 import sys
 from pathlib import Path

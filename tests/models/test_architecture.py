@@ -1,5 +1,9 @@
 """Architectures by name, their weights, and a text tower that starts as a bag of words."""
 
+import logging
+import re
+import warnings
+
 import open_clip
 import pytest
 import torch
@@ -35,9 +39,9 @@ def test_phantom_tiny_is_known_and_small():
     assert sum(p.numel() for p in bundle.model.parameters()) < 15e6
 
 
-def test_an_unknown_architecture_is_an_error_that_lists_known_ones():
-    with pytest.raises(ValueError, match=r"'ViT-Z-99' is unknown to open_clip.*ViT-B-32"):
-        models.build("ViT-Z-99", seed=0)
+def test_an_unknown_architecture_is_an_error_that_lists_near_ones():
+    with pytest.raises(ValueError, match=r"'ViT-B-23' is unknown to open_clip.*; near: .*ViT-B-32"):
+        models.build("ViT-B-23", seed=0)
 
 
 def test_an_unknown_tag_is_an_error_that_lists_the_published_ones():
@@ -50,13 +54,24 @@ def test_a_weights_file_that_is_not_there_is_an_error():
         models.build("toy", pretrained="weights/none.pt", seed=0)
 
 
-def test_weights_that_cannot_be_downloaded_say_where_to_put_the_file(monkeypatch):
+def test_weights_that_cannot_be_downloaded_are_one_line_that_says_where_to_put_the_file(monkeypatch, capfd):
     def offline(*_args, **_kwargs):
-        raise OSError("no route to host")
+        # as the hub's client does, five times
+        logging.getLogger("huggingface_hub.utils._http").warning("Retrying in 1s [Retry 1/5].")
+        logging.getLogger().warning("Retrying in 1s [Retry 1/5].")
+        warnings.warn("no network", stacklevel=1)
+        raise OSError("no route\nto host")
 
     monkeypatch.setattr(open_clip.factory, "download_pretrained", offline)
-    with pytest.raises(FileNotFoundError, match=r"'yfcc15m' of RN50 .*no route to host(.|\n)*RN50-yfcc15m.safetensors"):
+    with pytest.raises(FileNotFoundError) as error:
         models.build("RN50", pretrained="yfcc15m", seed=0)
+    assert re.fullmatch(
+        r"the published weights 'yfcc15m' of RN50 could not be downloaded \(.*no route to host\): download them on a"
+        r" machine with internet access with `hf download timm/resnet50_clip.yfcc15m open_clip_model.safetensors"
+        r" --local-dir .` and put the file at \S+/models/weights/RN50-yfcc15m.safetensors .*--random_init",
+        str(error.value),
+    )
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_file_placed_in_the_weights_folder_stands_in_for_the_download(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 import csv
 import gzip
+import shutil
 from pathlib import Path
 
 import h5py
@@ -23,6 +24,7 @@ OUTPUTS = [
     "cxr_paths.csv",
     "flow.csv",
     "mimic_impressions.csv",
+    "preprocess.json",
     "text_statistics.csv",
 ]
 
@@ -72,7 +74,7 @@ def test_every_image_left_out_keeps_its_line_and_its_reason(mimic, tmp_path):
     mimic.images[gone].unlink()
     mimic.reports[silent.split("-")[0][::-1]].write_text(" FINAL REPORT\n IMPRESSION: ___\n", encoding="utf-8")
     mimic.reports[unreported.split("-")[0][::-1]].unlink()
-    summary = pack(mimic, tmp_path, max_failed_share=0.2)
+    summary = pack(mimic, tmp_path, max_failed_share=0.4)
     cohort = read_cohort(summary.outputs.cohort).set_index("image_id")
     assert len(cohort) == summary.n_listed == 12
     assert cohort["status"].value_counts().to_dict() == {"packed": 5, "excluded": 6, "failed": 1}
@@ -144,7 +146,7 @@ def test_an_archive_in_which_nothing_is_usable_is_an_error_that_shows_the_counts
 
 def test_a_report_in_another_encoding_is_counted(mimic, tmp_path):
     next(iter(mimic.reports.values())).write_bytes("IMPRESSION: naïve".encode("latin-1"))
-    assert left_out(pack(mimic, tmp_path))["report is not UTF-8"] == 1
+    assert left_out(pack(mimic, tmp_path, max_failed_share=0.2))["report is not UTF-8"] == 1
 
 
 def test_all_views_and_images_without_text_can_be_kept_for_scoring(mimic, tmp_path):
@@ -203,6 +205,17 @@ def test_compat_writes_the_reference_s_files_row_for_row(mimic, tmp_path):
     lines = [f"{path.parent.name}.txt,{expected[path.parent.name[1:]]}" for path in paths]
     assert summary.outputs.texts.read_text() == "\n".join(["filename,impression", *lines, ""])
     assert summary.outputs.paths.read_text() == "\n".join(["Path", *map(str, paths), ""])
+
+
+@pytest.mark.parametrize("layout", ["no folder of reports", "images alone, named by flag"])
+def test_mimic_without_reports_is_packed_for_scoring(mimic, tmp_path, layout):
+    shutil.rmtree(mimic.root / "mimic-cxr")
+    named = {} if layout == "no folder of reports" else {"chest_x_ray_path": mimic.root / "mimic-cxr-jpg/2.1.0/files"}
+    summary = pack(mimic, tmp_path / "out", require_text=False, **named)
+    assert summary.n_packed == 9
+    texts = read_texts(summary.outputs.texts)
+    assert texts["text"].tolist() == [""] * 9
+    assert len(open_images(summary.outputs.images)) == 9
 
 
 def test_the_word_scan_without_compat_leaves_out_reports_without_impression(mimic, tmp_path):
@@ -299,7 +312,7 @@ def test_faults_stop_a_strict_run_before_it_decodes_and_what_the_settings_exclud
     with pytest.raises(JobFailedError, match=message):
         pack(mimic, tmp_path / "out", strict=True)
     assert not (tmp_path / "out").exists()
-    written = pd.read_csv(pack(mimic, tmp_path / "out").outputs.flow)
+    written = pd.read_csv(pack(mimic, tmp_path / "out", max_failed_share=0.3).outputs.flow)
     assert written.loc[written["step"] == "noted", "reason"].str.contains("do not list").any()
 
 
@@ -353,7 +366,7 @@ def test_studies_that_arrive_later_are_appended_and_the_tables_follow(tmp_path, 
     hidden = {path: path.read_bytes() for name, path in sorted(mimic.images.items())[:3] if name.endswith("pa")}
     for path in hidden:
         path.unlink()
-    first = pack(mimic, tmp_path / "out")
+    first = pack(mimic, tmp_path / "out", max_failed_share=0.3)
     before = open_images(first.outputs.images)
     ids, pixels = before.image_ids, before.read(np.arange(len(before)))
     for path, content in hidden.items():
@@ -392,5 +405,5 @@ def test_an_image_that_is_a_link_out_of_the_archive_is_left_out_unless_allowed(m
     image = next(path for name, path in mimic.images.items() if name.endswith("pa"))
     image.rename(tmp_path / "elsewhere.jpg")
     image.symlink_to(tmp_path / "elsewhere.jpg")
-    assert left_out(pack(mimic, tmp_path / "a"))["image is a link out of the archive"] == 1
+    assert left_out(pack(mimic, tmp_path / "a", max_failed_share=0.2))["image is a link out of the archive"] == 1
     assert pack(mimic, tmp_path / "b", follow_links=True).n_packed == 9

@@ -28,12 +28,14 @@ def test_chexzeros_own_flags_work_and_the_flow_is_printed(mimic, tmp_path):
         "images.h5",
         "images.h5.journal",
         "paths.csv",
+        "preprocess.json",
         "texts.csv",
     ]
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [
         "cohort.csv",
         "contact_sheet.png",
         "flow.csv",
+        "preprocess.json",
         "text_statistics.csv",
     ]
 
@@ -78,7 +80,7 @@ def test_a_truncated_jpeg_and_a_missing_report_are_counted_exclusions(mimic, tmp
     image = next(path for name, path in mimic.images.items() if name.endswith("pa"))
     image.write_bytes(image.read_bytes()[:-300])
     list(mimic.reports.values())[-1].unlink()
-    done = script("--archive_root", mimic.root, "--out_dir", tmp_path / "out", "--max_failed_share", 0.2, cwd=tmp_path)
+    done = script("--archive_root", mimic.root, "--out_dir", tmp_path / "out", "--max_failed_share", 0.3, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "7 of 12 images in " in done.stdout
     assert "1 unreadable" in done.stdout

@@ -137,6 +137,7 @@ def test_a_run_writes_its_folder(finished):
     names = {path.name for path in summary.folder.iterdir()}
     assert names == {
         "config.json", "environment.json", "metrics.jsonl", "metrics.csv", "tensorboard", "checkpoints", "latest", "best",
+        "trained_on.csv.gz",
     }  # fmt: skip
     assert json.loads((summary.folder / "config.json").read_text())["batch_size"] == 40
     environment = json.loads((summary.folder / "environment.json").read_text())
@@ -157,7 +158,7 @@ def test_checkpoints_follow_the_interval_and_the_newest_and_the_best_are_kept(fi
 
 def test_a_run_says_where_its_best_checkpoint_is_and_how_to_score_it(finished):
     summary = finished[0]
-    assert f"best by validation: {summary.best}; score it with --checkpoints {summary.folder / 'best'}" in str(summary)
+    assert f"best by validation: {summary.best}; score it with --checkpoints {summary.folder}" in str(summary)
     assert "best" not in str(replace(summary, best=summary.checkpoint))
 
 
@@ -323,8 +324,50 @@ def test_a_run_without_better_validations_ends_when_its_patience_does(pairs, tmp
     settings = config(tmp_path, epochs=3, eval_interval=2, patience=2)
     summary = fit(models.build("toy", seed=0), pairs, settings, evaluate=lambda _: {"mean_auroc": next(figures)})
     assert (summary.steps, summary.stopped_by, summary.best.name) == (8, "patience", "step_000004")
-    with pytest.raises(ValueError, match=r"patience waits for a better mean_auroc, but validation gives loss"):
-        fit(models.build("toy", seed=0), pairs, replace(settings, overwrite=True), evaluate=lambda _: {"loss": 1.0})
+
+
+def test_patience_for_a_figure_that_no_validation_has_is_an_error_that_loses_no_step(pairs, tmp_path, capfd):
+    settings = config(tmp_path, epochs=1, eval_interval=3, patience=2)
+    with pytest.raises(
+        ValueError, match=r"--best_by: wanted a figure of the validation, found mean_auroc, not among loss"
+    ):
+        fit(models.build("toy", seed=0), pairs, settings, evaluate=lambda _: {"loss": 1.0})
+    assert (tmp_path / "run" / "latest").read_text() == "checkpoints/step_000003\n"
+    patient = replace(settings, overwrite=True, patience=None)
+    assert fit(models.build("toy", seed=0), pairs, patient, evaluate=lambda _: {"loss": 1.0}).best is None
+    assert capfd.readouterr().out.count("no checkpoint is marked as the best") == 1
+
+
+def test_a_better_validation_gives_patience_its_whole_length_again(pairs, tmp_path):
+    figures = iter([0.5, 0.4, 0.6, 0.5, 0.7, 0.6, 0.6])
+    settings = config(tmp_path, epochs=3, eval_interval=2, patience=2)
+    summary = fit(models.build("toy", seed=0), pairs, settings, evaluate=lambda _: {"mean_auroc": next(figures)})
+    assert (summary.steps, summary.stopped_by, summary.best.name) == (14, "patience", "step_000010")
+
+
+def test_a_validation_that_fails_on_an_image_is_counted_and_the_run_ends_with_its_checkpoint(pairs, tmp_path, capfd):
+    calls = iter([0.5, None, 0.7])
+
+    def evaluate(bundle):
+        value = next(calls)
+        if value is None:
+            raise ValueError("1 images are all zero, first i7")
+        return {"mean_auroc": value}
+
+    settings = config(tmp_path, epochs=1, eval_interval=2)
+    summary = fit(models.build("toy", seed=0), pairs, settings, evaluate=evaluate)
+    assert (summary.steps, summary.stopped_by, summary.best.name) == (5, None, "step_000005")
+    shown = capfd.readouterr()
+    told = "note: the validation after step 4 failed, training continues: 1 images are all zero, first i7"
+    assert told in shown.out + shown.err
+    assert "note: 1 validations failed; their reasons are printed above" in str(summary)
+
+
+@pytest.mark.parametrize(("needed", "is_told"), [(5, False), (6, True)])
+def test_a_run_of_few_steps_says_that_it_is_under_trained(pairs, tmp_path, monkeypatch, needed, is_told):
+    monkeypatch.setattr("train.saving.recorder.FEW_STEPS", needed)
+    summary = fit(models.build("toy", seed=0), pairs, config(tmp_path, epochs=1))
+    assert ("note: under-trained: 5 steps are few, wanted 6 or more: raise --epochs" in str(summary)) is is_told
 
 
 def test_the_moving_average_is_what_is_validated_and_saved(pairs, tmp_path):
@@ -397,3 +440,13 @@ def test_masked_entries_have_no_part_in_the_cross_entropy():
 def test_labels_and_images_of_different_number_are_an_error(toy, tmp_path):
     with pytest.raises(ValueError, match=r"found 240 images and 10 rows"):
         fit_supervised(models.build("toy", seed=0), toy[0], np.zeros((10, 2)), config(tmp_path))
+
+
+@pytest.mark.parametrize(("limit", "unit"), [({"epochs": 1}, "steps"), ({"max_minutes": 0.05}, "seconds")])
+def test_without_a_terminal_progress_is_a_line_a_minute(pairs, tmp_path, monkeypatch, capfd, limit, unit):
+    monkeypatch.setattr("common.progress.SECONDS_PER_LINE", 0.0)
+    fit(models.build("toy", seed=0), pairs, config(tmp_path, log_interval=1, **limit))
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("train: ")]
+    total = 5 if unit == "steps" else 3
+    assert lines
+    assert all(f" of {total} {unit}, " in line and "loss=" in line for line in lines)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from importlib import import_module
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -67,3 +68,17 @@ def test_validation_leaves_the_model_as_it_was_and_repeats_itself(pairs):
     evaluate = pair_validation(pairs, replace(CONFIG, objective="sentences"))
     assert evaluate(bundle) == evaluate(bundle)
     assert models.fingerprint(bundle) == before
+
+
+def test_another_report_of_the_same_study_is_a_hit_too(pairs):
+    first = replace(pairs, rows=pairs.rows[:6], texts=TEXTS[:6], study_ids=["a", "b", "c", "b", "d", "e"])
+    relevant = validation._belongs(np.array([0, 1, 0, 2, 3, 4]), first.study_numbers())
+    wanted = np.zeros((6, 5), dtype=bool)
+    wanted[[0, 1, 1, 2, 3, 3, 4, 5], [0, 1, 2, 0, 1, 2, 3, 4]] = True
+    np.testing.assert_array_equal(relevant, wanted)
+
+
+def test_pairs_with_a_cohort_are_cut_to_the_first_ones_too(pairs):
+    """More pairs than are validated on."""
+    known = replace(pairs, cohort=pd.DataFrame({"subject_id": list("abcdefg")}), image_ids=list("abcdefg"))
+    assert validation._first(known, 6).image_ids == list("abcdef")

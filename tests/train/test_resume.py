@@ -111,7 +111,7 @@ def test_ten_steps_are_five_a_kill_and_five_more_bit_by_bit(pairs, straight, tmp
 
 
 @pytest.mark.resume
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGINT"])
 def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint_to_go_on_from(pairs, straight, tmp_path, name):
     def ask(bundle):
         os.kill(os.getpid(), getattr(signal, name))
@@ -128,15 +128,16 @@ def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint_to_go_on_from(pa
 
 
 @pytest.mark.resume
-def test_a_scheduler_that_signals_every_process_of_the_command_finds_exit_code_0(tmp_path):
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_to_every_process_of_the_command_ends_it_with_exit_code_0(tmp_path, name):
     rng = np.random.default_rng(0)
     with h5py.File(tmp_path / "cxr.h5", "w") as store:
         store["cxr"] = rng.integers(0, 256, (40, 32, 32)).astype(np.float32)
     texts = pd.DataFrame({"filename": range(40), "impression": [f"Sentence {i % 7}." for i in range(40)]})
     texts.to_csv(tmp_path / "texts.csv", index=False)
     folder = tmp_path / "run"
-    arguments = ["--cxr_filepath", tmp_path / "cxr.h5", "--txt_filepath", tmp_path / "texts.csv", "--cohort_filepath",
-                 tmp_path / "none.csv", "--out_dir", folder, "--model", "toy", "--random_init", "--batch_size", 8,
+    arguments = ["--cxr_filepath", tmp_path / "cxr.h5", "--txt_filepath", tmp_path / "texts.csv", "--no_cohort",
+                 "--out_dir", folder, "--model", "toy", "--random_init", "--batch_size", 8,
                  "--epochs", 100000, "--log_interval", 1, "--device", "cpu", "--workers", 1]  # fmt: skip
 
     def command():
@@ -152,11 +153,11 @@ def test_a_scheduler_that_signals_every_process_of_the_command_finds_exit_code_0
     give_up = time.monotonic() + 60
     while child.is_alive() and len(read_lines(folder)) < 3 and time.monotonic() < give_up:
         time.sleep(0.1)
-    os.killpg(child.pid, signal.SIGTERM)
+    os.killpg(child.pid, getattr(signal, name))
     child.join(60)
     assert child.exitcode == 0
     assert (
-        "SIGTERM: stopped after this step; run the same command with --resume to continue"
+        f"{name}: stopped after this step; run the same command with --resume to continue"
         in (tmp_path / "out.txt").read_text()
     )
     assert (models.load(folder), state(folder)["progress"]["step"] >= 3)[1]
@@ -205,6 +206,11 @@ def test_other_texts_are_refused_and_moved_files_are_not(pairs, straight):
     texts = [*pairs.texts[:-1], "Something else."]
     with pytest.raises(ValueError, match=r"pairs: fingerprint \w{12} there, \w{12} here \(other texts or rows\)"):
         train(replace(pairs, texts=texts), config(folder, resume=True))
+    seconds = replace(pairs, second_texts=["Another section.", *[""] * 59])
+    studies = replace(pairs, study_ids=["s1", "s1", *map(str, range(58))])
+    for other in (seconds, studies):
+        with pytest.raises(ValueError, match=r"pairs: fingerprint .* \(other texts or rows\)"):
+            train(other, config(folder, resume=True))
     moved = config(folder, resume=True, cxr_filepath=Path("elsewhere/cxr.h5"))
     assert train(pairs, moved)[0].steps == 10
 

@@ -1,9 +1,11 @@
 """The command: flags, presets, exit codes."""
 
+import doctest
 import json
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -14,9 +16,11 @@ import pytest
 
 import models
 import run_train
+from train import command_line
 from train.command_line import TrainChoice, read_command_line
 from train.presets import PRESETS, phantom
 from train.start import start_model
+from train.train_config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -105,7 +109,7 @@ def test_a_dry_run_says_what_the_run_needs_and_writes_nothing(tmp_path, monkeypa
     texts.to_csv(tmp_path / "texts.csv", index=False)
     before = sorted(tmp_path.iterdir())
     arguments = ["--dry_run", "--cxr_filepath", tmp_path / "cxr.h5", "--txt_filepath", tmp_path / "texts.csv",
-                 "--cohort_filepath", tmp_path / "none.csv", "--out_dir", tmp_path / "run", "--model", "toy",
+                 "--no_cohort", "--out_dir", tmp_path / "run", "--model", "toy",
                  "--random_init", "--batch_size", "10", "--epochs", "3", "--device", "cpu"]  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["run_train.py", *map(str, arguments)])
     assert run_train.cli() == 0
@@ -116,3 +120,46 @@ def test_a_dry_run_says_what_the_run_needs_and_writes_nothing(tmp_path, monkeypa
     bundle = models.build("toy", seed=0)
     assert f"weights: {1 + sum(one.numel() for one in bundle.model.parameters()):,}, trainable" in shown
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--form softmax --positive_weight 2 --init_bias -3", "--positive_weight, --init_bias: .*found --form softmax"),
+        ("--objective reports --sentences_per_report 2", "--sentences_per_report: .*found --objective reports"),
+        ("--optimizer sgd --beta2 0.9", "--beta2: .*found --optimizer sgd"),
+        ("--momentum=0.5", "--momentum: .*found --optimizer adamw"),
+        ("--second-share 0.2", "--second_share: .*found no --second_txt_filepath"),
+        ("--preset phantom --epochs 3", r"--epochs: .*found --max_minutes, .*\(--max_minutes None lifts it\)"),
+        ("--out_dir x --model_name y", "--model_name: .*found --out_dir"),
+        ("--freeze text --text_rate 2", "--text_rate: .*found --freeze text"),
+        ("--no_cohort --train_split a --patience 3", "--train_split: .*found --no_cohort"),
+        ("--no_cohort --patience 3", "--patience: .*no images to validate on"),
+        ("--no_cohort --cohort_filepath c.csv", "--cohort_filepath: .*found --no_cohort"),
+    ],
+)
+def test_a_flag_that_would_do_nothing_is_refused(monkeypatch, arguments, message):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(ValueError, match=message):
+        read_command_line(arguments.split())
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_and_defaults_may_hold_options_that_do_nothing(preset):
+    assert read_command_line(["--preset", preset]).config == PRESETS[preset]()
+
+
+def test_every_option_is_used_somewhere_outside_its_own_file():
+    """An option that no code reads would be accepted and do nothing."""
+    code = "\n".join(
+        path.read_text()
+        for room in ("train", "wiring")
+        for path in (ROOT / room).rglob("*.py")
+        if path.name not in ("train_config.py", "presets.py", "command_line.py")
+    )
+    unread = [one.name for one in fields(TrainConfig) if not re.search(rf"\b\w*[cC]onfig\.{one.name}\b", code)]
+    assert [name for name in unread if name not in ("save_dir", "model_name", "out_dir")] == []
+
+
+def test_the_examples_in_the_docstrings_hold():
+    assert doctest.testmod(command_line).failed == 0

@@ -9,7 +9,7 @@ from train.train_config import TrainConfig
 
 
 def config(**options):
-    return TrainConfig(**{"model": "toy", "random_init": True, **options})
+    return TrainConfig(**{"model": "toy", "random_init": "model" not in options, **options})
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,13 @@ def test_options_of_the_architecture_are_handed_on():
         ({"embed_dim": 8}, r"was trained with embed_dim 16, so it cannot have 8"),
         ({"image_tower": "timm:test_vit"}, r"was trained with image_tower its own, so it cannot have timm:test_vit"),
         ({"text_tower": "hf:a/b"}, r"was trained with text_tower its own"),
-        ({"text_start": "bag_of_words"}, r"is a trained model: it cannot also have text_start bag_of_words"),
+        ({"text_start": "bag_of_words", "pretrained": None}, r"it cannot also have --text_start bag_of_words"),
+        (
+            {"random_init": True},
+            r"is a trained model, which its weights are taken from: it cannot also have --random_init",
+        ),
+        ({"pretrained": "laion400m_e32"}, r"is a trained model, .*: it cannot also have --pretrained laion400m_e32"),
+        ({"pretrained": "mine.pt"}, r"is a trained model, .*: it cannot also have --pretrained mine.pt"),
     ],
 )
 def test_a_trained_model_refuses_what_would_undo_its_training(options, message, trained):
@@ -57,6 +63,37 @@ def test_a_trained_model_takes_another_context_and_a_grey_stem(trained):
     bundle = start_model(config(model=trained, context_length=40, grey_stem=True))
     assert bundle.context_length == 40
     assert bundle.preprocessing.channels == 1
+
+
+def test_a_checkpoint_keeps_its_antialiasing_with_a_note_and_no_antialias_is_obeyed(trained, tmp_path, capsys):
+    assert start_model(config(model=trained)).preprocessing.antialias
+    assert not start_model(config(model=trained, antialias=False)).preprocessing.antialias
+    assert capsys.readouterr().err == ""
+    models.save(models.build("toy", antialias=False, seed=5), tmp_path)
+    assert not start_model(config(model=str(tmp_path))).preprocessing.antialias
+    said = f"note: --model {tmp_path}: images are downscaled without antialiasing, as it was trained\n"
+    assert capsys.readouterr().err == said
+
+
+def test_a_weights_file_under_an_architectures_name_is_a_trained_model_with_its_own_statistics(trained):
+    bundle = start_model(config(model=f"toy:{trained}/model.safetensors"))
+    assert models.fingerprint(bundle) == models.fingerprint(models.load(trained))
+    assert bundle.preprocessing == models.load(trained).preprocessing
+
+
+@pytest.mark.parametrize("path", ["/no/such/folder", "./run", "runs/mine", "best.pt"])
+def test_a_path_with_nothing_there_is_named_and_no_architecture_is_listed(path):
+    with pytest.raises(FileNotFoundError) as error:
+        start_model(config(model=path))
+    assert str(error.value) == (
+        f"--model {path}: no such file or folder; wanted an architecture such as ViT-B-32, a run, a checkpoint, or NAME:FILE"
+    )
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_float16_on_a_cpu_is_refused():
+    with pytest.raises(ValueError, match=r"--precision fp16: wanted a GPU, found a CPU.*use fp32 or auto"):
+        start_model(config(precision="fp16"))
 
 
 def test_a_tower_can_be_frozen_patches_left_out_and_activations_computed_again(trained):

@@ -15,7 +15,8 @@ from train.input.augment import draw_changes
 from train.input.batches import PairBatches, batches_from
 from train.input.order import AUGMENTATION, DROPOUT, seed_of
 from train.input.pairs import Pairs
-from train.step import ContrastiveStep, notes_of, prepare, training_input, validation_loss
+from train.pair_validation import validation_loss
+from train.step import ContrastiveStep, notes_of, prepare, training_input
 from train.train_config import Augmentation, TrainConfig
 
 N = 21

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import models
+from cohort.image_reader import ArrayImages
 from zero_shot import Images, PromptPair, PromptSet, image_features, load_prompts, score
 from zero_shot import scoring as scoring_module
 from zero_shot.features import Phrases, logit_scale, phrase_features, prompt_features
@@ -151,6 +152,19 @@ def test_all_zero_images_are_refused_with_their_ids(bundle):
     images[[4, 6]] = 0
     with pytest.raises(ValueError, match="2 images are all zero, first row 4, row 6: they were never decoded"):
         score(bundle, images, PROMPTS, batch_size=4)
+
+
+def test_an_image_cannot_be_scored_and_fitted_on_too():
+    """A threshold would be fitted on images that it is judged on."""
+    reader = ArrayImages(pixels(6))
+    scored, fitted = (
+        Images(reader=reader, rows=np.array(rows), ids=tuple(f"i{row}" for row in rows))
+        for rows in ((0, 1, 2), (4, 5, 2))
+    )
+    with pytest.raises(ValueError, match=r"1 image ids occur more than once, first i2"):
+        scored.followed_by(fitted)
+    both = Images(reader=reader, rows=np.array([3]), ids=("i3",)).followed_by(fitted)
+    assert (both.ids, both.rows.tolist()) == (("i3", "i4", "i5", "i2"), [3, 4, 5, 2])
 
 
 def test_an_unknown_scoring_and_no_images_are_refused(bundle):

@@ -35,7 +35,7 @@ class Batch:
     targets: Float[Tensor, "b k"]
     """How much each text belongs to each image, for the whole batch; NaN: unknown"""
     loss_floor: float
-    """Lower bound of plain InfoNCE on this batch because of identical texts, nats"""
+    """Lower bound of the loss on this batch, nats"""
 
     @property
     def n_images(self) -> int:
@@ -91,6 +91,7 @@ class PairBatches(Dataset[Batch]):
         self._refuse_small(int(sizes.sum()) // self.order.steps_per_epoch - config.views_per_study + 1)
 
         self._table = make_text_table(pairs, bundle, config)
+        self.notes = self._table.notes
         self._padding = pad_id(bundle.tokenizer) if bundle.trims_text else None
 
     def _refuse_small(self, smallest: int) -> None:
@@ -150,9 +151,13 @@ def _numbers_of_studies(pairs: Pairs, config: TrainConfig) -> Int[np.ndarray, "n
     """Return the study number of each image; with one view per study, each image is a study of its own."""
     if config.views_per_study == 1:
         return np.arange(len(pairs))
-    if pairs.study_ids is None:
-        raise ValueError("views_per_study above 1 needs the study of each image: give the texts' CSV a column study_id")
-    numbers: np.ndarray = np.unique(np.asarray(pairs.study_ids), return_inverse=True)[1]
+    known = pairs.study_numbers()
+    if known is None:
+        raise ValueError(
+            "--views_per_study above 1: wanted the study of each image, found none: give --txt_filepath a column "
+            "study_id"
+        )
+    numbers: np.ndarray = np.unique(known, return_inverse=True)[1]
     return numbers
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from cohort import FINDINGS, FRONTAL_VIEWS, ImageStore, align, open_images, read_cohort, read_texts
-from cohort.image_reader import ImageReader
+from cohort.image_reader import CONSTANT, ImageReader, constant_images
 from cohort.report_sentences import distinct_sentences
 from train.train_config import TrainConfig
 
@@ -34,6 +34,8 @@ class Pairs:
     """Report labels of each pair (1, 0, -1, NaN) for soft targets; None: not known"""
     cohort: pd.DataFrame | None = None
     """Cohort row of each pair; None: not known"""
+    image_ids: Sequence[str] | None = None
+    """Image id of each pair; None: not known"""
     left_out: dict[str, int] = field(default_factory=dict)
     """Reason -> excluded images, in the order of the filters"""
     notes: tuple[str, ...] = ()
@@ -42,7 +44,7 @@ class Pairs:
     def __post_init__(self) -> None:
         if len(self.rows) != len(self.texts):
             raise ValueError(f"one text per image wanted, found {len(self.rows)} images and {len(self.texts)} texts")
-        for name in ("second_texts", "study_ids", "labels", "cohort"):
+        for name in ("second_texts", "study_ids", "labels", "cohort", "image_ids"):
             more = getattr(self, name)
             if more is not None and len(more) != len(self.rows):
                 raise ValueError(f"{name} of each image wanted, found {len(self.rows)} images and {len(more)} {name}")
@@ -62,6 +64,21 @@ class Pairs:
             labels=None if self.labels is None else self.labels[order],
             notes=(*self.notes, "texts are shuffled"),
         )
+
+    def study_numbers(self) -> Int[np.ndarray, "n"] | None:
+        """Return a number for the study of each pair, None if no study is known; a blank study is a study of its own.
+
+        Studies of different patients differ, because some archives count studies anew for each patient.
+        """
+        if self.study_ids is None:
+            return None
+        known = pd.DataFrame({"study": self.study_ids}).astype(str)
+        if self.cohort is not None:
+            known["patient"] = self.cohort["subject_id"].astype(str).to_numpy()
+
+        numbers = known.groupby(list(known.columns)).ngroup().to_numpy(np.int64)
+        is_blank = known["study"].str.strip().isin(("", "nan", "<NA>")).to_numpy()
+        return np.where(is_blank, len(self) + np.arange(len(self)), numbers)
 
     def describe(self) -> str:
         """Return the number of pairs, excluded images and notes, one line each."""
@@ -86,12 +103,13 @@ def refuse_identical(texts: Sequence[str]) -> None:
 def load_pairs(config: TrainConfig) -> Pairs:
     """Return the pairs of a configuration, from its image store, texts and cohort.
 
-    Images and texts are joined by id (`cohort.align`). Images of another split or view, and images whose text has no
-    sentence, are excluded and counted.
+    Images and texts are joined by id (`cohort.align`). Images of another split or view, images of a single grey level,
+    and images whose text has no sentence, are excluded and counted.
 
     Raises:
-        FileNotFoundError: The store or the texts are missing.
-        ValueError: Ids do not match, no image is in the split, no pair is left, or all texts are identical.
+        FileNotFoundError: The store, the texts or the cohort are missing.
+        ValueError: The store has no ids to join the cohort by, ids do not match, no image is in the split, no pair is
+            left, or all texts are identical.
     """
     # one row per image of the store
     store = open_images(config.cxr_filepath)
@@ -100,6 +118,12 @@ def load_pairs(config: TrainConfig) -> Pairs:
 
     # images of the split and view
     keep, left_out = _filtered(cohort, len(store), config)
+
+    # a black film, as a failed decode leaves it, goes with any text; scoring refuses it too
+    is_constant = np.zeros(len(store), dtype=bool)
+    is_constant[keep] = constant_images(store, np.flatnonzero(keep))
+    left_out[CONSTANT] = int(is_constant.sum())
+    keep &= ~is_constant
 
     # of two texts, an image needs one; the second takes the place of a missing first
     texts, second = _usable(table["text"].iloc[keep]), None
@@ -120,6 +144,7 @@ def load_pairs(config: TrainConfig) -> Pairs:
         study_ids=None if studies is None else studies.iloc[rows].tolist(),
         labels=None if cohort is None else cohort[list(FINDINGS)].to_numpy(float)[rows],
         cohort=None if cohort is None else cohort.iloc[rows].reset_index(),
+        image_ids=None if store.image_ids is None else [store.image_ids[row] for row in rows],
         left_out=left_out,
         notes=notes,
     )
@@ -184,11 +209,25 @@ def _filtered(
 
 
 def cohort_of(store: ImageStore, config: TrainConfig) -> tuple[pd.DataFrame | None, tuple[str, ...]]:
-    """Return the cohort's rows in the order of the store, or None and a note that says why."""
+    """Return the cohort's rows in the order of the store, or None and a note if the run is to have no cohort.
+
+    Raises:
+        FileNotFoundError: The cohort is missing and `no_cohort` is not set.
+        ValueError: The store has no ids, or the cohort lacks some of its images.
+    """
+    if config.no_cohort:
+        return None, ("--no_cohort: all images of the store are used, whatever their patient, split and view",)
     if not config.cohort_filepath.is_file():
-        return None, (f"no cohort at {config.cohort_filepath}: all images are used, whatever their split and view",)
+        raise FileNotFoundError(
+            f"--cohort_filepath: wanted the cohort table {config.cohort_filepath}, found none; it says which images are"
+            " for training: give its path, or --no_cohort to train on all images, test patients included"
+        )
     if store.image_ids is None:
-        return None, ("the image store has no ids, so the cohort cannot be joined: all images are used",)
+        raise ValueError(
+            f"--cohort_filepath: wanted images with ids to join {config.cohort_filepath} by, found none in "
+            f"{config.cxr_filepath}: pack it with preprocess_train_data.py, or give --no_cohort to train on all images"
+        )
+
     cohort = read_cohort(config.cohort_filepath).set_index("image_id")
     missing = [image_id for image_id in store.image_ids if image_id not in cohort.index]
     if missing:

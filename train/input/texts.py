@@ -4,24 +4,20 @@ A text is what the loss compares with images: a sentence of a report, or the who
 `make_text_table` cuts and tokenises all reports once, `TextTable.draw` returns the texts of a batch (`BatchTexts`).
 """
 
-from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cohort.mentions import findings_spoken_of
 from cohort.report_sentences import distinct_sentences
-from models import Bundle, tokenize
-from train.input.mirrored_text import swap_sides
+from models import Bundle
+from train.input.loss_floor import loss_floor
 from train.input.pairs import Pairs
+from train.input.vocabulary import NONE, Vocabulary, tokenise
 from train.train_config import TrainConfig
-
-NONE = -1
-"""Stands for a number that does not exist"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +29,7 @@ class BatchTexts:
     targets: Float[np.ndarray, "b k"]
     """How much each text belongs to each image, 0 to 1; NaN: unknown"""
     loss_floor: float
-    """Lower bound of plain InfoNCE because of identical texts, nats (see `infonce_floor`)"""
+    """Lower bound of the loss on this batch, nats (see `loss_floor`)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +52,10 @@ class TextTable:
     """Group of each image; images with identical labels share one; -1 without labels. None: labels are not used"""
     topics: Bool[np.ndarray, "m c"] | None
     """Findings that each row of `tokens` mentions. None: every text of another report is a negative"""
+    studies: Int[np.ndarray, "n"] | None
+    """Number of each image's study; the texts of a study belong to all its images. None: studies are not known"""
+    notes: tuple[str, ...]
+    """Notes for the user about texts that were cut"""
     config: TrainConfig
     """Options of the run"""
 
@@ -69,7 +69,8 @@ class TextTable:
     ) -> BatchTexts:
         """Return the texts of a batch: from one of each study's reports, all texts or a random subset.
 
-        A text that is drawn for one image is a positive of every image whose reports contain it.
+        A text that is drawn for one image is a positive of every image whose reports contain it, and of every image of
+        the same study.
 
         Args:
             images: Positions of the images of the batch.
@@ -81,12 +82,11 @@ class TextTable:
         texts, owners, place, is_second = self._entries(images)
         texts = np.where(is_mirrored[owners], self.mirrored[texts], texts) if is_mirrored.any() else texts
         is_drawn = self._is_drawn(owners, place, is_second, studies, rng)
-        floor = infonce_floor(texts[is_drawn], owners[is_drawn], n_images=len(images))
 
         # CLIP: one column per image, whatever its text says
         if self.config.duplicates == "negatives":
             identity = np.eye(len(images), dtype=np.float32)
-            return BatchTexts(texts=texts[is_drawn], targets=identity, loss_floor=floor)
+            return self._batch(texts[is_drawn], identity)
 
         # identical texts become one column: (f,) -> (k,), in ascending order
         columns = np.unique(texts[is_drawn])
@@ -97,16 +97,25 @@ class TextTable:
         targets = np.zeros((len(images), len(columns)), dtype=np.float32)
         targets[owners[is_column], nearest[is_column]] = 1
 
+        # and of each image of the study: two films may have reports that differ in a date
+        if self.studies is not None:
+            targets[_of_group(self.studies[images], targets)] = 1
+
         # soft targets: a text is partly positive for images with the labels of its own image
         if self.label_groups is not None:
-            alike = _shares_labels(self.label_groups[images], targets)
+            alike = _of_group(self.label_groups[images], targets)
             targets = np.maximum(targets, np.float32(self.config.label_similarity) * alike)
 
         # neither positive nor negative: the text mentions findings that the image's reports do not mention
         if self.topics is not None:
             targets[(targets == 0) & _is_unmentioned(self.topics, texts, owners, columns)] = np.nan
 
-        return BatchTexts(texts=columns, targets=targets, loss_floor=floor)
+        return self._batch(columns, targets)
+
+    def _batch(self, texts: Int[np.ndarray, "k"], targets: Float[np.ndarray, "b k"]) -> BatchTexts:
+        config = self.config
+        floor = loss_floor(targets, texts, form=config.form, positive_weight=config.positive_weight)
+        return BatchTexts(texts=texts, targets=targets, loss_floor=floor)
 
     def _entries(
         self, images: Int[np.ndarray, "b"]
@@ -154,23 +163,6 @@ def unroll(counts: Int[np.ndarray, "b"]) -> tuple[Int[np.ndarray, "f"], Int[np.n
     return owners, np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
-def infonce_floor(texts: Int[np.ndarray, "f"], owners: Int[np.ndarray, "f"], *, n_images: int) -> float:
-    """Return the lower bound of plain InfoNCE on a batch in which some images have identical texts, in nats.
-
-    A model cannot tell n identical texts apart, so it can give the right one at most probability 1/n, in both
-    directions: `sum_g n_g / b * ln n_g` over the groups g of n_g images with identical texts. 0 if all differ.
-
-    Args:
-        texts: Numbers of texts, those of an image next to each other.
-        owners: Image of each text, ascending from 0 to n_images - 1.
-        n_images: Images of the batch, b.
-    """
-    borders = np.searchsorted(owners, np.arange(1, n_images))
-    groups = Counter(np.unique(own).tobytes() for own in np.split(texts, borders))
-    sizes = np.array(list(groups.values()))
-    return float((sizes * np.log(sizes)).sum() / n_images)
-
-
 def _is_unmentioned(
     topics: Bool[np.ndarray, "m c"],
     texts: Int[np.ndarray, "f"],
@@ -195,37 +187,16 @@ def _is_unmentioned(
     return unmentioned
 
 
-def _shares_labels(groups: Int[np.ndarray, "b"], targets: Float[np.ndarray, "b k"]) -> Bool[np.ndarray, "b k"]:
-    """Return whether a text belongs to any image of the batch with identical labels."""
+def _of_group(groups: Int[np.ndarray, "b"], targets: Float[np.ndarray, "b k"]) -> Bool[np.ndarray, "b k"]:
+    """Return whether a text belongs to any image of the image's group; a group below 0 has one image."""
+    members = groups[groups >= 0]
+    is_own: np.ndarray = targets == 1
+    if len(np.unique(members)) == len(members):
+        return is_own
     same = (groups[:, None] == groups[None, :]) & (groups[:, None] >= 0)  # (b, b)
     # (b, b) @ (b, k) -> (b, k)
-    shared: np.ndarray = same.astype(np.float32) @ (targets == 1).astype(np.float32) > 0
+    shared: np.ndarray = same.astype(np.float32) @ is_own.astype(np.float32) > 0
     return shared
-
-
-class Vocabulary:
-    """Distinct texts, numbered in the order in which they first occur."""
-
-    def __init__(self, key: Callable[[str], Hashable]) -> None:
-        """Start empty; two texts with the same `key` count as one."""
-        self.texts: list[str] = []
-        self._key = key
-        self._numbers: dict[Hashable, int] = {}
-
-    def number(self, text: str) -> int:
-        """Return the number of a text, a new one at its first occurrence."""
-        number = self._numbers.setdefault(self._key(text), len(self.texts))
-        if number == len(self.texts):
-            self.texts.append(text)
-        return number
-
-    def swap_all(self) -> Int[np.ndarray, "m"]:
-        """Return the number of each text with left and right swapped, `NONE` if they cannot be swapped.
-
-        New texts are added at the end.
-        """
-        swapped = [swap_sides(text) for text in self.texts]
-        return np.array([NONE if text is None else self.number(text) for text in swapped])
 
 
 def make_text_table(pairs: Pairs, bundle: Bundle, config: TrainConfig) -> TextTable:
@@ -235,7 +206,8 @@ def make_text_table(pairs: Pairs, bundle: Bundle, config: TrainConfig) -> TextTa
     are the same, for example after truncation. With duplicates="negatives" nothing is normalised.
 
     Raises:
-        ValueError: A report has no sentence, or soft targets are wanted without labels.
+        ValueError: A report has no sentence, the model cannot tell the texts of any two images apart, all images are of
+            one study, or soft targets are wanted without labels.
     """
     # numbers of the texts of each image: first report, then second
     cut, key = _rules(config)
@@ -250,8 +222,11 @@ def make_text_table(pairs: Pairs, bundle: Bundle, config: TrainConfig) -> TextTa
     numbers = np.concatenate([np.array(own, dtype=np.int64) for own in lists])  # (e,)
 
     # texts of mirrored images join the vocabulary before it is tokenised
+    n_written = len(vocabulary.texts)
     swapped = vocabulary.swap_all() if config.augment.flip else np.empty(0, dtype=np.int64)
-    tokens, rows = _tokenise(vocabulary.texts, bundle)
+    tokenised = tokenise(vocabulary.texts, bundle)
+    tokens, rows = tokenised.tokens, tokenised.rows
+    _refuse_alike(rows[numbers], starts, tokenised.told(n_written))
 
     # from numbers of texts to rows of token ids
     mirrored = np.full(len(tokens), NONE)
@@ -268,6 +243,8 @@ def make_text_table(pairs: Pairs, bundle: Bundle, config: TrainConfig) -> TextTa
         can_mirror=np.logical_and.reduceat(is_swappable, starts[:-1]),
         label_groups=_label_groups(pairs) if config.label_similarity else None,
         topics=_topics(vocabulary.texts, rows, n_rows=len(tokens)) if config.unmentioned == "unknown" else None,
+        studies=_studies(pairs) if config.duplicates == "positives" else None,
+        notes=tokenised.notes(n_written, config),
         config=config,
     )
 
@@ -289,11 +266,26 @@ def _refuse_empty(reports: Sequence[str], texts: Sequence[list[int]]) -> None:
         raise ValueError(f"{len(empty)} of {len(reports)} texts have no sentence, such as {empty[0]!r}: leave them out")
 
 
-def _tokenise(texts: Sequence[str], bundle: Bundle) -> tuple[Int[Tensor, "m t"], Int[np.ndarray, "v"]]:
-    """Return the distinct rows of token ids, and the row of each text."""
-    tokens = tokenize(texts, bundle.tokenizer, context_length=bundle.context_length).int()
-    distinct, rows = torch.unique(tokens, dim=0, return_inverse=True)
-    return distinct, rows.numpy()
+def _refuse_alike(texts: Int[np.ndarray, "e"], starts: Int[np.ndarray, "n_plus_1"], told: str) -> None:
+    """Refuse texts that are the same for all images once they are tokenised."""
+    by_image = np.split(texts, starts[1:-1])
+    first = set(by_image[0].tolist())
+    if len(by_image) > 1 and all(set(own.tolist()) == first for own in by_image):
+        raise ValueError(
+            f"--txt_filepath: wanted texts that differ after tokenising, found the same token ids for all "
+            f"{len(by_image)} images ({told}): raise --context_length, or choose a --text_tower that knows the words"
+        )
+
+
+def _studies(pairs: Pairs) -> Int[np.ndarray, "n"] | None:
+    numbers = pairs.study_numbers()
+    if numbers is not None and len(numbers) > 1 and np.ptp(numbers) == 0:
+        raise ValueError(
+            f"study_id: wanted images of several studies, found {pairs.study_ids[0]!r} for all {len(numbers)} images; "  # type: ignore[index]
+            "the texts of a study belong to all its images, so nothing is left to compare: mend the column study_id of "
+            "--txt_filepath, or leave it out"
+        )
+    return numbers
 
 
 def _topics(texts: Sequence[str], rows: Int[np.ndarray, "v"], *, n_rows: int) -> Bool[np.ndarray, "m c"]:

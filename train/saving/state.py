@@ -19,14 +19,14 @@ from train.train_config import TrainConfig
 STATE_NAME = "state.pt"
 MAY_DIFFER = frozenset(
     {
-        *("cxr_filepath", "txt_filepath", "second_txt_filepath", "cohort_filepath"),
+        *("cxr_filepath", "txt_filepath", "second_txt_filepath", "cohort_filepath", "no_cohort"),
         *("save_dir", "model_name", "out_dir", "overwrite", "resume", "save_interval", "keep", "save_format"),
         *("log_interval", "wandb", "eval_interval", "eval_split", "eval_images", "eval_prompts", "patience"),
         *("workers", "max_bad_steps", "record_pictures"),
     }
 )
 """Options that do not change the steps. Files may have moved, because the pairs themselves are compared."""
-CHANGES_ROUNDING = frozenset({"device", "compile", "gradient_checkpointing", "accum_freq"})
+CHANGES_ROUNDING = frozenset({"device", "compile", "gradient_checkpointing", "accum_freq", "threads"})
 """Options that compute the same step in another way: a resumed run may change them, but is then not bit-identical."""
 MAY_GROW = frozenset({"epochs", "max_minutes"})
 """A resumed run may be longer; its learning rate then follows the longer schedule."""
@@ -133,8 +133,8 @@ def flat_options(config: TrainConfig) -> dict[str, Any]:
 def fingerprint_of(pairs: Pairs, config: TrainConfig) -> str:
     """Return the SHA-256 of the rows, texts, studies and labels that a run reads, 64 hexadecimal digits; no pixels."""
     digest = hashlib.sha256(pairs.rows.astype("<i8").tobytes())
-    studies = pairs.study_ids if config.views_per_study > 1 else None
-    for texts in (pairs.texts, pairs.second_texts, studies):
+    studies = pairs.study_numbers()
+    for texts in (pairs.texts, pairs.second_texts, None if studies is None else studies.tolist()):
         digest.update(json.dumps(None if texts is None else list(texts)).encode())
     if config.label_similarity > 0 and pairs.labels is not None:
         digest.update(pairs.labels.astype("<f8").tobytes())

@@ -9,7 +9,7 @@ from jaxtyping import UInt64
 from cohort.exposure import image_hashes
 from cohort.image_reader import ImageReader
 from cohort.training_record import TRAINED_ON, read_trained_on, write_trained_on
-from models.checkpoint import find_beside
+from models.checkpoint import find_beside, is_trained
 from train.input.pairs import Pairs
 from train.train_config import TrainConfig
 
@@ -18,10 +18,11 @@ AT_ONCE = 256
 
 
 def record_trained_on(folder: Path, pairs: Pairs, config: TrainConfig, *, selected: pd.DataFrame | None) -> None:
-    """Write `trained_on.csv.gz` into a run's folder; without a cohort the images are not known and nothing is written.
+    """Write `trained_on.csv.gz` into a run's folder.
 
-    A run that starts from another run's checkpoint inherits its record. The training images of published weights are
-    not recorded anywhere; the record then names the weights as unrecorded.
+    Without a cohort only the images' ids are known: archive and patients stay blank. Images without ids are named as
+    unrecorded, by the file that holds them. A run that starts from another run's checkpoint inherits its record. The
+    training images of published weights are not recorded anywhere; the record then names the weights as unrecorded.
 
     Args:
         folder: Folder of the run.
@@ -29,31 +30,39 @@ def record_trained_on(folder: Path, pairs: Pairs, config: TrainConfig, *, select
         config: Options of the run.
         selected: Cohort rows of the images whose validation chooses the checkpoint.
     """
-    if pairs.cohort is None:
-        return
-
     # this run's own images
-    seen = [pairs.cohort.assign(role="trained")]
+    own, unrecorded = _own_images(pairs, config)
+    seen = [own.assign(role="trained")]
     if selected is not None:
         seen.append(selected.assign(role="selected"))
     images = pd.concat(seen, ignore_index=True)
     hashes = _hashes(pairs.images, images["h5_row"].to_numpy(np.int64)) if config.record_pictures else None
 
     # those of the run it starts from, or the name of weights without a record
-    unrecorded = ""
     earlier = find_beside(config.model, TRAINED_ON)
     if earlier is not None:
         before = read_trained_on(earlier)
-        images, unrecorded = pd.concat([images, before.images], ignore_index=True), before.unrecorded
+        images = pd.concat([images, before.images], ignore_index=True)
+        unrecorded.append(before.unrecorded)
         both = hashes is not None and before.hashes is not None
         hashes = np.concatenate([hashes, before.hashes]) if both else None
-    elif Path(config.model).exists():
-        unrecorded = config.model
+    elif is_trained(config.model):
+        unrecorded.append(config.model)
     elif config.pretrained is not None and not config.random_init:
         names = (config.image_tower, config.text_tower)
-        unrecorded = " and ".join(name or f"{config.model}:{config.pretrained}" for name in dict.fromkeys(names))
+        unrecorded += [name or f"{config.model}:{config.pretrained}" for name in dict.fromkeys(names)]
 
-    write_trained_on(folder / TRAINED_ON, images, hashes, unrecorded=unrecorded)
+    write_trained_on(folder / TRAINED_ON, images, hashes, unrecorded=" and ".join(filter(None, unrecorded)))
+
+
+def _own_images(pairs: Pairs, config: TrainConfig) -> tuple[pd.DataFrame, list[str]]:
+    """Return the images that a run trains on as rows of the record, and a name for those that have none."""
+    if pairs.cohort is not None:
+        return pairs.cohort, []
+    known = {"dataset": "", "subject_id": "", "h5_row": pairs.rows}
+    if pairs.image_ids is not None:
+        return pd.DataFrame({"image_id": list(pairs.image_ids), **known}), []
+    return pd.DataFrame({"image_id": [], "h5_row": []}).assign(dataset="", subject_id=""), [str(config.cxr_filepath)]
 
 
 def _hashes(images: ImageReader, rows: np.ndarray) -> UInt64[np.ndarray, "n 8"]:

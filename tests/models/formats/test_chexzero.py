@@ -1,14 +1,26 @@
 """CheXzero's checkpoint files: architecture from shapes, and everything that is not one refused."""
 
 import pickle
+import shlex
+import subprocess
+import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from open_clip.model import CustomTextCLIP, convert_to_custom_text_state_dict
 
 import models
-from models.formats.chexzero import config_from_shapes, load_chexzero, refuse_other_than_chexzero
+from models.architecture import architecture_config
+from models.files.state_dicts import StoredWeights, read_weights
+from models.formats.chexzero import (
+    config_from_shapes,
+    is_like_chexzeros,
+    load_chexzero,
+    refuse_other_than_chexzero,
+)
+from models.towers.network import differences
 
 
 def openai_layout(*, patch, image, width, layers, embed, context=77, vocab=49408, text_width=512, text_layers=12):
@@ -110,6 +122,88 @@ def test_biovils_image_half_by_itself_is_recognised_and_refused(tmp_path):
         models.load(tmp_path / "biovil.pt")
 
 
+def random_state(*, dtype=torch.float32, **shape):
+    state = openai_layout(**shape)
+    return {name: torch.zeros(tensor.shape, dtype=dtype) for name, tensor in state.items()}
+
+
+SMALL = {"patch": 8, "image": 32, "width": 64, "layers": 1, "embed": 32, "text_width": 64, "text_layers": 1}
+
+
+def test_a_bare_file_of_other_sizes_is_asked_for_its_origin_and_read_when_told(tmp_path, capsys):
+    torch.save(random_state(**SMALL), tmp_path / "mine.pt")
+    advice = (
+        rf"give NAME:{tmp_path}/mine.pt with its open_clip name, .*, or chexzero:{tmp_path}/mine.pt if CheXzero's code"
+    )
+    with pytest.raises(ValueError, match=rf"mine.pt holds a CLIP, but tells neither its activation, heads.*: {advice}"):
+        models.load(tmp_path / "mine.pt")
+    bundle = models.load(f"chexzero:{tmp_path / 'mine.pt'}")
+    assert bundle.config["quick_gelu"]
+    assert bundle.preprocessing == replace(models.CHEXZERO, image_size=32)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.golden
+def test_a_file_that_openais_code_converted_is_known_by_its_types_and_noted(golden, capsys):
+    models.load(golden / "model" / "tiny_clip.pt")
+    said = capsys.readouterr().err
+    assert said.startswith(
+        f"note: {golden}/model/tiny_clip.pt is read as CheXzero's, by its names, shapes and types: Quick"
+    )
+    assert "of other origin: NAME:" in said
+
+
+@pytest.mark.parametrize(
+    ("shape", "change", "is_like"),
+    [
+        (PUBLISHED, {}, True),
+        (RANDOM_INIT, {}, True),
+        (RANDOM_INIT | {"context": 120}, {}, True),
+        # as open_clip's own training saves a ViT-B/32: it may have GELU
+        (PUBLISHED, {"is_changed": True}, False),
+        (PUBLISHED | {"layers": 11}, {}, False),
+        (PUBLISHED | {"image": 256}, {}, False),
+        (PUBLISHED, {"is_openai": True}, False),
+    ],
+)
+def test_the_two_networks_of_chexzeros_code_are_known_by_their_sizes(shape, change, is_like):
+    plain = {"is_changed": False, "is_openai": False}
+    assert is_like_chexzeros(StoredWeights(tensors=openai_layout(**shape), **plain | change)) == is_like
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "_orig_mod.module."])
+def test_prefixes_of_training_programs_are_taken_off(prefix, golden, tmp_path):
+    state = torch.load(golden / "model" / "tiny_clip.pt", weights_only=True)
+    torch.save({prefix + name: tensor for name, tensor in state.items()}, tmp_path / "prefixed.pt")
+    plain = models.load(golden / "model" / "tiny_clip.pt")
+    assert models.fingerprint(models.load(tmp_path / "prefixed.pt")) == models.fingerprint(plain)
+
+
+def test_numbers_of_numpy_beside_the_weights_are_no_code(golden, tmp_path):
+    state = torch.load(golden / "model" / "tiny_clip.pt", weights_only=True)
+    scores = {"auc": np.float64(0.8), "step": np.int64(3), "done": np.bool_(True), "losses": np.arange(3.0)}
+    torch.save({"state_dict": state, **scores}, tmp_path / "scored.pt")
+    plain = models.load(golden / "model" / "tiny_clip.pt")
+    assert models.fingerprint(models.load(tmp_path / "scored.pt")) == models.fingerprint(plain)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_a_torchscript_archive_is_refused_with_the_command_that_converts_it(tmp_path):
+    module = torch.nn.Linear(2, 2)
+    module.register_buffer("input_resolution", torch.tensor(224))
+    torch.jit.save(torch.jit.trace(module, torch.zeros(1, 2)), tmp_path / "ViT-B-32.pt")
+    with pytest.raises(
+        ValueError, match=r"ViT-B-32.pt is a TorchScript archive, .*convert it once with `python -c"
+    ) as error:
+        models.load(tmp_path / "ViT-B-32.pt")
+    # the command of the message works
+    command = str(error.value).split("`")[1].removeprefix("python ")
+    subprocess.run([sys.executable, *shlex.split(command)], check=True, capture_output=True)
+    stored = read_weights(tmp_path / "ViT-B-32.weights.pt")
+    assert stored.is_openai
+    assert torch.equal(stored.tensors["weight"], module.weight)
+
+
 def test_shapes_that_do_not_agree_are_an_error(tmp_path, golden):
     state = torch.load(golden / "model" / "tiny_clip.pt", weights_only=True)
     state["visual.proj"] = torch.zeros(64, 31)
@@ -126,6 +220,9 @@ def test_a_truncated_file_and_a_file_without_tensors_are_errors(tmp_path):
     torch.save([1, 2, 3], tmp_path / "list.pt")
     with pytest.raises(ValueError, match=r"list.pt is not a state dict: wanted tensors by name, found list"):
         models.load(tmp_path / "list.pt")
+    torch.save({"net": {"a": torch.zeros(2)}, "epoch": 3}, tmp_path / "other.pt")
+    with pytest.raises(ValueError, match=r"alone or under state_dict, model_state_dict, model; found .* net, epoch"):
+        models.load(tmp_path / "other.pt")
 
 
 def test_weights_wrapped_by_a_trainer_are_found(tmp_path, golden):
@@ -150,7 +247,7 @@ def test_a_saved_file_has_chexzeros_layout_and_loads_again_to_the_bit(grey_stem,
     expected = openai_layout(patch=8, image=32, width=64, layers=2, embed=32, text_width=64, text_layers=2)
     assert {name: tensor.shape for name, tensor in stored.items()} == {n: t.shape for n, t in expected.items()}
     assert {tensor.dtype for tensor in stored.values()} == {torch.float32}
-    again = models.load(tmp_path / "model.pt")
+    again = models.load(f"chexzero:{tmp_path / 'model.pt'}")
     assert again.preprocessing == replace(bundle.preprocessing, channels=3)
     tokens = models.tokenize(["no edema"], bundle.tokenizer, context_length=77)
     assert torch.equal(models.encode_texts(again, tokens), models.encode_texts(bundle, tokens))
@@ -189,3 +286,19 @@ def test_another_activation_and_other_heads_are_refused_because_shapes_do_not_sh
     other = {**clip.config, "quick_gelu": False, "vision_cfg": {**clip.config["vision_cfg"], "head_width": 32}}
     with pytest.raises(ValueError, match=r"vision head_width is 32, not 64; quick_gelu is False, not True"):
         refuse_other_than_chexzero(replace(clip, config=other))
+
+
+def test_the_refusal_of_gelu_names_the_architectures_that_chexzeros_scripts_build(clip):
+    other = replace(clip, config={**clip.config, "quick_gelu": False})
+    with pytest.raises(
+        ValueError, match=r"start from --model ViT-B-32-quickgelu, or from the network of .*--image_size 320"
+    ):
+        refuse_other_than_chexzero(other)
+    # the two sets of flags describe CheXzero's two networks
+    for name, image_size, embed_dim, shape in (
+        ("ViT-B-32-quickgelu", 224, 512, PUBLISHED),
+        ("ViT-B-16-quickgelu", 320, 768, RANDOM_INIT),
+    ):
+        config = architecture_config(name) | {"embed_dim": embed_dim}
+        config["vision_cfg"]["image_size"] = image_size
+        assert differences(config, config_from_shapes(openai_layout(**shape))) == []

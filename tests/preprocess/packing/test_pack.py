@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import runpy
@@ -5,7 +6,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,9 +21,9 @@ from cohort.store import open_images
 from preprocess.packing import block as block_module
 from preprocess.packing import pack
 from preprocess.packing import store_layout as layout
-from preprocess.packing.block import CRASHES, Block, ImageToPack, JobFailedError, PackSpec, pack_block
+from preprocess.packing.block import CRASHES, Block, JobFailedError, PackSpec, RowPlaces, pack_block
 from preprocess.packing.engines import available_workers, in_processes
-from preprocess.packing.journal import read_finished
+from preprocess.packing.journal import ImageToPack, Writer, read_finished, read_journal
 from preprocess.packing.pack import pack_images
 from preprocess.pixels.resize import RULE, fit_to_square
 
@@ -41,7 +44,7 @@ def pictures(tmp_path_factory):
         Picture.fromarray(picture).save(path)
         if number in DAMAGED:
             path.write_bytes(path.read_bytes()[:-200])
-        images.append(ImageToPack(f"image-{number:02d}é", str(path), path.stat().st_size))
+        images.append(ImageToPack.of_file(f"image-{number:02d}é", path))
         pixels.append(fit_to_square(picture, 32))
     return images, np.stack(pixels)
 
@@ -235,7 +238,7 @@ def test_an_image_whose_file_changed_is_packed_anew_and_one_that_is_gone_loses_i
     other = tmp_path / "other.png"
     Picture.fromarray(np.full((30, 30), 9, np.uint8)).save(other)
     pack_into(tmp_path / "cxr.h5", images[10:14])
-    changed = images[11]._replace(path=str(other), n_bytes=other.stat().st_size)
+    changed = ImageToPack.of_file(images[11].image_id, other)
     packed = pack_into(tmp_path / "cxr.h5", [images[10], changed, images[13]])
     assert packed.n_decoded == 1
     assert packed.rows == [images[10].image_id, images[13].image_id, changed.image_id]
@@ -267,6 +270,33 @@ def test_a_second_job_on_the_same_file_is_refused(tmp_path, pictures):
     pack_into(tmp_path / "cxr.h5", pictures[0][1:7], engine=second)
 
 
+def test_a_file_system_without_locks_is_noted_and_used(tmp_path, pictures, monkeypatch, capsys):
+    def no_locks(file, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("preprocess.packing.partial.fcntl.flock", no_locks)
+    assert pack_into(tmp_path / "cxr.h5", pictures[0][1:7]).n_decoded == 6
+    assert capsys.readouterr().err == (
+        f"note: {tmp_path}/cxr.h5.partial cannot be locked (No locks available), so see to it that no other job writes "
+        f"{tmp_path}/cxr.h5; if HDF5 cannot lock it either, set HDF5_USE_FILE_LOCKING=FALSE\n"
+    )
+
+
+def test_a_store_that_hdf5_cannot_lock_names_the_variable_that_helps(tmp_path, pictures, monkeypatch):
+    pack_into(tmp_path / "cxr.h5", pictures[0][1:7])
+
+    def no_locks(*_):
+        raise OSError("[Errno 37] Unable to synchronously open file (unable to lock file, errno = 37)")
+
+    monkeypatch.setattr(h5py, "File", no_locks)
+    with pytest.raises(ValueError, match=r"cxr\.h5 cannot be locked .*set the environment variable HDF5_USE_FILE_LOCK"):
+        open_images(tmp_path / "cxr.h5")
+    with pytest.raises(
+        JobFailedError, match=r"pixels\.h5 cannot be written .*set the environment variable HDF5_USE_FI"
+    ):
+        pack_into(tmp_path / "other.h5", pictures[0][1:7])
+
+
 def test_a_disk_that_is_too_small_is_noticed_before_the_work(tmp_path, pictures, monkeypatch):
     monkeypatch.setattr(pack.shutil, "disk_usage", lambda _: SimpleNamespace(free=6 * 32 * 32 - 1))
     with pytest.raises(JobFailedError, match=r"has 0.0 GB free, the images need 0.0 GB"):
@@ -278,7 +308,8 @@ def test_a_disk_that_fills_up_is_an_error_after_which_the_job_goes_on(tmp_path, 
     images = sound(pictures[0])
     done = run_python(f"""
         import pathlib, resource
-        from preprocess.packing.block import ImageToPack, PackSpec
+        from preprocess.packing.block import PackSpec
+        from preprocess.packing.journal import ImageToPack
         from preprocess.packing.pack import pack_images
 
         def on_a_small_disk(work, blocks):
@@ -291,7 +322,7 @@ def test_a_disk_that_fills_up_is_an_error_after_which_the_job_goes_on(tmp_path, 
             pass
     """)
     assert done.returncode == 1
-    assert "OSError: [Errno 27] File too large" in done.stderr
+    assert f"OSError: [Errno 27] File too large: '{tmp_path}/cxr.h5.partial/0/pixels.h5'" in done.stderr
     assert not (tmp_path / "cxr.h5").exists()
     assert 0 < pack_into(tmp_path / "cxr.h5", images).n_decoded < len(images)
     pack_into(tmp_path / "straight.h5", images)
@@ -307,7 +338,7 @@ def run_python(program, **keywords) -> subprocess.CompletedProcess:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_row_that_cannot_be_written_is_an_error_and_not_a_failed_image(tmp_path, pictures, monkeypatch, workers):
-    monkeypatch.setattr(layout, "create", lambda *_, **__: 0)
+    monkeypatch.setattr(layout, "create", lambda *_, **__: RowPlaces(0, None))
     engine = in_processes(2) if workers == 2 else pack.in_this_process
     with pytest.raises(FileNotFoundError, match=r"pixels\.h5"):
         pack_into(tmp_path / "cxr.h5", pictures[0], engine=engine, tolerated_failures=40)
@@ -335,6 +366,44 @@ def test_an_image_that_kills_its_worker_is_given_up_and_takes_no_other_with_it(t
     assert failed == {victim.image_id: CRASHES}
 
 
+def one_block(folder, images) -> Block:
+    """Return a block of all images in a new store."""
+    places = layout.create(folder / "rows.h5", [image.image_id for image in images], spec=SPEC, archive="a")
+    return Block(folder / "rows.h5", places, folder / "block.jsonl", tuple(enumerate(images)))
+
+
+def test_the_start_of_an_image_is_noted_before_it_is_decoded(tmp_path, pictures, monkeypatch):
+    def crash(path, spec):
+        raise KeyboardInterrupt
+
+    block = one_block(tmp_path, pictures[0][1:4])
+    monkeypatch.setattr(block_module, "make_row", crash)
+    for n_starts in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            pack_block(block, spec=SPEC)
+        assert read_journal(block.journal).starts == {pictures[0][1].image_id: n_starts}
+
+
+@pytest.mark.parametrize(("n_starts", "given_up"), [(0, False), (1, False), (2, True), (3, True)])
+def test_an_image_that_was_begun_twice_and_never_finished_is_given_up_unopened(
+    tmp_path, pictures, monkeypatch, n_starts, given_up
+):
+    images, opened = pictures[0][1:4], []
+    block = one_block(tmp_path, images)
+    writer = Writer(block.journal)
+    for _ in range(n_starts):
+        writer.started(images[1].image_id)
+    writer.close()
+    make_row = block_module.make_row
+    monkeypatch.setattr(block_module, "make_row", lambda path, spec: (opened.append(path), make_row(path, spec))[1])
+    entries = pack_block(block, spec=SPEC)
+    assert [entry.reason for entry in entries] == ["", CRASHES if given_up else "", ""]
+    assert opened == [image.path for image in images if not (given_up and image == images[1])]
+    journal = read_journal(block.journal)
+    assert not any(journal.starts.values())
+    assert list(journal.entries.values()) == entries
+
+
 class _Killing:
     """What `functools.partial` is, but importable by a fresh process under this file's path."""
 
@@ -345,11 +414,37 @@ class _Killing:
         return killing_worker(block, victim=self.victim, **self.keywords)
 
     def __reduce__(self):
-        return _load, (str(Path(__file__)), self.victim, self.keywords)
+        return _load, (str(Path(__file__)), self.victim, self.keywords, "_Killing")
 
 
-def _load(path, victim, keywords):
-    return runpy.run_path(path)["_Killing"](victim, keywords)
+def _load(path, victim, keywords, kind):
+    return runpy.run_path(path)[kind](victim, keywords)
+
+
+class _Slow(_Killing):
+    """Work that takes a tenth of a second per image and kills nothing."""
+
+    def __call__(self, block):
+        time.sleep(0.1)
+        return pack_block(block, **self.keywords)
+
+    def __reduce__(self):
+        return _load, (str(Path(__file__)), self.victim, self.keywords, "_Slow")
+
+
+def test_a_job_that_must_fail_ends_at_its_first_failure_and_not_after_all_images(tmp_path, pictures, monkeypatch):
+    monkeypatch.setattr(pack, "partial", lambda _, **keywords: _Slow("", keywords))
+    ends, shutdown = [], ProcessPoolExecutor.shutdown
+
+    def noted(self, wait=True, *, cancel_futures=False):
+        ends.append((wait, cancel_futures))
+        shutdown(self, wait, cancel_futures=cancel_futures)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "shutdown", noted)
+    with pytest.raises(JobFailedError, match="1 of 40 images could not be read, 0 are tolerated"):
+        pack_into(tmp_path / "cxr.h5", pictures[0], engine=in_processes(2))
+    assert len(decodings(tmp_path)) <= 8
+    assert ends == [(True, True)]  # a second call without cancel_futures takes the first one back, on a busy machine
 
 
 def test_auto_means_the_cores_this_process_may_use():

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from cohort import open_images
-from preprocess.packing.block import ImageToPack, JobFailedError, PackSpec
+from preprocess.packing.block import JobFailedError, PackSpec
 from preprocess.packing.engines import on_cluster
+from preprocess.packing.journal import ImageToPack
 from preprocess.packing.pack import pack_images
 from preprocess.packing.verify import VerifyConfig, verify
 from preprocess.pipeline import run
@@ -30,6 +31,7 @@ FILES = [
     "cxr_paths.csv",
     "flow.csv",
     "mimic_impressions.csv",
+    "preprocess.json",
     "text_statistics.csv",
 ]
 SLOW_ROWS = """
@@ -40,6 +42,16 @@ block.make_row = lambda path, spec: (time.sleep(0.05), make_row(path, spec))[1]
 from preprocess.preprocess_config import PreprocessConfig
 from preprocess.pipeline import run
 run(PreprocessConfig(archive_root=sys.argv[1], out_dir=__import__("pathlib").Path(sys.argv[2]), workers=1, resolution=40))
+"""
+
+CTRL_C = """
+import sys, time
+import preprocess.packing.block as block
+make_row = block.make_row
+block.make_row = lambda path, spec: (time.sleep(0.2), make_row(path, spec))[1]
+if __name__ == "__main__":
+    from preprocess_train_data import cli
+    sys.exit(cli())
 """
 
 
@@ -104,6 +116,28 @@ def test_workers_end_when_their_parent_is_killed(larger_mimic, tmp_path):
     wait_for(lambda: not _alive_in_session(job.pid))
 
 
+def test_ctrl_c_ends_the_command_in_one_line_and_the_next_one_continues(larger_mimic, tmp_path):
+    (tmp_path / "job.py").write_text(CTRL_C)
+    out = tmp_path / "out"
+    job = subprocess.Popen(
+        [sys.executable, "job.py", "--archive_root", str(larger_mimic.root), "--out_dir", str(out), "--workers", "2"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for(lambda: out.exists() and finished(out) >= 3)
+    os.killpg(job.pid, signal.SIGINT)  # as a terminal does: all processes get it
+    _, errors = job.communicate(timeout=60)
+    assert (job.returncode, errors) == (
+        130,
+        "interrupted: stopped by Ctrl-C; the same command continues where this one stopped\n",
+    )
+    done = finished(out)
+    assert done < 24
+    assert sum(decodings(out).values()) == done
+    assert sorted(path.name for path in out.iterdir()) == ["cxr.h5.partial"]
+    again = run(PreprocessConfig(archive_root=larger_mimic.root, out_dir=out, workers=1))
+    assert again.n_decoded == 24 - done
+
+
 def _alive_in_session(session: int) -> list[int]:
     alive = []
     for folder in Path("/proc").iterdir():
@@ -127,7 +161,7 @@ def cluster():
 
 
 def test_a_cluster_whose_worker_is_killed_writes_the_same_bytes(larger_mimic, tmp_path, cluster):
-    images = [ImageToPack(name, str(path), path.stat().st_size) for name, path in sorted(larger_mimic.images.items())]
+    images = [ImageToPack.of_file(name, path) for name, path in sorted(larger_mimic.images.items())]
     spec = PackSpec(resolution=40)
     with pack_images(tmp_path / "straight.h5", images, spec=spec):
         pass

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from preprocess.pixels.decode import decode_image, read_image, to_eight_bits
+from preprocess.pixels.picture_quality import MARKED
 from preprocess.pixels.reading_rules import UnreadableImageError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (48, 32), dtype=np.uint8)
@@ -75,11 +76,104 @@ def test_a_black_sixteen_bit_picture_stays_black():
     assert not to_eight_bits(np.zeros((3, 3), dtype=np.uint16)).any()
 
 
-def test_sixteen_bit_colour_is_refused_because_pillow_would_cut_it_silently(tmp_path):
-    deep = (COLOUR.astype(np.uint16) << 4).copy()
-    cv2.imwrite(str(tmp_path / "deep.png"), deep[..., ::-1])
-    assert refusal(tmp_path / "deep.png").reason == "image is 16-bit colour"
-    np.testing.assert_array_equal(read_image(tmp_path / "deep.png", sixteen_bit="high_byte"), deep >> 8)
+def twelve_bit_film():
+    """Return a film of 12 bits with a bright body; its 8-bit mean is 72 or so."""
+    smooth = np.asarray(Image.fromarray(NOISE).resize((320, 400), Image.Resampling.BICUBIC), dtype=np.uint16)
+    return smooth * 9
+
+
+@pytest.mark.parametrize(
+    "place",
+    [np.s_[:20, :20], np.s_[:1, :1], np.s_[:, :60], np.s_[::20, ::20]],
+    ids=["a letter", "a pixel", "a border", "dots"],
+)
+@pytest.mark.parametrize("level", [65_535, 32_768, 16_384])
+def test_burnt_in_marks_do_not_take_the_grey_levels_of_a_twelve_bit_film(tmp_path, place, level):
+    film = twelve_bit_film()
+    marked = film.copy()
+    marked[place] = level
+    Image.fromarray(marked).save(tmp_path / "film.png")
+    image = decode_image(tmp_path / "film.png")
+    expected = film // 16
+    expected[place] = 255
+    np.testing.assert_array_equal(image.pixels, expected)
+    assert image.odd == (MARKED,)
+    np.testing.assert_array_equal(read_image(tmp_path / "film.png", sixteen_bit="high_byte"), marked // 256)
+
+
+def test_marks_and_borders_of_several_levels_above_a_gap_are_clipped(tmp_path):
+    film = twelve_bit_film()
+    marked = film.copy()
+    marked[:, :40] = 65_535
+    marked[:, 40:60] = 65_000
+    marked[:30, 60:] = 60_000
+    expected = film // 16
+    expected[:, :60] = expected[:30] = 255
+    np.testing.assert_array_equal(to_eight_bits(marked), expected)
+
+
+def test_soft_edged_marks_are_clipped_too_and_bright_bone_is_not(tmp_path):
+    film = twelve_bit_film()
+    marked = film.copy()
+    marked[:10, :40] = np.linspace(4096, 65_535, 400).astype(np.uint16).reshape(10, 40)
+    np.testing.assert_array_equal(to_eight_bits(marked)[10:], film[10:] // 16)
+    film[:50, :50] = np.linspace(0, 65_535, 2500).astype(np.uint16).reshape(50, 50)
+    np.testing.assert_array_equal(to_eight_bits(film), film // 256)
+
+
+@pytest.mark.parametrize("top", [4095, 65_535])
+def test_a_sixteen_bit_tiff_that_is_white_at_zero_is_turned(tmp_path, top):
+    levels = np.linspace(0, top, 48 * 32).astype(np.uint16).reshape(48, 32)
+    for name, photometric, stored in (("black", 1, levels), ("white", 0, top - levels)):
+        Image.fromarray(stored).save(tmp_path / f"{name}.tiff", tiffinfo={262: photometric})
+    black, white = (read_image(tmp_path / f"{name}.tiff") for name in ("black", "white"))
+    np.testing.assert_array_equal(white, black)
+    assert black[0, 0] < black[-1, -1]
+
+
+def save_deep(path, channels):
+    """Write 16-bit channels in the order R, G, B, A."""
+    order = [2, 1, 0, 3][: channels.shape[-1]]
+    assert cv2.imwrite(str(path), np.ascontiguousarray(channels[..., order]))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+@pytest.mark.parametrize("alpha", [None, 65_535, 9])
+def test_sixteen_bit_colour_keeps_the_levels_that_pillow_would_cut(tmp_path, suffix, alpha):
+    deep = COLOUR.astype(np.uint16) << 4
+    channels = deep if alpha is None else np.dstack([deep, np.full(deep.shape[:2], alpha, np.uint16)])
+    save_deep(tmp_path / f"deep.{suffix}", channels)
+    image = decode_image(tmp_path / f"deep.{suffix}")
+    np.testing.assert_array_equal(image.pixels, COLOUR)
+    assert image.transparent == (alpha == 9)
+    np.testing.assert_array_equal(read_image(tmp_path / f"deep.{suffix}", sixteen_bit="high_byte"), deep >> 8)
+
+
+def test_grey_in_sixteen_bit_channels_is_windowed_as_grey(tmp_path):
+    film = twelve_bit_film()
+    save_deep(tmp_path / "rgba.png", np.dstack([film, film, film, np.full(film.shape, 65_535, np.uint16)]))
+    np.testing.assert_array_equal(read_image(tmp_path / "rgba.png"), film // 16)
+    content = (tmp_path / "rgba.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(content[: len(content) // 2])
+    assert refusal(tmp_path / "cut.png").reason == "image is damaged"
+
+
+def test_webp_is_read(tmp_path):
+    Image.fromarray(NOISE).save(tmp_path / "film.webp", lossless=True)
+    image = decode_image(tmp_path / "film.webp")
+    assert image.format == "WEBP"
+    np.testing.assert_array_equal(image.pixels, np.stack([NOISE] * 3, axis=-1))
+    content = (tmp_path / "film.webp").read_bytes()
+    (tmp_path / "cut.webp").write_bytes(content[: len(content) // 2])
+    assert refusal(tmp_path / "cut.webp").reason in {"image is damaged", "not an image file"}
+
+
+def test_a_pipe_and_a_device_are_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "film.png")
+    assert str(refusal(tmp_path / "film.png")) == (
+        f"image file cannot be read: {tmp_path}/film.png: not a regular file"
+    )
+    assert refusal("/dev/zero").reason == "image file cannot be read"
 
 
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.98])
@@ -99,7 +193,7 @@ def test_what_is_no_image_is_refused_by_its_kind(tmp_path):
     assert refusal(tmp_path / "empty.jpg").reason == "image file is empty"
     assert (
         str(refusal(tmp_path / "page.jpg"))
-        == f"not an image file: {tmp_path}/page.jpg is none of JPEG, PNG, BMP, TIFF, DICOM"
+        == f"not an image file: {tmp_path}/page.jpg is none of JPEG, PNG, BMP, TIFF, WEBP, DICOM"
     )
     assert str(refusal(tmp_path / "none.jpg")) == f"image file is missing: {tmp_path}/none.jpg"
     assert str(refusal(tmp_path)) == f"image file cannot be read: {tmp_path}: Is a directory"

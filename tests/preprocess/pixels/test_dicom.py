@@ -20,7 +20,8 @@ from pydicom.uid import (
 )
 from simplejpeg import encode_jpeg
 
-from preprocess.pixels.decode import read_image
+from preprocess.pixels.decode import decode_image, read_image
+from preprocess.pixels.picture_quality import MARKED, WINDOW
 from preprocess.pixels.reading_rules import UnreadableImageError
 
 NAME = "Secret^Patient"
@@ -168,6 +169,67 @@ def test_without_a_window_the_range_of_the_picture_itself_is_shown_and_padding_i
     assert not read_image(make(tmp_path / "flat.dcm", np.full((5, 5), 7, np.uint16))).any()
 
 
+UNUSABLE = {
+    "no width": {"WindowCenter": 5, "WindowWidth": 0},
+    "below all values": {"WindowCenter": -5000, "WindowWidth": 100},
+    "above all values": {"WindowCenter": 60_000, "WindowWidth": 100},
+    "no number": {"WindowCenter": "1e400", "WindowWidth": 100},
+    "no width at all": {"WindowCenter": 5},
+    "unknown function": {"WindowCenter": 1800, "WindowWidth": 1200, "VOILUTFunction": "CUBIC"},
+    "black table": {"VOILUTSequence": table([0] * 4096, 0, 12)},
+}
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_a_film_whose_window_shows_nothing_is_read_by_its_own_range_and_flagged(tmp_path, case):
+    plain = decode_image(make(tmp_path / "plain.dcm"))
+    film = decode_image(make(tmp_path / "film.dcm", **UNUSABLE[case]))
+    np.testing.assert_array_equal(film.pixels, plain.pixels)
+    assert (film.odd, plain.odd) == ((WINDOW,), ())
+
+
+@pytest.mark.parametrize("first", [0, -9000, 60_000])
+def test_a_later_window_is_taken_if_the_first_shows_nothing(tmp_path, first):
+    second = {"WindowCenter": 1800, "WindowWidth": 1200}
+    both = {"WindowCenter": [first, 1800], "WindowWidth": [0 if first == 0 else 100, 1200]}
+    film = decode_image(make(tmp_path / "film.dcm", **both))
+    np.testing.assert_array_equal(film.pixels, read_image(make(tmp_path / "plain.dcm", **second)))
+    assert film.odd == (WINDOW,)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize("with_meta", [True, False])
+def test_a_file_without_preamble_is_read(tmp_path, syntax, with_meta):
+    window = {"WindowCenter": 1500, "WindowWidth": 2500}
+    path = make(tmp_path / "film.dcm", syntax=syntax, **window)
+    plain, content = read_image(path), path.read_bytes()
+    body = content.index(b"\x08\x00\x16\x00")
+    path.write_bytes(content[132 if with_meta else body :])
+    film = decode_image(path)
+    np.testing.assert_array_equal(film.pixels, plain)
+    assert film.format == "DICOM"
+
+
+def test_what_only_begins_like_dicom_is_no_image(tmp_path):
+    (tmp_path / "noise.dcm").write_bytes(b"\x08\x00" + bytes(range(256)) * 4)
+    assert refusal(tmp_path / "noise.dcm").reason in {"not an image file", "image is damaged"}
+    (tmp_path / "note.dcm").write_bytes(b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100")
+    assert refusal(tmp_path / "note.dcm").reason == "not an image file"
+
+
+@pytest.mark.parametrize("mark", [4095, 0])
+def test_without_a_window_a_burnt_in_mark_does_not_take_the_range_from_the_film(tmp_path, mark):
+    film = np.add.outer(np.arange(80) * 5, np.arange(80) * 4).astype(np.uint16) + (100 if mark else 3380)
+    marked = film.copy()
+    marked[:10, :10] = mark
+    shown, plain = decode_image(make(tmp_path / "marked.dcm", marked)), read_image(make(tmp_path / "plain.dcm", film))
+    outside = np.ones(film.shape, bool)
+    outside[:10, :10] = False
+    assert np.abs(shown.pixels[outside].astype(int) - plain[outside]).max() <= 15
+    assert set(np.unique(shown.pixels[:10, :10])) == {255 if mark else 0}
+    assert shown.odd == (MARKED,)
+
+
 def test_photographs_of_films_keep_their_colours_until_the_resize(tmp_path):
     colour = np.random.default_rng(0).integers(0, 256, (12, 10, 3), dtype=np.uint8)
     np.testing.assert_array_equal(read_image(make(tmp_path / "photo.dcm", colour, bits=8)), colour)
@@ -178,7 +240,6 @@ REFUSED = {
     "bomb": ({"Rows": 40_000, "Columns": 40_000}, "image has too many pixels"),
     "palette": ({"PhotometricInterpretation": "PALETTE COLOR"}, "DICOM image is neither grey nor true colour"),
     "short": ({"PixelData": FILM.tobytes()[:-2000]}, "image is damaged"),
-    "no window width": ({"WindowCenter": 5, "WindowWidth": 0}, "image is damaged"),
     "endless slope": ({"RescaleSlope": "1e400", "WindowCenter": 5, "WindowWidth": 5}, "image is damaged"),
     "slope beyond numbers": ({"RescaleSlope": "1e308"}, "image is damaged"),
     "no bits": ({"BitsStored": None}, "image is damaged"),

@@ -10,6 +10,7 @@ from preprocess.pixels.picture_quality import (
     NEAR_CONSTANT,
     ODD_ASPECT,
     flags,
+    has_few_levels,
     is_coloured,
     is_misnamed,
 )
@@ -48,6 +49,15 @@ def test_grey_in_three_channels_is_no_colour_and_one_level_in_one_channel_is():
         tinted = three.copy()
         tinted[5, 5, channel] += 1
         assert is_coloured(tinted)
+
+
+def test_a_film_of_sixteen_levels_is_flagged_and_one_of_many_or_of_one_is_not():
+    ramp = np.tile(np.arange(256, dtype=np.uint8), (40, 2))
+    assert has_few_levels(ramp // 16)
+    assert has_few_levels(ramp // 16 * 16)
+    assert has_few_levels(np.stack([ramp // 16] * 3, axis=-1))
+    assert not has_few_levels(ramp)
+    assert not has_few_levels(np.full((1000, 1000), 9, np.uint8))
 
 
 @pytest.mark.parametrize(

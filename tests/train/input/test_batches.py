@@ -164,7 +164,7 @@ def test_a_study_brings_so_many_views_and_they_share_their_texts(bundle):
 
 
 def test_views_of_studies_that_nobody_knows_are_an_error(pairs, bundle):
-    with pytest.raises(ValueError, match=r"views_per_study above 1 needs the study of each image"):
+    with pytest.raises(ValueError, match=r"--views_per_study above 1: wanted the study of each image, found none"):
         PairBatches(brief(pairs), bundle, settings(views_per_study=2), World())
 
 

@@ -17,10 +17,13 @@ IDS = ["i0", "i1", "i2", "i3", "i4"]
 TEXTS = ["Edema.", "___", "Clear lungs.", "No effusion. NA", "NO IMPRESSION"]
 
 
-def write_store(path, ids, *, dtype=np.uint8):
+def write_store(path, ids, *, dtype=np.uint8, black=()):
     with h5py.File(path, "w") as file:
         levels = np.arange(len(ids), dtype=dtype)[:, None, None] + 10
-        file["cxr"] = np.broadcast_to(levels, (len(ids), 8, 8)).astype(dtype)
+        pixels = np.broadcast_to(levels, (len(ids), 8, 8)).astype(dtype)
+        pixels[:, -1] = 0
+        pixels[list(black)] = 0
+        file["cxr"] = pixels
         if dtype == np.uint8:
             file["image_id"] = ids
             file.attrs.update(format_version=1, resolution=8, resize_rule="x", archive_fingerprint="y", complete=True)
@@ -50,8 +53,9 @@ def files(tmp_path):
         cxr_filepath=tmp_path / "cxr.h5",
         txt_filepath=tmp_path / "texts.csv",
         cohort_filepath=tmp_path / "cohort.csv",
+        no_cohort=True,
     )
-    return SimpleNamespace(folder=tmp_path, config=settings)
+    return SimpleNamespace(folder=tmp_path, config=settings, with_cohort=replace(settings, no_cohort=False))
 
 
 def test_texts_in_another_order_meet_their_own_images(files):
@@ -60,14 +64,30 @@ def test_texts_in_another_order_meet_their_own_images(files):
     assert pairs.images.read(pairs.rows)[:, 0, 0].tolist() == [10, 12, 13]
 
 
-def test_images_without_text_are_left_out_and_counted_and_the_missing_cohort_is_named(files):
+def test_images_without_text_are_left_out_and_counted_and_the_want_of_a_cohort_is_noted(files):
     pairs = load_pairs(files.config)
-    assert pairs.left_out == {"no text": 2}
+    assert {reason: n for reason, n in pairs.left_out.items() if n} == {"no text": 2}
     described = pairs.describe()
     assert "3 image-text pairs" in described
     assert "left out, no text: 2" in described
-    assert "no cohort at" in described
-    assert "all images are used" in described
+    assert "note: --no_cohort: all images of the store are used, whatever their patient, split and view" in described
+
+
+def test_a_cohort_that_is_missing_is_an_error_that_names_the_file_and_the_way_out(files):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"--cohort_filepath: wanted the cohort table .*cohort.csv, found none.*"
+        r"--no_cohort to train on all images, test patients included",
+    ):
+        load_pairs(files.with_cohort)
+
+
+def test_images_of_a_single_grey_level_are_left_out_and_counted(files):
+    write_store(files.folder / "cxr.h5", IDS, black=(0, 1))
+    pairs = load_pairs(files.config)
+    assert list(pairs.texts) == ["Clear lungs.", "No effusion. NA"]
+    assert pairs.image_ids == ["i2", "i3"]
+    assert "left out, image has a single grey level: 2" in pairs.describe()
 
 
 def test_only_the_frontal_views_of_the_split_are_trained_on(files):
@@ -75,22 +95,23 @@ def test_only_the_frontal_views_of_the_split_are_trained_on(files):
         cohort_table(["train", "train", "test", "train", "train"], ["PA"] * 3 + ["LATERAL", "AP"]),
         files.folder / "cohort.csv",
     )
-    pairs = load_pairs(files.config)
+    pairs = load_pairs(files.with_cohort)
     assert list(pairs.texts) == ["Edema."]
-    assert pairs.left_out == {"split is not train": 1, "view is not frontal": 1, "no text": 2}
+    reasons = {"split is not train": 1, "view is not frontal": 1, "image has a single grey level": 0, "no text": 2}
+    assert pairs.left_out == reasons
     assert pairs.notes == ()
 
 
 def test_a_split_without_images_is_an_error_that_names_the_splits(files):
     write_cohort(cohort_table(["test"] * 5, ["PA"] * 5), files.folder / "cohort.csv")
     with pytest.raises(ValueError, match=r"no image of .*cohort.csv is in split 'train'; found 'test'"):
-        load_pairs(files.config)
+        load_pairs(files.with_cohort)
 
 
 def test_images_that_the_cohort_does_not_know_are_an_error(files):
     write_cohort(cohort_table(["train"] * 5, ["PA"] * 5).iloc[1:], files.folder / "cohort.csv")
     with pytest.raises(ValueError, match=r"cohort.csv lacks 1 of 5 images of .*cxr.h5, such as i0"):
-        load_pairs(files.config)
+        load_pairs(files.with_cohort)
 
 
 def test_an_image_without_a_text_row_is_an_error_that_names_it(files):
@@ -111,7 +132,9 @@ def test_files_of_chexzero_without_ids_pair_by_row(files):
     write_cohort(cohort_table(["test"] * 5, ["PA"] * 5), files.folder / "cohort.csv")
     pairs = load_pairs(files.config)
     assert pairs.rows.tolist() == [0, 2, 3]
-    assert "the image store has no ids" in pairs.describe()
+    assert pairs.image_ids is None
+    with pytest.raises(ValueError, match=r"--cohort_filepath: wanted images with ids to join .* --no_cohort to train"):
+        load_pairs(files.with_cohort)
 
 
 def test_second_texts_meet_their_images_by_id_and_stand_in_where_the_first_is_missing(files):
@@ -121,7 +144,7 @@ def test_second_texts_meet_their_images_by_id_and_stand_in_where_the_first_is_mi
     assert pairs.rows.tolist() == [0, 2, 3, 4]
     assert list(pairs.texts) == ["Edema.", "Clear lungs.", "No effusion. NA", "Left effusion."]
     assert list(pairs.second_texts) == ["Heart is large.", "", "", ""]
-    assert pairs.left_out == {"no text": 1}
+    assert pairs.left_out == {"image has a single grey level": 0, "no text": 1}
 
 
 def test_a_second_text_without_image_is_an_error_that_names_it(files):
@@ -141,11 +164,10 @@ def test_the_study_of_an_image_comes_from_the_texts_or_else_from_the_cohort(file
     table["study_id"] = ["c0", "c1", "c2", "c3", "c4"]
     write_cohort(table, files.folder / "cohort.csv")
     # `filename` is s0.txt to s4.txt, in the reverse order of the images
-    assert load_pairs(files.config).study_ids == ["4", "2", "1"]
+    assert load_pairs(files.with_cohort).study_ids == ["4", "2", "1"]
     text_table = pd.read_csv(files.folder / "texts.csv", keep_default_na=False).drop(columns="filename")
     text_table.to_csv(files.folder / "texts.csv", index=False)
-    assert load_pairs(files.config).study_ids == ["c0", "c2", "c3"]
-    (files.folder / "cohort.csv").unlink()
+    assert load_pairs(files.with_cohort).study_ids == ["c0", "c2", "c3"]
     assert load_pairs(files.config).study_ids is None
 
 
@@ -154,7 +176,7 @@ def test_labels_come_from_the_cohort_in_the_order_of_the_pairs(files):
     table = cohort_table(["train"] * 5, ["PA"] * 5)
     table["Edema"] = [1, 0, -1, np.nan, 0]
     write_cohort(table, files.folder / "cohort.csv")
-    labels = load_pairs(files.config).labels
+    labels = load_pairs(files.with_cohort).labels
     assert labels.shape == (3, len(FINDINGS))
     np.testing.assert_array_equal(labels[:, FINDINGS.index("Edema")], [1, -1, np.nan])
 

@@ -5,12 +5,8 @@ import math
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pytest
-import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from open_clip.loss import ClipLoss
-from torch.nn.functional import one_hot
 
 import models
 from cohort.image_reader import ArrayImages
@@ -18,7 +14,7 @@ from cohort.report_sentences import distinct_sentences
 from train.input import texts as columns
 from train.input.mirrored_text import swap_sides
 from train.input.pairs import Pairs
-from train.input.texts import infonce_floor, make_text_table
+from train.input.texts import make_text_table
 from train.train_config import Augmentation, TrainConfig
 
 REPORTS = ["Edema. No effusion.", "Clear lungs.", "No effusion. 1. Clear lungs.", "clear  lungs", "Left chest tube."]
@@ -147,8 +143,8 @@ def test_images_of_one_study_get_the_same_draw(bundle):
 
 
 def test_images_of_one_study_get_the_same_of_two_texts(bundle):
-    more = {"second_texts": ["Fluid."] * 2, "settings": {"objective": "reports"}}
-    table = table_of(bundle, ["Edema.", "edema"], **more)
+    more = {"second_texts": ["Fluid.", "Fluid.", ""], "settings": {"objective": "reports"}}
+    table = table_of(bundle, ["Edema.", "edema", "Clear."], **more)
     assert {draw(table, [0, 1], studies=[0, 0], seed=seed).targets.shape for seed in range(30)} == {(2, 1)}
     assert {draw(table, [0, 1], studies=[0, 1], seed=seed).targets.shape for seed in range(30)} == {(2, 1), (2, 2)}
 
@@ -213,39 +209,49 @@ def test_every_distinct_text_is_tokenised_once(bundle, monkeypatch):
         seen.extend(texts)
         return models.tokenize(texts, tokenizer, context_length=context_length)
 
-    monkeypatch.setattr("train.input.texts.tokenize", counting)
+    monkeypatch.setattr("train.input.vocabulary.tokenize", counting)
     table_of(bundle)
     assert sorted(seen) == ["clear lungs", "edema", "left chest tube", "no effusion"]
 
 
-@pytest.mark.parametrize("groups", [[0, 0, 0, 1, 2, 2], [0, 1, 2, 3, 4, 5], [0] * 6])
-def test_the_floor_is_where_plain_infonce_ends_up_with_such_texts(groups):
-    """By descent on free features of which those of equal texts are the same."""
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(6, 8, generator=generator, requires_grad=True)
-    free = torch.randn(6, 8, generator=generator, requires_grad=True)
-    pick = one_hot(torch.tensor(groups), 6).float()
-    optimizer = torch.optim.Adam([images, free], lr=0.1)
-    for _ in range(300):
-        loss = ClipLoss()(images, pick @ free, torch.tensor(1.0))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    floor = infonce_floor(np.array(groups), np.arange(6), n_images=6)
-    assert floor <= loss.item() < floor + 0.02
+def test_the_floor_of_a_batch_counts_each_text_over_its_images_and_each_image_over_its_texts(bundle):
+    """Edema belongs to 3 images, fluid to 2, clear to 1; two images have two texts, two have one."""
+    texts = ["Edema. Fluid.", "Fluid. Edema.", "Edema.", "Clear."]
+    drawn = draw(table_of(bundle, texts, settings={"form": "softmax"}), range(4))
+    of_images, of_texts = 2 * math.log(2) / 4, (math.log(3) + math.log(2)) / 3
+    assert drawn.loss_floor == pytest.approx((of_images + of_texts) / 2)
+    assert draw(table_of(bundle, texts), range(4)).loss_floor == pytest.approx(0, abs=1e-12)
 
 
-@given(st.lists(st.integers(0, 3), min_size=2, max_size=30))
-def test_the_floor_is_the_mean_logarithm_of_how_many_share_the_text(groups):
-    shared = Counter(groups)
-    wanted = np.mean([math.log(shared[group]) for group in groups])
-    ours = infonce_floor(np.array(groups), np.arange(len(groups)), n_images=len(groups))
-    assert ours == pytest.approx(wanted, abs=1e-12)
+DATES = ("Compared with 3 May. Clear.", "Compared with 5 May. Clear.", "Edema.", "Fluid.")
 
 
-def test_reports_of_the_same_sentences_in_another_order_count_as_equal_for_the_floor(bundle):
-    table = table_of(bundle, ["Edema. Fluid.", "Fluid. Edema.", "Edema.", "Clear."])
-    assert draw(table, range(4)).loss_floor == pytest.approx(2 * math.log(2) / 4)
+@pytest.mark.parametrize("objective", ["reports", "sentences"])
+def test_texts_of_one_study_that_differ_in_a_date_belong_to_all_its_images(bundle, objective):
+    table = table_of(bundle, DATES, study_ids=["s1", "s1", "s2", "s3"], settings={"objective": objective})
+    targets = draw(table, range(4)).targets
+    assert np.array_equal(targets[0], targets[1])
+    assert targets[2:] @ targets[:2].T == pytest.approx(np.zeros((2, 2)))
+
+
+def test_blank_studies_and_studies_of_other_patients_are_studies_of_their_own(bundle):
+    patients = pd.DataFrame({"subject_id": ["p1", "p2", "p3", "p4"]})
+    for studies, cohort in ((["", "", " ", ""], None), (["1", "1", "1", "1"], patients)):
+        table = table_of(bundle, DATES, study_ids=studies, cohort=cohort, settings={"objective": "reports"})
+        drawn = draw(table, range(4))
+        assert drawn.targets.sum() == 4
+        assert (drawn.targets.sum(axis=0) == 1).all()
+
+
+def test_one_study_for_all_images_is_an_error_that_names_it(bundle):
+    with pytest.raises(ValueError, match=r"study_id: wanted images of several studies, found '1' for all 4 images"):
+        table_of(bundle, DATES, study_ids=["1"] * 4)
+
+
+def test_clips_own_negatives_stay_as_they_are_whatever_the_study(bundle):
+    clip = {"objective": "reports", "form": "softmax", "duplicates": "negatives"}
+    table = table_of(bundle, DATES, study_ids=["s1", "s1", "s2", "s3"], settings=clip)
+    assert np.array_equal(draw(table, range(4)).targets, np.eye(4))
 
 
 def test_the_examples_in_the_docstrings_hold():

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cohort.exposure import image_hashes
+from cohort.exposure import Cohort, check_exposure, image_hashes
 from cohort.image_reader import ArrayImages
 from cohort.training_record import TRAINED_ON, read_trained_on
 from train.input.pairs import Pairs
@@ -41,9 +41,32 @@ def test_pictures_are_left_alone_on_request(pairs, tmp_path):
     assert read_trained_on(tmp_path / TRAINED_ON).hashes is None
 
 
-def test_nobody_is_recorded_where_nobody_is_known(pairs, tmp_path):
-    record_trained_on(tmp_path, replace(pairs, cohort=None), CONFIG, selected=None)
-    assert not list(tmp_path.iterdir())
+def test_without_a_cohort_images_are_recorded_by_id_so_that_an_evaluation_on_them_is_exposed(pairs, tmp_path):
+    alone = replace(pairs, cohort=None, image_ids=["i4", "i1", "i3"])
+    record_trained_on(tmp_path, alone, replace(CONFIG, record_pictures=True), selected=None)
+    record = read_trained_on(tmp_path / TRAINED_ON)
+    assert record.images[["dataset", "image_id", "subject_id"]].to_numpy().tolist() == [
+        ["", f"i{n}", ""] for n in (4, 1, 3)
+    ]
+    np.testing.assert_array_equal(record.hashes, image_hashes(pairs.images.array[[4, 1, 3]]))
+    found = check_exposure(Cohort(images=people(1, 2)), [record])
+    assert found.stamp == "exposed"
+    assert found.images["stamp"].tolist() == ["exposed", "unknown"]
+
+
+def test_without_a_cohort_an_image_of_a_known_archive_is_found_by_its_id_too(pairs, tmp_path):
+    record_trained_on(tmp_path, replace(pairs, cohort=None, image_ids=["i4", "i1", "i3"]), CONFIG, selected=None)
+    evaluated = people(1, 2).assign(dataset="mimic-cxr", subject_id="")
+    found = check_exposure(Cohort(images=evaluated), [read_trained_on(tmp_path / TRAINED_ON)])
+    assert found.images["stamp"].tolist() == ["exposed", "unknown"]
+
+
+def test_images_without_ids_are_unrecorded_by_the_name_of_their_file(pairs, tmp_path):
+    settings = replace(CONFIG, pretrained="openai", cxr_filepath=tmp_path / "cxr.h5")
+    record_trained_on(tmp_path, replace(pairs, cohort=None), settings, selected=None)
+    record = read_trained_on(tmp_path / TRAINED_ON)
+    assert (record.unrecorded, len(record.images)) == (f"{tmp_path / 'cxr.h5'} and toy:openai", 0)
+    assert check_exposure(Cohort(images=people(1)), [record]).stamp == "unknown"
 
 
 def test_a_run_that_starts_from_another_has_seen_what_that_one_has(pairs, tmp_path):
