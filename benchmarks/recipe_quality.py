@@ -120,7 +120,7 @@ def measure(
 def judge_supervised(training: TrainConfig, scoring: ZeroShotConfig) -> pd.DataFrame:
     """Return the figures of a classifier trained on report labels, on the images and findings scored by prompts."""
     predictions = ceiling_predictions(training, scoring)
-    cohort = read_cohort(scoring.cohort_filepath).set_index("image_id", drop=False)
+    cohort = read_cohort(training.cohort_filepath).set_index("image_id", drop=False)
     chosen = cohort.loc[predictions["image_id"]].reset_index(drop=True)
     findings = load_prompts(scoring.prompts).findings
     return metrics_table(

@@ -15,7 +15,7 @@ def ceiling_predictions(training: TrainConfig, scoring: ZeroShotConfig) -> pd.Da
     """
     with open_images(scoring.cxr_filepath) as store:
         chosen, *_ = select_images(
-            read_cohort(scoring.cohort_filepath), store, split=scoring.split, views=scoring.views
+            read_cohort(training.cohort_filepath), store, split=scoring.split, views=scoring.views
         )
     return supervised_predictions(
         training, findings=load_prompts(scoring.prompts).findings, image_ids=chosen["image_id"].tolist()
