@@ -4,13 +4,11 @@ It stands here, because training and zero-shot scoring do not import each other.
 """
 
 from dataclasses import dataclass, replace
-from functools import partial
 
-import numpy as np
 import pandas as pd
 
 from cohort import open_images, read_cohort
-from cohort.image_reader import CONSTANT, constant_images
+from cohort.image_reader import CONSTANT
 from metrics.evidence import MEAN
 from models import Bundle
 from train import TrainConfig, load_pairs, pair_validation
@@ -47,17 +45,15 @@ def _validation(config: TrainConfig) -> RunValidation:
     if not (cohort["split"] == config.eval_split).any():
         return _no_validation(f"{config.cohort_filepath} has no image in split {config.eval_split!r}")
 
-    # films that no model can read, such as an all-black one, are left out
     store = open_images(config.cxr_filepath)
-    select = partial(select_images, cohort, store, split=config.eval_split, views=config.views)
     try:
-        _, images, _ = select()
-        constant = np.array(images.ids)[constant_images(store, images.rows)]
-        chosen, images, _ = select(left_out=dict.fromkeys(constant.tolist(), CONSTANT))
+        chosen, images, flow = select_images(cohort, store, split=config.eval_split, views=config.views)
     except ValueError as error:
         return _no_validation(str(error))
     by_prompts = prompt_validation(config, chosen, images)
-    notes = [f"validation: {len(constant)} images left out, {CONSTANT}"] if len(constant) else []
+
+    n_constant = sum(step.rows or 0 for step in flow.steps if step.reason == CONSTANT)
+    notes = [f"validation: {n_constant} images left out, {CONSTANT}"] if n_constant else []
     if config.eval_split == config.train_split:
         notes.append(f"validation uses images of the training split {config.train_split!r}: its figures are too good")
 

@@ -9,15 +9,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
 from cohort import FINDINGS, FRONTAL_VIEWS, Flow, ImageStore, read_labels
+from cohort.image_reader import CONSTANT, constant_images
 from cohort.labels import apply_uncertainty
 from zero_shot.images import Images
 
-BLACK = "all black (never decoded)"
-AT_ONCE = 256
-"""Images that are looked at together"""
 NOT_PACKED = ("excluded", "failed")
 """Values of the cohort's `status` for images without pixels in the store"""
 
@@ -33,7 +31,7 @@ def select_images(
 ) -> tuple[pd.DataFrame, Images, Flow]:
     """Return the cohort rows to be scored, sorted by image id, their images, and the count of rows left out.
 
-    Images that are all black, as a failed decode leaves them, are left out and counted.
+    Images of a single grey level, as a failed decode leaves them, are left out and counted.
 
     Args:
         cohort: the cohort table.
@@ -41,7 +39,7 @@ def select_images(
         split: value of the column `split`; "all" takes every row.
         views: "frontal" (PA and AP) or "all".
         left_out: image id -> another reason not to score it, beside split and view.
-        check_pixels: look for black images, which reads all pixels once.
+        check_pixels: look for images of a single grey level; reads all pixels once if the store has no checksums.
 
     Raises:
         ValueError: the store holds ids that the cohort does not know, an image is not in the store, no row is left.
@@ -62,8 +60,7 @@ def select_images(
     packed = chosen["h5_row"].notna() & ~chosen["status"].isin(NOT_PACKED)
     chosen = flow.keep(chosen, packed.to_numpy(bool), "not packed (see status_reason)")
     if check_pixels and len(chosen):
-        black = _black(store, _rows(store, chosen))
-        chosen = flow.keep(chosen, ~black, BLACK) if black.any() else chosen
+        chosen = flow.keep(chosen, ~constant_images(store, _rows(store, chosen)), CONSTANT)
     if chosen.empty:
         splits = ", ".join(sorted(set(cohort["split"]) - {""})) or "none"
         raise ValueError(
@@ -79,12 +76,6 @@ def _rows(store: ImageStore, chosen: pd.DataFrame) -> Int[np.ndarray, "n"]:
     if store.image_ids is None:
         return chosen["h5_row"].to_numpy(np.int64)
     return store.rows(chosen["image_id"].tolist())
-
-
-def _black(store: ImageStore, rows: Int[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
-    """Return which images are all zero."""
-    parts = [store.read(rows[start : start + AT_ONCE]).any(axis=(1, 2)) for start in range(0, len(rows), AT_ONCE)]
-    return ~np.concatenate(parts)
 
 
 def _refuse_strangers(cohort: pd.DataFrame, store: ImageStore) -> None:

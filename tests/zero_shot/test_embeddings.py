@@ -167,8 +167,8 @@ def test_a_second_run_encodes_nothing_and_writes_the_same_bytes(options, tmp_pat
     n = len(pd.read_csv(one / "predictions.csv"))
     assert sum(encodings) == n
     written = {path.name: path.read_bytes() for path in one.iterdir()}
-    run_zero_shot.main(ZeroShotConfig(**options, out_dir=one, prompts="chexzero"))
-    run_zero_shot.main(ZeroShotConfig(**options, out_dir=one))
+    run_zero_shot.main(ZeroShotConfig(**options, out_dir=one, prompts="chexzero", overwrite=True))
+    run_zero_shot.main(ZeroShotConfig(**options, out_dir=one, overwrite=True))
     assert {path.name: path.read_bytes() for path in one.iterdir()} == written
     run_zero_shot.main(ZeroShotConfig(**options, out_dir=two, embeddings=one / "embeddings.h5"))
     assert sum(encodings) == n
