@@ -3,17 +3,18 @@
 A cell is one finding (or the mean) x attribute x group x metric. The rule for enough evidence is `metrics.evidence`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 import metrics
-from audit import contrasts
 from audit.joined_tables import OVERALL, Attribute, AuditTable
 from audit.replicates import METRICS, CellReplicates
 from metrics.evidence import MEAN, NOT_IN_MEAN, EvidenceCounts, EvidenceRule, count_evidence
+from metrics.resampling import patient_numbers
+from metrics.share_intervals import Share, Support, auroc_support, rate_support
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,16 +45,26 @@ class Cell:
     """Replicates of `value`"""
     rest_draws: Float[np.ndarray, " r"]
     """Replicates of `rest`, from the same draws of patients"""
-    floor: float
-    """Smallest standard error that the difference can have, see `contrasts.simultaneous`"""
-    fewest_patients: int
-    """Patients in the denominator on the smaller side of the comparison"""
+    support: Support
+    """What the interval of `value` rests on"""
+    rest_support: Support
+    """What the interval of `rest` rests on"""
     status: str
     reason: str
     testable: bool
     """Whether the difference belongs to a family that is tested"""
     in_mean: bool
     """Whether the finding enters the group's mean"""
+
+    @property
+    def inside(self) -> Share:
+        """Return the share in the group."""
+        return Share(self.value, self.draws, self.support)
+
+    @property
+    def outside(self) -> Share:
+        """Return the share outside the group."""
+        return Share(self.rest, self.rest_draws, self.rest_support)
 
 
 def count_cell(table: AuditTable, finding: int, members: Bool[np.ndarray, " n"]) -> EvidenceCounts:
@@ -70,25 +81,43 @@ def cells_of_group(
     resampled: CellReplicates,
     metric_names: Sequence[str],
     rule: EvidenceRule,
+    outcomes: Mapping[str, Float[np.ndarray, "n c"]],
+    hidden: Sequence[Mapping[tuple[str, int], str]],
 ) -> list[Cell]:
-    """Return the cells of one group, metric by metric: each finding, then their mean."""
+    """Return the cells of one group, metric by metric: each finding, then their mean.
+
+    Args:
+        table: the joined tables.
+        attribute: that the group belongs to.
+        g: number of the group.
+        estimate: the metrics themselves.
+        resampled: their replicates.
+        metric_names: metrics to return.
+        rule: for enough evidence.
+        outcomes: of `replicates.outcomes`.
+        hidden: of `suppression.hidden_groups`.
+    """
     members = attribute.codes == g
     everybody = np.ones_like(members)
+    outsiders = everybody if attribute.name == OVERALL else ~members
 
     # The counts do not depend on the metric.
     evidence = [
         Evidence(
             inside=count_cell(table, c, members),
             # Nobody is outside the overall group: it is compared with itself, and never tested.
-            outside=count_cell(table, c, everybody if attribute.name == OVERALL else ~members),
+            outside=count_cell(table, c, outsiders),
             overall=count_cell(table, c, everybody),
         )
         for c in range(len(table.findings))
     ]
 
+    unit, _ = patient_numbers(table.subjects)
+    sides = {"members": members, "outsiders": outsiders}
     cells = []
     for metric in metric_names:
         m = METRICS.index(metric)
+        supports = _Supports(metric=metric, outcomes=outcomes[metric], scores=table.scores, unit=unit, **sides)
         single = [
             _single(
                 table,
@@ -98,11 +127,33 @@ def cells_of_group(
                 estimate=estimate.at(c, g, m),
                 draws=resampled.at(c, g, m),
                 rule=rule,
+                supports=supports,
+                withheld=hidden[c].get((attribute.name, g), ""),
             )
             for c in range(len(table.findings))
         ]
-        cells += [*single, _mean(table, attribute, g, single, rule)]
+        cells += [*single, _mean(table, attribute, g, single, rule=rule, supports=supports)]
     return cells
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Supports:
+    """What the shares of one metric rest on, inside and outside a group."""
+
+    metric: str
+    outcomes: Float[np.ndarray, "n c"]
+    scores: Float[np.ndarray, "n c"]
+    unit: Int[np.ndarray, " n"]
+    members: Bool[np.ndarray, " n"]
+    outsiders: Bool[np.ndarray, " n"]
+
+    def of(self, findings: Sequence[int], *, outside: bool = False) -> Support:
+        """Return the support of a metric of one finding, or of its mean over several."""
+        images = self.outsiders if outside else self.members
+        outcomes, unit = self.outcomes[images][:, findings], self.unit[images]
+        if self.metric == "auroc":
+            return auroc_support(outcomes, self.scores[images][:, findings], unit)
+        return rate_support(outcomes, unit)
 
 
 def _single(
@@ -114,14 +165,21 @@ def _single(
     estimate: tuple[Float[np.ndarray, " 1"], Float[np.ndarray, " 1"]],
     draws: tuple[Float[np.ndarray, " r"], Float[np.ndarray, " r"]],
     rule: EvidenceRule,
+    supports: _Supports,
+    withheld: str,
 ) -> Cell:
-    """Return the cell of one finding; `estimate` and `draws` are pairs of the group's values and the rest's."""
+    """Return the cell of one finding; `estimate` and `draws` are pairs of the group's values and the rest's.
+
+    `withheld` is the reason why the group is suppressed though it is large enough.
+    """
     c, g, m = at
     metric = METRICS[m]
     value, rest = float(estimate[0][0]), float(estimate[1][0])
 
     # 1. Is there enough evidence, in the group and outside it?
     status, reason = _judge(rule, evidence.inside, metric, value)
+    if withheld and status != "suppressed":
+        status, reason = "suppressed", withheld
     rest_status, rest_reason = rule.judge(evidence.outside, metric)
     if status == "ok" and rest_status != "ok":
         reason = f"no test, because outside the group: {rest_reason}"
@@ -149,9 +207,8 @@ def _single(
         rest=rest,
         draws=own_draws,
         rest_draws=rest_draws,
-        # The errors of two independent sides add up as squares.
-        floor=float(np.hypot(_floor(metric, value, evidence.inside), _floor(metric, rest, evidence.outside))),
-        fewest_patients=min(side.patients_behind(metric) for side in (evidence.inside, evidence.outside)),
+        support=supports.of([c]),
+        rest_support=supports.of([c], outside=True),
         status=status,
         reason=reason,
         testable=status == rest_status == "ok" and attribute.name != OVERALL,
@@ -183,16 +240,9 @@ def _enough_for_mean(rule: EvidenceRule, evidence: Evidence, metric: str) -> boo
     return all(status == "ok" for status, _ in judged)
 
 
-def _floor(metric: str, value: float, counts: EvidenceCounts) -> float:
-    """Return the smallest standard error that this number of patients allows; see `contrasts.simultaneous`."""
-    if np.isnan(value):
-        return float("nan")
-    if metric == "auroc":
-        return contrasts.auroc_floor(value, counts.patients_pos, counts.patients_neg)
-    return contrasts.rate_floor(value, counts.patients_behind(metric))
-
-
-def _mean(table: AuditTable, attribute: Attribute, g: int, cells: Sequence[Cell], rule: EvidenceRule) -> Cell:
+def _mean(
+    table: AuditTable, attribute: Attribute, g: int, cells: Sequence[Cell], *, rule: EvidenceRule, supports: _Supports
+) -> Cell:
     """Average the findings of which there is enough, both in the group and outside it.
 
     If there is no such finding, the counts of the row are those of all findings.
@@ -200,7 +250,7 @@ def _mean(table: AuditTable, attribute: Attribute, g: int, cells: Sequence[Cell]
     candidates = [cell for cell in cells if cell.finding not in NOT_IN_MEAN]
     used = [cell for cell in candidates if cell.in_mean]
     counts = _pooled_counts(table, attribute.codes == g, used or candidates)
-    outside = _pooled_counts(table, attribute.codes != g, used or candidates)
+    columns = [table.findings.index(cell.finding) for cell in used]
 
     status, reason = rule.judge(counts, cells[0].metric)
     if not used and status != "suppressed":
@@ -208,6 +258,8 @@ def _mean(table: AuditTable, attribute: Attribute, g: int, cells: Sequence[Cell]
 
     # Averaged within each replicate, so that the interval reflects how findings vary together.
     undefined = np.full_like(cells[0].draws, np.nan)  # (r,)
+    value = float(np.mean([cell.value for cell in used])) if used else np.nan
+    rest = float(np.mean([cell.rest for cell in used])) if used else np.nan
     return Cell(
         finding=MEAN,
         attribute=attribute.name,
@@ -215,13 +267,12 @@ def _mean(table: AuditTable, attribute: Attribute, g: int, cells: Sequence[Cell]
         metric=cells[0].metric,
         counts=counts,
         n_findings=len(used),
-        value=float(np.mean([cell.value for cell in used])) if used else np.nan,
-        rest=float(np.mean([cell.rest for cell in used])) if used else np.nan,
+        value=value,
+        rest=rest,
         draws=np.mean([cell.draws for cell in used], axis=0) if used else undefined,
         rest_draws=np.mean([cell.rest_draws for cell in used], axis=0) if used else undefined,
-        # As if findings were independent: the smallest error that their mean can have.
-        floor=float(np.sqrt(np.sum([cell.floor**2 for cell in used])) / max(len(used), 1)),
-        fewest_patients=min(side.patients_behind(cells[0].metric) for side in (counts, outside)),
+        support=supports.of(columns),
+        rest_support=supports.of(columns, outside=True),
         status=status,
         reason=reason,
         testable=status == "ok" and attribute.name != OVERALL,

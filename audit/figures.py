@@ -27,6 +27,8 @@ PAGE_COLOURS = {
 }
 STYLE: Any = {
     "svg.fonttype": "none",
+    # A dollar sign in the name of a group, finding or run begins no formula.
+    "text.parse_math": False,
     "font.size": 9.5,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -27,6 +27,20 @@ class CellReplicates:
         return self.group[:, c, g, m], self.rest[:, c, g, m]
 
 
+def outcomes(table: AuditTable, thresholds: Mapping[str, float]) -> dict[str, Float[np.ndarray, "n c"]]:
+    """Return what each metric is a share of, NaN for images outside its denominator.
+
+    For the AUROC these are the labels; for TPR and FPR, whether a positive or a negative was called positive.
+    """
+    cutoffs = np.array([thresholds[finding] for finding in table.findings])
+    called = np.where(np.isnan(cutoffs), np.nan, table.scores >= cutoffs)
+    return {
+        "auroc": table.truth,
+        "tpr": np.where(table.truth == 1, called, np.nan),
+        "fpr": np.where(table.truth == 0, called, np.nan),
+    }
+
+
 def measure(
     table: AuditTable, attribute: Attribute, thresholds: Mapping[str, float], weights: metrics.ReplicateWeights
 ) -> CellReplicates:

@@ -20,10 +20,12 @@ import metrics
 from audit import contrasts
 from audit.cells import Cell, cells_of_group
 from audit.joined_tables import AuditTable, join_tables
-from audit.replicates import METRICS, measure
+from audit.replicates import METRICS, measure, outcomes
+from audit.suppression import hidden_groups
 from audit.thresholds import Thresholds
 from metrics.evidence import MEAN, MIN_N, MIN_PATIENTS, EvidenceRule
-from metrics.resampling import ratio
+from metrics.resampling import Interval, ratio
+from metrics.share_intervals import MANY, NORMAL, difference_limits, enough_patients, ratio_limits, share_interval
 
 COLUMNS = (
     *("finding", "attribute", "group", "metric"),
@@ -49,10 +51,13 @@ def disaggregate(
 ) -> pd.DataFrame:
     """Return one row per finding x attribute x group x metric, and a "mean" over findings for each of them.
 
-    `value` has a 95 % percentile interval from the patient bootstrap. `difference` is value - rest, where `rest` is the
-    metric over everybody outside the group. It has a pointwise interval, and a simultaneous max-T interval
-    (`difference_low`, `difference_high`) over its family. `flagged`: the simultaneous interval excludes zero. `ratio`
-    is value / rest.
+    `value` has a 95 % interval from the patient bootstrap; near 0 and 1, where resamples repeat each other, it is
+    Wilson's (`metrics.share_intervals`). `difference` is value - rest, where `rest` is the metric over everybody
+    outside the group. It has a pointwise interval, and a simultaneous one (`difference_low`, `difference_high`) over
+    its family (`contrasts.simultaneous`). `flagged`: the simultaneous interval excludes zero. `ratio` is value / rest.
+
+    A group of fewer than `min_patients` patients is suppressed, and so are the groups that would give it away by
+    subtraction (`audit.suppression`).
 
     There are two families, each with a 5 % chance of any false flag in the whole table: "confirmatory" holds the means
     over findings, "exploratory" the single findings. A max-min gap is not given, because it is biased upwards and its
@@ -73,7 +78,7 @@ def disaggregate(
         n_replicates: bootstrap resamples of patients.
         seed: seed of the resampling.
         min_n: images in a metric's denominator below which a cell is `small`.
-        min_patients: patients below which a denominator is `small` and a whole cell `suppressed`.
+        min_patients: patients below which a denominator is `small`, without an interval, and a whole cell `suppressed`.
 
     Returns:
         A table with the columns of COLUMNS. An undefined number is NaN; `status` and `reason` say why.
@@ -81,7 +86,7 @@ def disaggregate(
     Raises:
         ValueError: see `join_tables`; or an unknown metric, too few replicates, or a missing threshold.
 
-    Source: Field & Welsh, JRSS-B 2007 (cluster bootstrap); Westfall & Young 1993 (max-T).
+    Source: Field & Welsh, JRSS-B 2007 (cluster bootstrap); Westfall & Young 1993 (max-T); Newcombe, Stat. Med. 1998.
     """
     unknown = [name for name in metric_names if name not in METRICS]
     if unknown or not metric_names:
@@ -97,6 +102,7 @@ def disaggregate(
     weights = metrics.patient_weights(table.subjects, n_replicates, np.random.default_rng(seed))
     once = metrics.unit_weights(len(table.subjects))
 
+    shares, hidden = outcomes(table, chosen.by_finding), hidden_groups(table, rule)
     cells: list[Cell] = []
     for attribute in table.attributes:
         estimate = measure(table, attribute, chosen.by_finding, once)  # (1 c g m)
@@ -110,9 +116,11 @@ def disaggregate(
                 resampled=resampled,
                 metric_names=metric_names,
                 rule=rule,
+                outcomes=shares,
+                hidden=hidden,
             )
 
-    return _to_frame(cells, chosen)
+    return _to_frame(cells, chosen, rule)
 
 
 def read_subgroups(path: Path | str) -> pd.DataFrame:
@@ -148,34 +156,28 @@ def _resolve(thresholds: Thresholds | Mapping[str, float] | None, table: AuditTa
     return thresholds
 
 
-def _to_frame(cells: Sequence[Cell], thresholds: Thresholds) -> pd.DataFrame:
+def _to_frame(cells: Sequence[Cell], thresholds: Thresholds, rule: EvidenceRule) -> pd.DataFrame:
     """Return one row per cell, with the simultaneous intervals of the differences in each family."""
-    frame = pd.DataFrame([_describe(cell, thresholds) for cell in cells])
+    frame = pd.DataFrame([_describe(cell, thresholds, rule) for cell in cells])
     frame["difference"] = frame["value"] - frame["rest"]
-    differences = np.stack([cell.draws - cell.rest_draws for cell in cells], axis=1)  # (r cells)
-    floors = np.array([cell.floor for cell in cells])
-    patients = np.array([cell.fewest_patients for cell in cells])
 
     # A family spans the whole table: all attributes, groups and metrics. A cell that is not testable is in none.
     frame[["difference_low", "difference_high"]] = np.nan
     for family in ("confirmatory", "exploratory"):
-        rows = np.flatnonzero(frame["family"] == family)
-        low, high = contrasts.simultaneous(
-            frame["difference"].to_numpy()[rows], differences[:, rows], floors[rows], patients[rows]
-        )
+        rows = np.flatnonzero(frame["family"] == family).tolist()
+        low, high = contrasts.simultaneous([cells[row].inside for row in rows], [cells[row].outside for row in rows])
         frame.loc[rows, "difference_low"], frame.loc[rows, "difference_high"] = low, high
 
     frame["flagged"] = (frame["difference_low"] > 0) | (frame["difference_high"] < 0)
     return frame[list(COLUMNS)]
 
 
-def _describe(cell: Cell, thresholds: Thresholds) -> dict[str, object]:
+def _describe(cell: Cell, thresholds: Thresholds, rule: EvidenceRule) -> dict[str, object]:
     """Return the row of one cell, with pointwise intervals of its value, its difference and its ratio to the rest."""
-    interval = metrics.percentile_interval(cell.draws)
-    pointwise = metrics.percentile_interval(cell.draws - cell.rest_draws)
+    interval = share_interval(cell.value, cell.draws, cell.support, min_patients=rule.min_patients)
+    pointwise, ratio_interval = _compared(cell, rule)
 
     # A rate of zero has no multiple: the ratio is NaN where the rest is zero.
-    ratio_interval = metrics.percentile_interval(ratio(cell.draws, cell.rest_draws))
     ratio_value = float(ratio(np.array([cell.value]), np.array([cell.rest]))[0])
 
     family = "confirmatory" if cell.finding == MEAN else "exploratory"
@@ -204,3 +206,22 @@ def _describe(cell: Cell, thresholds: Thresholds) -> dict[str, object]:
         "threshold": thresholds.by_finding.get(cell.finding, np.nan) if uses_threshold else np.nan,
         "threshold_policy": thresholds.label if uses_threshold else "",
     }
+
+
+def _compared(cell: Cell, rule: EvidenceRule) -> tuple[Interval, Interval]:
+    """Return the pointwise intervals of difference and ratio: percentiles, or near 0 and 1 from those of both sides."""
+    supports = (cell.support, cell.rest_support)
+    patients = min(support.patients for support in supports)
+    difference, multiple = (
+        enough_patients(metrics.percentile_interval(draws), patients, rule.min_patients)
+        for draws in (cell.draws - cell.rest_draws, ratio(cell.draws, cell.rest_draws))
+    )
+
+    if min(support.rare for support in supports) < MANY:
+        if not difference.reason:
+            ends = difference_limits(cell.inside, cell.outside, NORMAL)
+            difference = difference._replace(low=ends[0], high=ends[1])
+        if not multiple.reason:
+            ends = ratio_limits(cell.inside, cell.outside, NORMAL)
+            multiple = multiple._replace(low=ends[0], high=ends[1])
+    return difference, multiple

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Float, Int, Real, Shaped
+from jaxtyping import Bool, Float, Int, Real, Shaped
 
 from metrics.resampling import ReplicateWeights, image_weights, ratio, unit_weights
 
@@ -28,8 +28,13 @@ def one_class_reason(y: Shaped[np.ndarray, "n"]) -> str:
     return "no negatives" if y.all() else ""
 
 
-def checked(y: Shaped[np.ndarray, "n"], s: Shaped[np.ndarray, "n"]) -> Shaped[np.ndarray, "n"]:
-    """Return the labels as booleans, after checks that a ranking needs.
+def checked(
+    y: Shaped[np.ndarray, "n"], s: Shaped[np.ndarray, "n"]
+) -> tuple[Bool[np.ndarray, "n"], Float[np.ndarray, "n"]]:
+    """Return the labels as booleans and the scores as float64, after checks that a ranking needs.
+
+    Every metric computes with what this returns. A score may be stored in any numeric type: unsigned integers cannot be
+    negated, and narrow types are rounded or overflow in a sum.
 
     Raises:
         ValueError: lengths differ, a label is neither 0 nor 1, or a score is NaN.
@@ -42,7 +47,7 @@ def checked(y: Shaped[np.ndarray, "n"], s: Shaped[np.ndarray, "n"]) -> Shaped[np
     missing = int(np.isnan(s).sum())
     if missing:
         raise ValueError(f"{missing} of {s.size} scores are NaN: a missing score cannot be ranked")
-    return y.astype(bool)
+    return y.astype(bool), s.astype(np.float64)
 
 
 def auroc(y: Shaped[np.ndarray, "n"], s: Real[np.ndarray, "n"], weights: Real[np.ndarray, "n"] | None = None) -> float:
@@ -156,7 +161,7 @@ def pair_wins(
     Raises:
         ValueError: labels other than 0 and 1, NaN scores, a group number out of range, lengths that differ.
     """
-    positive = checked(y, s)
+    positive, s = checked(y, s)
     check_groups(len(y), groups, n_groups, weights)
 
     # Sort once by (group, score): a group is a block of images with rising scores. m positives, k negatives.

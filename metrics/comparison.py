@@ -1,11 +1,13 @@
 """Two models on the same images: paired differences from one draw of patients, with intervals and p-values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real
 
 from metrics.auroc import auroc_matrix
+from metrics.evidence import too_few_for_interval
 from metrics.multiplicity import holm, max_t
 from metrics.resampling import SPARSE_SHARE, ReplicateWeights, percentile_interval, unit_weights
 
@@ -58,6 +60,7 @@ def paired_differences(
     first_replicates: Float[np.ndarray, "r k"],
     second_replicates: Float[np.ndarray, "r k"],
     *,
+    few: Sequence[str] | None = None,
     level: float = 0.95,
 ) -> PairedDifferences:
     """Compare two models in k metrics (findings, groups, gaps, ...) that were declared as one family.
@@ -68,6 +71,7 @@ def paired_differences(
         first_replicates: the first model's replicates.
         second_replicates: the second model's, from the same `ReplicateWeights`. Only then are the two paired, as an
             interval of the difference needs.
+        few: why a metric has too few patients for an interval, "" if it has enough; None: all have enough.
         level: of both kinds of interval.
 
     Returns:
@@ -79,8 +83,8 @@ def paired_differences(
     difference, draws = first - second, first_replicates - second_replicates  # (k,), (r k)
     intervals = [percentile_interval(column, level=level) for column in draws.T]
     reason = tuple(
-        "undefined for a model" if np.isnan(d) else interval.reason
-        for d, interval in zip(difference, intervals, strict=True)
+        "undefined for a model" if np.isnan(d) else too_few or interval.reason
+        for d, too_few, interval in zip(difference, few or [""] * len(difference), intervals, strict=True)
     )
 
     # Each comparison on its own, then the family: what is not evaluable is NaN in both.
@@ -122,8 +126,10 @@ def compare_auroc(
         level: of the intervals.
 
     Returns:
-        The c findings, one family; and the mean, a family of one. The mean is taken within each replicate, so that its
-        interval reflects how findings vary together. A replicate in which one of them is undefined has no mean.
+        The c findings, one family; and the mean, a family of one. A finding with too few patients in a class
+        (`evidence.too_few_for_interval`) has neither interval nor p-value. The mean is taken within each replicate,
+        so that its interval reflects how findings vary together. A replicate in which one of them is undefined has no
+        mean.
 
     Raises:
         ValueError: as `auroc_matrix`; or `in_mean` holds a finding without an AUROC.
@@ -143,4 +149,14 @@ def compare_auroc(
         means = [values[..., chosen].mean(axis=-1, keepdims=True) for values in (*estimates, *replicates)]
     else:
         means = [np.full((*values.shape[:-1], 1), np.nan) for values in (*estimates, *replicates)]
-    return paired_differences(*estimates, *replicates, level=level), paired_differences(*means, level=level)
+    few = [_too_few(y, weights) for y in labels.T]
+    fewest = next((reason for reason, used in zip(few, chosen, strict=True) if used and reason), "")
+    return (
+        paired_differences(*estimates, *replicates, few=few, level=level),
+        paired_differences(*means, few=[fewest], level=level),
+    )
+
+
+def _too_few(labels: Real[np.ndarray, "n"], weights: ReplicateWeights) -> str:
+    """Return why an AUROC has no interval: too few patients in the rarer class; "" if there are enough."""
+    return too_few_for_interval(min(len(np.unique(weights.unit[labels == label])) for label in (0, 1)))

@@ -157,9 +157,9 @@ def _components(
     y: Shaped[np.ndarray, "n"], scores: Real[np.ndarray, "n k"], subject_ids: Sequence[Any] | np.ndarray | None
 ) -> _Components:
     """Compute what each image contributes, model by model, and sum it by patient."""
-    positive, k = y.astype(bool), scores.shape[1]
-    for column in scores.T:
-        positive = checked(y, column)
+    k = scores.shape[1]
+    columns = [checked(y, column) for column in scores.T]
+    positive = columns[0][0] if columns else y.astype(bool)
     patient, n_patients = (np.arange(len(y)), len(y)) if subject_ids is None else patient_numbers(subject_ids)
     if len(patient) != len(y):
         raise ValueError(f"{len(y)} labels and {len(patient)} patients: lengths differ")
@@ -167,7 +167,8 @@ def _components(
     m, n = int(positive.sum()), int((~positive).sum())
     auroc, sums = np.full(k, np.nan), np.zeros((2, n_patients, k))
     for model in range(k if m and n else 0):
-        x, z = scores[positive, model], scores[~positive, model]
+        s = columns[model][1]
+        x, z = s[positive], s[~positive]
         # Each positive's share of negatives below it, and each negative's share of positives above it.
         v10, v01 = _wins(x, z) / n, 1 - _wins(z, x) / m  # (m,), (n,)
         auroc[model] = v10.mean()

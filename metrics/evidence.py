@@ -144,6 +144,17 @@ class EvidenceRule:
         return ("small", few[0]) if few else ("ok", "")
 
 
+def too_few_for_interval(patients: int, wanted: int = MIN_PATIENTS) -> str:
+    """Return why a figure has no interval: it rests on too few patients; "" if there are enough.
+
+    This is the one rule, wherever an interval over patients is made. With one patient all resamples are equal, and the
+    interval would be the figure itself.
+    """
+    if patients >= wanted:
+        return ""
+    return f"no interval: {patients} {'patient' if patients == 1 else 'patients'} (wanted {wanted})"
+
+
 def evidence_status(few: Sequence[str], sparse: str = "") -> Status:
     """Return the status of a figure that exists.
 

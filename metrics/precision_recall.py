@@ -52,7 +52,7 @@ def auprc_replicates(
     Raises:
         ValueError: as `auprc`.
     """
-    positive = checked(y, s)
+    positive, s = checked(y, s)
     areas = np.full(weights.n_replicates, np.nan)
 
     # Recall rises only at the scores of positives, so only these are steps.
@@ -152,7 +152,7 @@ def partial_auroc_replicates(
     if not 0 < max_fpr <= 1:
         raise ValueError(f"max_fpr is the largest false positive rate that counts, in (0, 1]; found {max_fpr:g}")
 
-    positive = checked(y, s)
+    positive, s = checked(y, s)
     areas = np.full(weights.n_replicates, np.nan)
     for chunk, hits, false_alarms in _walk(positive, s, np.unique(s)[::-1], weights):
         fpr, tpr = _from_zero_to_one(false_alarms), _from_zero_to_one(hits)  # (b k+1)

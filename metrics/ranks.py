@@ -129,10 +129,12 @@ def _rows(
 ) -> Iterator[tuple[int, Real[np.ndarray, "m"]]]:
     """Yield each query's similarities to all candidates, row by row: a row stays in the cache while it is counted."""
     n_rows = max(1, min(len(queries), cells // max(1, len(candidates))))
-    turned = np.ascontiguousarray(candidates.T)  # (d m)
-    block = np.empty((n_rows, len(candidates)), dtype=np.result_type(queries, candidates))
+    # Products of integers or half floats overflow in their own type.
+    number = np.result_type(queries, candidates, np.float32)
+    turned = np.ascontiguousarray(candidates.T, dtype=number)  # (d m)
+    block = np.empty((n_rows, len(candidates)), dtype=number)
     for begin in range(0, len(queries), n_rows):
-        taken = queries[begin : begin + n_rows]
+        taken = queries[begin : begin + n_rows].astype(number, copy=False)
         yield from enumerate(np.matmul(taken, turned, out=block[: len(taken)]), start=begin)
 
 

@@ -13,14 +13,14 @@ from metrics.resampling import ReplicateWeights, ratio
 
 
 def decide(s: Real[np.ndarray, "n"], threshold: float) -> Bool[np.ndarray, "n"]:
-    """Return s >= threshold.
+    """Return s >= threshold, compared in float64 whatever the type of the scores: a rounded threshold is another one.
 
     Raises:
         ValueError: the threshold is NaN, which would silently make all decisions negative.
     """
     if np.isnan(threshold):
         raise ValueError("the threshold is NaN: it was undefined where it was fitted")
-    return np.asarray(s) >= threshold
+    return np.asarray(s, dtype=np.float64) >= threshold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +109,7 @@ def confusion(
     Raises:
         ValueError: a label is neither 0 nor 1, or lengths differ.
     """
-    positive = checked(y, decisions)
+    positive, _ = checked(y, decisions)
     check_groups(len(y), groups, n_groups, weights)
     inside = groups >= 0
 

@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Real
 
 from metrics.auroc import one_class_reason
-from metrics.evidence import mean_of, not_evaluable
+from metrics.evidence import mean_of, not_evaluable, too_few_for_interval
 from metrics.rates import confusion
 from metrics.resampling import Interval, ReplicateWeights, percentile_interval, unit_weights
+from metrics.share_intervals import enough_patients
 
 Measure = Literal["mcc", "f1"]
 
@@ -40,7 +41,7 @@ class ReaderComparison:
     by_reader: tuple[float, ...]
     """The value of each reader"""
     reason: str
-    """Why it is not evaluable, "" if it is; for the mean, the findings that it averages"""
+    """Why it is not evaluable or has no interval, "" if it has; for the mean, the findings that it averages"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,8 @@ def compare_with_readers(
         difference_c = model_c - readers_c
 
     A finding is not evaluable if it has no positives, or if M is undefined for the model or for one reader: a mean over
-    fewer readers could not be compared with the other findings. Patients are resampled and readers are not, so the
+    fewer readers could not be compared with the other findings. With too few patients (`too_few_for_interval`) it has
+    no intervals, and is not in the mean. Patients are resampled and readers are not, so the
     intervals hold for these readers, not for radiologists in general.
 
     Args:
@@ -99,8 +101,10 @@ def compare_with_readers(
     seen = ~np.isnan(labels) & ~np.isnan(readers).all(axis=0)
     n, n_pos = seen.sum(axis=0), (seen & (labels == 1)).sum(axis=0)
     reasons = [_reason(labels[:, c], readers[:, :, c], points[c]) for c in range(len(findings))]
+    patients = [len(np.unique(weights.unit[column])) for column in seen.T]
+    reasons = [reason or too_few_for_interval(few) for reason, few in zip(reasons, patients, strict=True)]
     by_finding = {
-        finding: _comparison(points[c], draws[c], int(n[c]), int(n_pos[c]), reasons[c])
+        finding: _comparison(points[c], draws[c], (int(n[c]), int(n_pos[c]), patients[c]), reasons[c])
         for c, finding in enumerate(findings)
     }
 
@@ -113,7 +117,8 @@ def compare_with_readers(
         named = not_evaluable("no finding is")
         pooled = np.full_like(points[0], np.nan), np.full_like(draws[0], np.nan)
 
-    mean = _comparison(*pooled, int(n[chosen].sum()), int(n_pos[chosen].sum()), named)
+    fewest = min((few for few, used in zip(patients, chosen, strict=True) if used), default=0)
+    mean = _comparison(*pooled, (int(n[chosen].sum()), int(n_pos[chosen].sum()), fewest), named)
     return ReaderStudy(measure=measure, by_finding=by_finding, mean=mean)
 
 
@@ -138,16 +143,23 @@ def _measured(
 
 
 def _comparison(
-    points: Float[np.ndarray, "2 q"], draws: Float[np.ndarray, "2 r"], n: int, n_pos: int, reason: str
+    points: Float[np.ndarray, "2 q"], draws: Float[np.ndarray, "2 r"], evidence: tuple[int, int, int], reason: str
 ) -> ReaderComparison:
-    """Return the comparison from values by reader, and replicates already averaged over readers."""
+    """Return the comparison from values by reader, and replicates already averaged over readers.
+
+    `evidence` is images, positive images, and patients.
+    """
+    n, n_pos, patients = evidence
     model, readers = points.mean(axis=1)
+    of_model, of_readers, of_difference = (
+        enough_patients(percentile_interval(replicates), patients) for replicates in (*draws, draws[0] - draws[1])
+    )
     return ReaderComparison(
         n=n,
         n_pos=n_pos,
-        model=Estimate(value=float(model), interval=percentile_interval(draws[0])),
-        readers=Estimate(value=float(readers), interval=percentile_interval(draws[1])),
-        difference=Estimate(value=float(model - readers), interval=percentile_interval(draws[0] - draws[1])),
+        model=Estimate(value=float(model), interval=of_model),
+        readers=Estimate(value=float(readers), interval=of_readers),
+        difference=Estimate(value=float(model - readers), interval=of_difference),
         by_reader=tuple(points[1].tolist()),
         reason=reason,
     )

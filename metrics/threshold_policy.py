@@ -184,7 +184,7 @@ def thresholds_from_json(content: Mapping[str, Mapping[str, Any]]) -> dict[str, 
 def _fit(
     y: Shaped[np.ndarray, "n"], s: Real[np.ndarray, "n"], policy: ThresholdPolicy, fitted_on: FittedOn
 ) -> Threshold:
-    positive = checked(y, s)
+    positive, s = checked(y, s)
     value = _choose(y, s, policy)
 
     # Sensitivity among the positives, specificity among the negatives.

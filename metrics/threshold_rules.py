@@ -73,7 +73,7 @@ def _counts(
     y: Shaped[np.ndarray, "n"], s: Real[np.ndarray, "n"]
 ) -> tuple[Int[np.ndarray, "k"], Int[np.ndarray, "k"], Real[np.ndarray, "k"]]:
     """Return false positives, true positives and threshold at every distinct score, thresholds falling."""
-    positive = checked(y, s)
+    positive, s = checked(y, s)
     order = np.argsort(-s, kind="stable")
 
     # Equal scores are one step: counts are read at the last image of each run.

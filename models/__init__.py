@@ -6,6 +6,7 @@ Read the files in this order:
     network_input   from grey levels to the input of a network;  tokens: from texts to token ids
     architecture    builds any open_clip architecture by name;  towers/: other image and text towers in it
     checkpoint      loads from anywhere and saves;  formats/: CheXzero, Hugging Face, BioViL;  files/: reading safely
+    identity        the hash of what features depend on beside weights and preprocessing
     grey_stem, positions, depths, end_mark, training_only: changes and shortcuts of a network, one per file
     places          features of single places of an image, for heatmaps
 

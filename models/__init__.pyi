@@ -12,6 +12,7 @@ from .encode_many import encode_many_images as encode_many_images
 from .encode_many import encode_many_texts as encode_many_texts
 from .encode_many import encode_reports as encode_reports
 from .formats.chexzero import save_chexzero as save_chexzero
+from .identity import architecture_fingerprint as architecture_fingerprint
 from .network_input import CHEXZERO as CHEXZERO
 from .network_input import Preprocessing as Preprocessing
 from .network_input import to_network_input as to_network_input

@@ -56,12 +56,13 @@ def _options(config: PreprocessConfig) -> dict[str, Any]:
     elif config.dataset_type == "nih":
         options["edition"] = config.nih_edition
     elif config.csv_path is not None and config.dataset_type == "csv":
-        options["mapping"] = _mapping(config)
+        options["mapping"] = column_mapping(config)
         options["image_root"] = config.chest_x_ray_path or config.csv_path.parent
     return options
 
 
-def _mapping(config: PreprocessConfig) -> ColumnMapping:
+def column_mapping(config: PreprocessConfig) -> ColumnMapping:
+    """Return the column mapping of --dataset_type csv, from its file or its flags."""
     return config.columns if config.csv_mapping is None else read_mapping(config.csv_mapping)
 
 
@@ -89,7 +90,7 @@ def _mimic_layout(config: PreprocessConfig) -> MimicLayout:
 def _without_reports(frame: pd.DataFrame, config: PreprocessConfig) -> pd.DataFrame:
     if config.require_text:
         raise ValueError(
-            f"{config.csv_path}: wanted a column with reports or captions, found no {_mapping(config).report!r}; "
+            f"{config.csv_path}: wanted a column with reports or captions, found no {column_mapping(config).report!r}; "
             "name it with --columns.report, or pack images without texts with --no_require_text"
         )
     return frame.assign(report="")

@@ -242,6 +242,8 @@ class ExportConfig:
     """Image store to copy"""
     out: Path
     """File to write"""
+    overwrite: bool = False
+    """Replace the file if there is one"""
     compression: Compression = "zstd"
     """zstd: needs the package hdf5plugin here and where the file is read, and gzip is used if it is missing here; gzip:
     readable by any HDF5; none: unpacks a compressed file to the layout that training reads fastest"""

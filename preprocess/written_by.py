@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from common.atomic import write_json
+from preprocess.archives import column_mapping
 from preprocess.preprocess_config import PreprocessConfig
 
 RECORD = "preprocess.json"
@@ -17,8 +18,7 @@ DECIDING = (
     "dataset_type",
     "chest_x_ray_path",
     "radiology_reports_path",
-    "csv_mapping",
-    "columns",
+    "mimiciv_path",
     "nih_edition",
     "resolution",
     "exact",
@@ -44,12 +44,8 @@ def deciding_settings(config: PreprocessConfig, archive: Path) -> Settings:
         archive: Folder or table that was found.
     """
     values = {name: getattr(config, name) for name in DECIDING}
-    found = {
-        name: str(value.absolute()) if isinstance(value, Path) else value
-        for name, value in values.items()
-        if name != "columns"
-    }
-    columns = {f"columns.{name}": value for name, value in asdict(config.columns).items()}
+    found = {name: str(value.absolute()) if isinstance(value, Path) else value for name, value in values.items()}
+    columns = {f"columns.{name}": value for name, value in asdict(column_mapping(config)).items()}
     # As JSON gives them back: tuples become lists.
     settings: Settings = json.loads(json.dumps({**found, **columns, "archive": str(archive.absolute())}))
     return settings

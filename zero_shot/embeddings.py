@@ -33,10 +33,6 @@ from zero_shot.images import Images, refuse_repeated
 
 FORMAT_VERSION = 1
 IDS = "image_id"
-ARCHITECTURE = ("embed_dim", "quick_gelu", "vision_cfg", "text_cfg")
-"""Blocks of a model's configuration that decide what its weights compute"""
-PLACES = ("hf_model_name", "hf_tokenizer_name")
-"""Entries of these blocks that name files or repositories"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +42,7 @@ class ModelKey:
     weights: str
     """SHA-256 of the weights"""
     architecture: str
-    """SHA-256 of the configuration: the same weights with another activation are another model"""
+    """SHA-256 of configuration and tokenizer: the same weights with another activation are another model"""
     preprocessing: Mapping[str, Any]
     """Input of the image tower"""
 
@@ -58,15 +54,12 @@ class ModelKey:
 
 def model_key(bundle: models.Bundle) -> ModelKey:
     """Return the key of a model's features; hashing the weights takes about a second per gigabyte."""
-    blocks = {name: bundle.config.get(name) for name in ARCHITECTURE}
-    blocks = {
-        name: {entry: value for entry, value in block.items() if entry not in PLACES}
-        if isinstance(block, dict)
-        else block
-        for name, block in blocks.items()
-    }
     preprocessing = json.loads(json.dumps(asdict(bundle.preprocessing)))
-    return ModelKey(weights=models.fingerprint(bundle), architecture=_sha256(blocks), preprocessing=preprocessing)
+    return ModelKey(
+        weights=models.fingerprint(bundle),
+        architecture=models.architecture_fingerprint(bundle),
+        preprocessing=preprocessing,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ Only the fields asked for are read, by keyword, and no pixels. Nothing else of a
 import logging
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 from pydicom import dcmread
@@ -47,10 +48,24 @@ def note_unreadable(frame: pd.DataFrame, headers: pd.DataFrame, flow: Flow) -> N
 
 def _read(path: str, keywords: Sequence[str]) -> list[str]:
     try:
-        header = dcmread(path, stop_before_pixels=True, specific_tags=list(keywords))
+        header = dcmread(
+            path, stop_before_pixels=True, specific_tags=list(keywords), force=_has_no_preamble(Path(path))
+        )
         return [*(_text(header.get(keyword)) for keyword in keywords), ""]
     except _DAMAGE as error:
         return [*([""] * len(keywords)), type(error).__name__]
+
+
+def _has_no_preamble(path: Path) -> bool:
+    """Return whether a file begins with the first groups of DICOM, as one that was saved without its preamble.
+
+    Raises:
+        OSError: Not a regular file: opening a pipe would wait for a writer.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is not a file")
+    with path.open("rb") as file:
+        return file.read(2) in (b"\x02\x00", b"\x08\x00")
 
 
 def _text(value: object) -> str:

@@ -14,20 +14,22 @@ from metrics.auroc import checked
 from metrics.resampling import ReplicateWeights, percentile_interval, ratio, unit_weights
 
 
-def checked_probabilities(y: Shaped[np.ndarray, "n"], s: Real[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
-    """Return the labels as booleans, after checking that the scores can be probabilities.
+def checked_probabilities(
+    y: Shaped[np.ndarray, "n"], s: Real[np.ndarray, "n"]
+) -> tuple[Bool[np.ndarray, "n"], Float[np.ndarray, "n"]]:
+    """Return the labels as booleans and the scores as float64, after checking that the scores can be probabilities.
 
     Raises:
         ValueError: a score outside [0, 1] or NaN, a label that is neither 0 nor 1, lengths that differ.
     """
-    positive = checked(y, s)
+    positive, s = checked(y, s)
     outside = s[(s < 0) | (s > 1)]
     if outside.size:
         raise ValueError(
             f"{outside.size} of {s.size} scores lie outside [0, 1], the first is {float(outside[0]):g}: "
             "calibration is about probabilities; turn margins into them with a calibrator first"
         )
-    return positive
+    return positive, s
 
 
 def brier_score(
@@ -47,7 +49,8 @@ def brier_score(
 
     Source: Brier, Monthly Weather Review 1950.
     """
-    error = (s.astype(np.float64) - checked_probabilities(y, s)) ** 2
+    positive, s = checked_probabilities(y, s)
+    error = (s - positive) ** 2
     sums = (weights or unit_weights(len(y))).sums(np.stack([error, np.ones_like(error)], axis=1))
     return ratio(sums[:, 0], sums[:, 1])
 
@@ -63,8 +66,8 @@ def bin_edges(scores: Real[np.ndarray, "n"], n_bins: int = 10) -> Float[np.ndarr
     if n_bins < 1 or not scores.size:
         raise ValueError(f"bin_edges wants at least 1 bin and 1 score; found {n_bins} bins and {scores.size} scores")
 
-    checked_probabilities(np.zeros(len(scores), dtype=bool), scores)
-    inner = np.quantile(scores.astype(np.float64), np.arange(1, n_bins) / n_bins)
+    _, probabilities = checked_probabilities(np.zeros(len(scores), dtype=bool), scores)
+    inner = np.quantile(probabilities, np.arange(1, n_bins) / n_bins)
     return np.unique(np.concatenate([[0.0], inner, [1.0]]))
 
 
@@ -139,7 +142,8 @@ def bin_totals(
     Raises:
         ValueError: as `checked_probabilities`; or the edges do not rise from 0 to 1.
     """
-    positive, number = checked_probabilities(y, s), bin_numbers(s, edges)
+    positive, s = checked_probabilities(y, s)
+    number = bin_numbers(s, edges)
 
     # Each image adds 1, its label and its score to the three columns of its bin.
     columns = np.zeros((len(s), 3, len(edges) - 1))  # (n 3 b)

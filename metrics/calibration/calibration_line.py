@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Real, Shaped
 
 from metrics.auroc import one_class_reason
 from metrics.calibration.calibration_error import checked_probabilities
-from metrics.calibration.logistic import count_clipped, fit_line, fit_logistic, margin_of, no_line_reason
+from metrics.calibration.logistic import NoFitError, count_clipped, fit_line, fit_logistic, margin_of, no_line_reason
 from metrics.resampling import ReplicateWeights, unit_weights
 
 
@@ -33,7 +33,7 @@ def calibration_line(
     """Return calibration in the large, intercept and slope.
 
     Each replicate is fitted, starting from the fit of all images. A replicate that drew one class, or whose scores
-    separate the classes, is NaN and counted by `percentile_interval`.
+    separate the classes or all but do, is NaN and counted by `percentile_interval`.
 
     Args:
         y: labels, 0 or 1.
@@ -45,13 +45,14 @@ def calibration_line(
 
     Source: Cox, Biometrika 1958; Van Calster et al., BMC Medicine 2019.
     """
-    positive, logits = checked_probabilities(y, s), margin_of(s)
+    positive, s = checked_probabilities(y, s)
+    logits = margin_of(s)
     drawn = weights or unit_weights(len(y))
     every = np.arange(len(y))
 
-    overall = _fit(logits, positive, np.ones(len(y)), None)
+    overall, reason = _fit(logits, positive, np.ones(len(y)), None)
     lines = [
-        _fit(logits, positive, drawn.take(slice(b, b + 1), every)[0].astype(np.float64), overall)
+        _fit(logits, positive, drawn.take(slice(b, b + 1), every)[0].astype(np.float64), overall)[0]
         for b in range(drawn.n_replicates)
     ]
 
@@ -61,7 +62,7 @@ def calibration_line(
         intercept=intercept,
         slope=slope,
         clipped=count_clipped(s),
-        reason=no_line_reason(logits, positive),
+        reason=reason,
     )
 
 
@@ -70,20 +71,29 @@ def _fit(
     positive: Bool[np.ndarray, "n"],
     weights: Float[np.ndarray, "n"],
     start: tuple[float, float, float] | None,
-) -> tuple[float, float, float]:
-    """Return in the large, intercept and slope of the images that have a weight."""
+) -> tuple[tuple[float, float, float], str]:
+    """Return in the large, intercept and slope of the images that have a weight, and why there is no slope."""
     there = weights > 0
     x, own, w = logits[there], positive[there], weights[there]
     nan = float("nan")
-    if one_class_reason(own):
-        return nan, nan, nan
+    reason = one_class_reason(own)
+    if reason:
+        return (nan, nan, nan), reason
 
     # Start from the fit of all images, if there is one.
     known = start is not None and not np.isnan(start).any()
     first = start if start is not None and known else (0.0, 0.0, 1.0)
 
     # In the large: the slope is held at 1 by taking the logits as an offset.
-    alone = fit_logistic(np.ones((len(x), 1)), own, weights=w, offset=x, start=np.array(first[:1]))
-    if no_line_reason(x, own):
-        return float(alone[0]), nan, nan
-    return (float(alone[0]), *fit_line(x, own, weights=w, start=first[1:]))
+    try:
+        alone = float(fit_logistic(np.ones((len(x), 1)), own, weights=w, offset=x, start=np.array(first[:1]))[0])
+    except NoFitError as error:
+        return (nan, nan, nan), str(error)
+
+    reason = no_line_reason(x, own)
+    if reason:
+        return (alone, nan, nan), reason
+    try:
+        return (alone, *fit_line(x, own, weights=w, start=first[1:])), ""
+    except NoFitError as error:
+        return (alone, nan, nan), str(error)

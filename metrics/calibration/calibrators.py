@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Real, Shaped
 from scipy.special import expit
 
 from metrics.auroc import checked, one_class_reason
-from metrics.calibration.logistic import fit_line, fit_logistic, no_line_reason
+from metrics.calibration.logistic import NoFitError, fit_line, fit_logistic, no_line_reason
 from metrics.resampling import patient_numbers
 
 
@@ -126,7 +126,10 @@ def fit_temperature(
 
     # Margins are scaled to at most 1 for the fit, and the result is scaled back.
     scale = float(np.abs(x).max())
-    inverse = fit_logistic(x[:, None] / scale, positive)[0] / scale
+    try:
+        inverse = fit_logistic(x[:, None] / scale, positive)[0] / scale
+    except NoFitError as error:
+        return Temperature(temperature=float("nan"), reason=str(error), **evidence)
     return Temperature(temperature=float(1 / inverse), **evidence)
 
 
@@ -150,7 +153,12 @@ def fit_platt(
     """
     positive, x, evidence = _checked(y, margins, subject_ids)
     reason = no_line_reason(x, positive)
-    intercept, slope = (float("nan"), float("nan")) if reason else fit_line(x, positive)
+    intercept = slope = float("nan")
+    if not reason:
+        try:
+            intercept, slope = fit_line(x, positive)
+        except NoFitError as error:
+            reason = str(error)
 
     if slope <= 0:
         reason = f"the labels do not rise with the margin (slope {slope:.3g})"
@@ -217,15 +225,13 @@ def _checked(
     y: Shaped[np.ndarray, "n"], margins: Real[np.ndarray, "n"], subject_ids: Sequence[Any] | np.ndarray
 ) -> tuple[Bool[np.ndarray, "n"], Float[np.ndarray, "n"], dict[str, Any]]:
     """Return labels, margins as float64, and the numbers of images and patients."""
-    positive = checked(y, margins)
-    if np.isinf(margins).any():
-        raise ValueError(
-            f"{int(np.isinf(margins).sum())} of {margins.size} margins are infinite: margin_of gives finite ones"
-        )
+    positive, x = checked(y, margins)
+    if np.isinf(x).any():
+        raise ValueError(f"{int(np.isinf(x).sum())} of {x.size} margins are infinite: margin_of gives finite ones")
     if len(subject_ids) != len(y):
         raise ValueError(f"{len(y)} labels and {len(subject_ids)} patients: lengths differ")
     patients = patient_numbers(subject_ids)[1] if len(y) else 0
-    return positive, margins.astype(np.float64), {"n": len(y), "patients": patients}
+    return positive, x, {"n": len(y), "patients": patients}
 
 
 def _is_nan(value: object) -> bool:

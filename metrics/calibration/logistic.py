@@ -11,6 +11,11 @@ CLIP = 2.0**-25
 float32 below it: a stored 1 can mean any probability nearer to 1 than this"""
 MAX_STEPS = 100
 HALVINGS = 60
+TOO_STEEP = "the scores all but separate the classes: the slope is too steep to be computed"
+
+
+class NoFitError(ValueError):
+    """A maximum that exists, but that the arithmetic does not reach; the message is the reason for the tables."""
 
 
 def margin_of(probabilities: Real[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
@@ -69,8 +74,9 @@ def fit_logistic(
 ) -> Float[np.ndarray, "k"]:
     """Return the coefficients β that maximise Σ w [y η - log(1 + e^η)], η = design β + offset, by Newton's method.
 
-    A step that lowers the likelihood is halved. The caller ensures that a maximum exists (`no_line_reason`) and that
-    the columns have comparable scales.
+    A step that lowers the likelihood is halved. If the first guess leads nowhere, which it can where scores all but
+    separate the classes, 0 is tried. The caller ensures that a maximum exists (`no_line_reason`) and that the columns
+    have comparable scales.
 
     Args:
         design: one column per coefficient.
@@ -80,21 +86,45 @@ def fit_logistic(
         start: first guess; 0 by default.
 
     Raises:
-        ValueError: no convergence in MAX_STEPS; a maximum that exists is found in about a dozen.
+        NoFitError: no convergence in MAX_STEPS (a maximum that exists is found in about a dozen), or scores that leave
+            no information about a coefficient.
     """
     w = np.ones(len(design)) if weights is None else weights
-    beta = np.zeros(design.shape[1]) if start is None else start
+    zero = np.zeros(design.shape[1])
+    if start is not None:
+        try:
+            return _newton(design, positive, w, offset, start)
+        except NoFitError:
+            pass
+    return _newton(design, positive, w, offset, zero)
 
+
+def _newton(
+    design: Float[np.ndarray, "n k"],
+    positive: Bool[np.ndarray, "n"],
+    w: Float[np.ndarray, "n"],
+    offset: Float[np.ndarray, "n"] | float,
+    start: Float[np.ndarray, "k"],
+) -> Float[np.ndarray, "k"]:
+    beta = start
     for _ in range(MAX_STEPS):
         # Newton's step: the gradient (k,), solved with the information matrix (k k).
         eta = design @ beta + offset
         p = expit(eta)
         gradient = design.T @ (w * (positive - p))
-        step = np.linalg.solve(design.T @ (design * (w * p * (1 - p))[:, None]), gradient)
+        try:
+            step = np.linalg.solve(design.T @ (design * (w * p * (1 - p))[:, None]), gradient)
+        except np.linalg.LinAlgError as error:
+            raise NoFitError(TOO_STEEP) from error
 
         # gradient @ step is twice the rise that is left. Newton's method squares the error, so after this step it is 0.
         if gradient @ step <= 1e-9 * w.sum():
-            return np.asarray(beta + step)
+            found = np.asarray(beta + step)
+            left = design.T @ (w * (positive - expit(design @ found + offset)))
+            # Where next to no information is left, the step is rounding: its end is no maximum.
+            if np.abs(left).max() > 1e-5 * w.sum():
+                raise NoFitError(TOO_STEEP)
+            return found
 
         value = _likelihood(eta, positive, w)
         for _ in range(HALVINGS):
@@ -102,7 +132,7 @@ def fit_logistic(
                 break
             step = step / 2
         beta = beta + step
-    raise ValueError(f"no convergence in {MAX_STEPS} steps: do the classes overlap, and are the columns scaled?")
+    raise NoFitError(f"no convergence in {MAX_STEPS} steps: do the classes overlap, and are the columns scaled?")
 
 
 def fit_line(
@@ -116,6 +146,8 @@ def fit_line(
     centre, scale = float(x.mean()), float(x.std())
     design = np.stack([np.ones_like(x), (x - centre) / scale], axis=1)
     first = None if start is None else np.array([start[0] + start[1] * centre, start[1] * scale])
+    if not scale > 0:
+        raise NoFitError(TOO_STEEP)  # distances so small that their square is 0
     a, b = fit_logistic(design, positive, weights=weights, start=first)
     return float(a - b * centre / scale), float(b / scale)
 

@@ -9,29 +9,20 @@ from scipy.special import ndtri
 
 from metrics.calibration.calibration_error import bin_numbers, bin_totals, brier_score
 from metrics.resampling import ReplicateWeights
+from metrics.share_intervals import wilson_limits
 
 
 def wilson_interval(
     share: Float[np.ndarray, "k"], n: Real[np.ndarray, "k"], *, level: float = 0.95
 ) -> tuple[Float[np.ndarray, "k"], Float[np.ndarray, "k"]]:
-    """Return Wilson's interval of a share of n independent rows; NaN where n is 0.
-
-        centre = (p + z² / 2n) / (1 + z² / n),  half-width = z √(p (1 - p) / n + z² / 4n²) / (1 + z² / n)
+    """Return Wilson's interval of a share of n independent rows (`wilson_limits`); NaN where n is 0.
 
     Args:
         share: observed shares p.
         n: rows, or their effective number if rows are clustered.
         level: of the interval.
-
-    Source: Wilson, JASA 1927.
     """
-    z = float(ndtri((1 + level) / 2))
-    rows = np.where(n > 0, n, np.nan)
-    centre = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
-    half_width = z * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2)) / (1 + z**2 / rows)
-
-    # At shares of 0 and 1 rounding can put an end slightly outside.
-    return np.clip(centre - half_width, 0, 1), np.clip(centre + half_width, 0, 1)
+    return wilson_limits(share, n, float(ndtri((1 + level) / 2)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from common.notes import note
 from models.bundle import Bundle
 from models.files.hub import find_file
 from models.files.state_dicts import read_state_dict, refuse_other_names, renamed
@@ -81,6 +82,8 @@ def load_biovil(source: str) -> Bundle:
         reason = " ".join(str(error).split())[:400]
         raise ValueError(f"{path} has other shapes than BioViL's image half: {reason}") from error
     load_text_weights(model.text, source)
+    scale = float(model.logit_scale.detach().exp())
+    note(f"{source}: its files hold no logit scale; taken is open_clip's initial one, {scale:.1f}")
 
     return Bundle(
         model=model,

@@ -10,6 +10,9 @@ from models.files.hub import read_config, read_network
 from models.files.state_dicts import renamed
 
 BY_WIDTH = {384: "vit_small_patch14_dinov2", 768: "vit_base_patch14_dinov2", 1024: "vit_large_patch14_dinov2"}
+HEAD_WIDTH = 64
+OPTIONS = {"num_attention_heads": None, "hidden_act": "gelu", "layer_norm_eps": 1e-6}
+"""Options of a configuration that its weights do not show -> timm's value; heads are 64 wide"""
 
 RENAMED = (
     (r"embeddings\.position_embeddings", "pos_embed"),
@@ -41,6 +44,13 @@ def timm_name(config: Any, source: str) -> str:
         ValueError: It is not DINOv2 small, base or large.
     """
     name = BY_WIDTH.get(config.hidden_size) if config.model_type == "dinov2" else None
+    # the weights look the same with other values of these
+    for option, wanted in OPTIONS.items() if name else ():
+        expected = config.hidden_size // HEAD_WIDTH if option == "num_attention_heads" else wanted
+        if getattr(config, option) != expected:
+            raise ValueError(
+                f"image tower {source}: {option} is {getattr(config, option)}; timm's {name} has {expected}"
+            )
     if name is None or config.patch_size != 14 or config.use_swiglu_ffn:
         known = ", ".join(f"{width}" for width in BY_WIDTH)
         raise ValueError(

@@ -43,11 +43,13 @@ def export(config: ExportConfig) -> ExportSummary:
 
     Raises:
         FileNotFoundError: No store.
-        ValueError: A store that `cohort.open_images` refuses, or the same file for both.
+        ValueError: A store that `cohort.open_images` refuses, the same file for both, or a file in its place.
         OSError: The disk fails.
     """
     if config.out.absolute() == config.cxr_filepath.absolute():
         raise ValueError(f"export: wanted another file than the store itself as --out, found {config.out}")
+    if config.out.exists() and not config.overwrite:
+        raise ValueError(f"--out: wanted a new file, found {config.out}; name another, or replace it with --overwrite")
     compression = config.compression
     if compression == "zstd" and zstd_filter() is None:
         compression = "gzip"

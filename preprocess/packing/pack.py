@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from cohort.store import CHECKSUMS, IMAGES, open_images
+from common.notes import note
 from common.progress import progress
 from preprocess.packing import store_layout as layout
 from preprocess.packing.block import Block, JobFailedError, PackSpec, pack_block
@@ -141,13 +141,13 @@ def _read_stored(store: Path, spec: PackSpec) -> _EarlierStore | None:
     except (ValueError, KeyError, OSError) as error:
         if "cannot be locked" in str(error):
             raise JobFailedError(str(error)) from error
-        print(f"note: {store} is packed anew: {error}", file=sys.stderr)
+        note(f"{store} is packed anew: {error}")
         return None
     rows = rows_of(entries)
     same_rule = all(header.get(name) == value for name, value in spec.pixel_rule.items())
     same_job = complete and n_rows == len(rows) and archive == header["archive_fingerprint"]
     if offset is None or not same_job or not same_rule:
-        print(f"note: {store} is packed anew: its layout, version or settings are others", file=sys.stderr)
+        note(f"{store} is packed anew: its layout, version or settings are others")
         return None
     return _EarlierStore(Source(store, offset, dtype, spec.resolution, list(range(n_rows))), rows, header)
 

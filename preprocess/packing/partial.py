@@ -11,7 +11,6 @@ A batch is never planned anew. So a row, once written, stays where it is until t
 import fcntl
 import json
 import shutil
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from common.atomic import write_text
+from common.notes import note
 from preprocess.packing import store_layout as layout
 from preprocess.packing.block import Block, JobFailedError, PackSpec, RowPlaces
 from preprocess.packing.journal import Entry, ImageToPack, read_journal
@@ -92,10 +92,9 @@ class PartialStore:
             except BlockingIOError as error:
                 raise JobFailedError(f"another job is writing {self.store}; wait for it or stop it") from error
             except OSError as error:
-                print(
-                    f"note: {self.folder} cannot be locked ({error.strerror}), so see to it that no other job writes "
-                    f"{self.store}; if HDF5 cannot lock it either, set HDF5_USE_FILE_LOCKING=FALSE",
-                    file=sys.stderr,
+                note(
+                    f"{self.folder} cannot be locked ({error.strerror}), so see to it that no other job writes "
+                    f"{self.store}; if HDF5 cannot lock it either, set HDF5_USE_FILE_LOCKING=FALSE"
                 )
             try:
                 yield

@@ -9,7 +9,9 @@ Pixels = UInt8[np.ndarray, "h w"] | UInt8[np.ndarray, "h w 3"]
 MAX_PIXELS = 80_000_000
 
 _MOST = 0.995
-"""Share of a film's pixels that its range must hold; burnt-in marks cover less"""
+"""Share of a film's pixels that its range must hold; soft-edged marks cover less"""
+_MOST_MARKED = 0.25
+"""Largest share of a film's pixels that marks and borders of several levels cover"""
 _FEWEST_LEVELS = 16
 """Pictures of fewer grey levels are drawings or masks: every level counts"""
 
@@ -17,8 +19,9 @@ _FEWEST_LEVELS = 16
 def brightest_of_film(values: Shaped[np.ndarray, "v"], counts: Int[np.ndarray, "v"], darkest: float) -> float:
     """Return the value to be shown as white: the highest one, unless burnt-in marks lie far above the film.
 
-    A mark is a single highest level that doubles the range, or up to 0.5 % of the pixels that quadruple it. Scaled to a
-    mark at 65,535, a 12-bit film would have 16 grey levels and look black.
+    Marks are the pixels above a gap without pixels that doubles the range, a single level or a quarter of the pixels at
+    most; or, with soft edges, up to 0.5 % of the pixels that quadruple the range. Scaled to a mark at 65,535, a 12-bit
+    film would have 16 grey levels and look black.
 
     Args:
         values: Distinct values, increasing.
@@ -27,13 +30,14 @@ def brightest_of_film(values: Shaped[np.ndarray, "v"], counts: Int[np.ndarray, "
     """
     if len(values) < _FEWEST_LEVELS:
         return float(values[-1])
-    brightest, below = float(values[-1]), float(values[-2])
-    if 2 * (below - darkest) <= brightest - darkest:
-        brightest = below
-        values, counts = values[:-1], counts[:-1]
-
     share = np.cumsum(counts) / counts.sum()
-    most = float(values[np.searchsorted(share, _MOST)])
+    gaps = np.flatnonzero(values[1:] - darkest >= 2 * (values[:-1] - darkest))
+    for gap in gaps[gaps >= _FEWEST_LEVELS - 1]:
+        if 1.0 - share[gap] <= _MOST_MARKED or gap == len(values) - 2:
+            values, share = values[: gap + 1], share[: gap + 1] / share[gap]
+            break
+
+    brightest, most = float(values[-1]), float(values[np.searchsorted(share, _MOST)])
     return most if 4 * (most - darkest) <= brightest - darkest else brightest
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from audit.figures import prompt_figure, reliability_figure
+from audit.figures import curve_figure, forest_figure, prompt_figure, reliability_figure, score_figure
 
 SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 AUROCS = {"Edema": [0.6, 0.7, 0.95, 0.85], "mean": [0.7, 0.75, 0.8, 0.78], "Fracture": [0.55, 0.9, 0.8, 0.97]}
@@ -65,6 +65,34 @@ def test_a_finding_that_is_undefined_is_left_out():
 def test_a_model_that_is_not_in_the_table_is_named():
     with pytest.raises(ValueError, match="no row of the model 'x' with an AUROC; the table has m"):
         prompt_figure(*tables(), "x")
+
+
+ODD_NAMES = ["$x$", r"$\foo$", "cost $5 to $10", r"a\_b", "<u>&"]
+"""What matplotlib would read as a formula, or could not read; and what SVG would read as a tag"""
+
+
+def test_names_from_the_tables_are_drawn_as_they_are_and_never_as_formulas():
+    columns = ["difference", "difference_low", "difference_high", "pointwise_low", "pointwise_high", "value"]
+    base = {"attribute": "$a$", "metric": "tpr", "flagged": False, "status": "ok", "reason": ""}
+    rows = [base | {"finding": "mean", "group": name} | dict.fromkeys(columns, 0.1) for name in ODD_NAMES]
+    rows[0] |= {"difference_low": np.nan, "reason": "$y$ fewer"}
+    root = ET.fromstring(forest_figure(pd.DataFrame(rows), "$a$", "tpr", label="$z$"))
+    drawn = words(root)
+    assert [word for word in drawn if word in ODD_NAMES] == ODD_NAMES
+    assert "not evaluable: $y$ fewer" in drawn
+    assert "$z$: difference to everybody else" in drawn
+    assert root.get("aria-label") == "$z$ by $a$, difference to everybody else"
+
+
+def test_odd_names_of_findings_and_runs_are_drawn_as_they_are():
+    scores = pd.DataFrame({"finding": ODD_NAMES, "auroc": 0.7, "low": 0.6, "high": 0.8, "status": "ok"})
+    assert set(ODD_NAMES) <= set(words(ET.fromstring(score_figure(scores))))
+    curves = {name: pd.DataFrame({"step": [1, 2], "loss": [1.0, 0.5]}) for name in ODD_NAMES}
+    assert set(ODD_NAMES) <= set(words(ET.fromstring(curve_figure(curves, "loss", "$loss$"))))
+    panels = pd.concat([bins().assign(finding=name) for name in ODD_NAMES])
+    assert set(ODD_NAMES) <= set(words(ET.fromstring(reliability_figure(panels))))
+    summary, prompts = (table.replace("Edema", r"$\foo$") for table in tables("$m$"))
+    assert r"$\foo$" in words(ET.fromstring(prompt_figure(summary, prompts, "$m$")))
 
 
 def bins():

@@ -1,16 +1,18 @@
 """The subgroup table against closed forms, scikit-learn on explicit resamples, and its own null."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import binomtest, fisher_exact, norm
 from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score
 
 import metrics
-from audit import Thresholds, contrasts, disaggregate
+from audit import Thresholds, disaggregate
 from metrics.evidence import MEAN
 
 NUMBERS = ["value", "low", "high", "rest", "difference", "difference_low", "difference_high", "ratio"]
@@ -79,19 +81,16 @@ def test_family_wise_error_is_close_to_five_percent_and_coverage_to_ninety_five(
 
 
 def test_one_cell_equals_scikit_learn_on_explicitly_repeated_patients(make_cohort):
-    cohort = make_cohort(seed=3, patients=40, findings=1)
+    # So many that the intervals are percentiles: 40 patients on the wrong side in every cell.
+    cohort = make_cohort(seed=3, patients=800, findings=1)
     table = audit_of(cohort, n_replicates=60, seed=9, thresholds={"finding 0": 0.5})
     joined = cohort.groups.assign(s=cohort.predictions["finding 0"], y=cohort.truth["finding 0"])
     patients = sorted(joined["subject_id"].unique())
+    own = dict(list(joined.groupby("subject_id")))
     weights = metrics.patient_weights(patients, 60, np.random.default_rng(9))
     aurocs, gaps, rates = [], [], []
     for counts in weights.counts:
-        pieces = [
-            joined[joined["subject_id"] == patient]
-            for patient, k in zip(patients, counts, strict=True)
-            for _ in range(k)
-        ]
-        drawn = pd.concat(pieces)
+        drawn = pd.concat([own[patient] for patient, k in zip(patients, counts, strict=True) for _ in range(k)])
         women, men = drawn[drawn["sex"] == "F"], drawn[drawn["sex"] == "M"]
         aurocs.append(roc_auc_score(women["y"], women["s"]))
         gaps.append(aurocs[-1] - roc_auc_score(men["y"], men["s"]))
@@ -200,10 +199,79 @@ def test_a_cell_without_enough_evidence_says_why(n_pos, n_neg, metric, status, r
 
 
 def test_a_suppressed_group_cannot_be_read_off_its_only_neighbour():
+    # Everybody less B is A, so that B is withheld too: its value, and what is outside it.
     found = row(disaggregate(*tiny(3, 4), findings=["f"], n_replicates=100), "f", "B", "auroc")
-    assert not np.isnan(found["value"])
-    assert found[["rest", "difference", "pointwise_low", "ratio"]].isna().all()
-    assert "outside the group: 7 patients" in found["reason"]
+    assert found["status"] == "suppressed"
+    assert found["reason"] == "with the other groups it would give away one of fewer than 10 patients"
+    assert found[[*NUMBERS, "pointwise_low"]].isna().all()
+
+
+def shares_by_hand(table, *names):
+    """Return hits and positives by (attribute, group) of the TPR cells that are shown, as anybody could."""
+    shown = table[(table["finding"] == "f") & (table["metric"] == "tpr") & table["value"].notna()]
+    return {
+        (cell.attribute, cell.group): (round(cell.value * cell.n_pos), cell.n_pos)
+        for cell in shown.itertuples()
+        if not names or cell.attribute in names
+    }
+
+
+def audit_people(people, **options):
+    """Audit one image per patient, all positive; `people` has a column per attribute."""
+    ids = [f"i{k:04d}" for k in range(len(people))]
+    make = lambda values: pd.DataFrame({"image_id": ids, "f": values})  # noqa: E731
+    groups = people.assign(image_id=ids, subject_id=ids)
+    scores = (np.arange(len(people)) % 3 > 0).astype(float)
+    options = {"thresholds": {"f": 0.5}, "metric_names": ["tpr"], "n_replicates": 40, **options}
+    return disaggregate(make(scores), make(np.ones(len(people))), groups, findings=["f"], **options)
+
+
+def test_a_suppressed_group_takes_the_smallest_other_one_with_it():
+    people = pd.DataFrame({"race": ["A"] * 5 + ["B"] * 40 + ["C"] * 70 + ["D"] * 90})
+    table = audit_people(people)
+    hidden = table[(table["finding"] == "f") & (table["status"] == "suppressed")]
+    assert list(hidden["group"]) == ["A", "B"]
+    assert hidden[NUMBERS].isna().all(axis=None)
+    # What can be had by subtraction is A and B together.
+    shown = shares_by_hand(table)
+    left = shown["overall", "overall"][1] - shown["race", "C"][1] - shown["race", "D"][1]
+    assert left == 45
+    # C and D are compared with a rest of more than 10 patients.
+    assert row(table, "f", "C", "tpr")["status"] == "ok"
+
+
+def test_two_suppressed_groups_that_are_few_together_take_another_one_with_them():
+    people = pd.DataFrame({"race": ["A"] * 3 + ["B"] * 4 + ["C"] * 40 + ["D"] * 90})
+    hidden = audit_people(people).query("finding == 'f' and status == 'suppressed'")
+    assert list(hidden["group"]) == ["A", "B", "C"]
+    people = pd.DataFrame({"race": ["A"] * 8 + ["B"] * 9 + ["C"] * 40 + ["D"] * 90})
+    hidden = audit_people(people).query("finding == 'f' and status == 'suppressed'")
+    assert list(hidden["group"]) == ["A", "B"], "17 patients together are enough"
+
+
+def test_an_intersection_is_not_given_away_by_its_parents():
+    ages = ["60-80"] * 200 + ["80+"] * 50
+    sexes = ["F"] * 100 + ["M"] * 100 + ["F"] * 6 + ["M"] * 44
+    people = pd.DataFrame({"age": ages, "sex": sexes})
+    people["age*sex"] = people["age"] + " x " + people["sex"]
+    table = audit_people(people)
+    shown = shares_by_hand(table)
+    assert ("age*sex", "80+ x F") not in shown
+    # Neither 80+ less 80+ x M, nor F less 60-80 x F, nor all of the intersections that are left, can be formed.
+    assert not {("age", "80+"), ("age*sex", "80+ x M")} <= set(shown)
+    assert not {("sex", "F"), ("age*sex", "60-80 x F")} <= set(shown)
+    assert ("overall", "overall") in shown
+    # Brute force: no sum of shown cells with weights -1, 0 and 1 is a set of fewer than 10 patients.
+    sets = [(people[name] == group).to_numpy() if name != "overall" else np.ones(250) for name, group in shown]
+    for weights in product((-1, 0, 1), repeat=len(sets)):
+        total = sum((w * np.asarray(s, dtype=int) for w, s in zip(weights, sets, strict=True)), np.zeros(250, int))
+        if set(np.unique(total)) == {0, 1}:
+            assert total.sum() >= 10
+
+
+def test_nothing_more_is_withheld_where_no_group_is_small():
+    people = pd.DataFrame({"race": ["A"] * 40 + ["B"] * 40, "sex": ["F", "M"] * 40})
+    assert (audit_people(people)["status"] == "ok").all()
 
 
 def test_an_interval_over_too_few_defined_resamples_is_withheld():
@@ -221,7 +289,9 @@ def test_a_perfect_small_cell_is_not_taken_for_a_certain_one():
     predictions.loc[~women, "f"] = np.where(truth.loc[~women, "f"] == 1, 9.0, -9.0)
     predictions.loc[~women & (np.arange(len(groups)) % 40 == 0), "f"] = -9.0
     found = row(disaggregate(predictions, truth, groups, findings=["f"], thresholds={"f": 0.0}), "f", "A", "tpr")
-    assert found["value"] == found["low"] == found["high"] == 1.0
+    assert found["value"] == found["high"] == 1.0
+    # Wilson's lower limit of 30 of 30, with Student's quantile.
+    assert found["low"] == pytest.approx(30 / (30 + student.ppf(0.975, df=29) ** 2))
     assert found["difference"] > 0
     assert not found["flagged"]
 
@@ -269,27 +339,82 @@ def test_simultaneous_intervals_are_wider_than_pointwise_ones(make_cohort):
     assert (tested["difference_high"] > tested["pointwise_high"]).all()
 
 
-def test_floors_equal_their_textbook_values():
-    # Hanley & McNeil at A = .85, 50 positives, 100 negatives, after the move to (.85*50+1)/52 = .836538.
-    a, m, n = 0.8365384615, 50, 100
-    q1, q2 = a / (2 - a), 2 * a * a / (1 + a)
-    variance = (a * (1 - a) + (m - 1) * (q1 - a * a) + (n - 1) * (q2 - a * a)) / (m * n)
-    assert contrasts.auroc_floor(0.85, m, n) == pytest.approx(np.sqrt(variance), rel=1e-6)
-    assert contrasts.auroc_floor(0.15, m, n) == contrasts.auroc_floor(0.85, m, n)
-    assert contrasts.rate_floor(1.0, 30) == pytest.approx(np.sqrt((32 / 34) * (2 / 34) / 34))
+def rates_of(hits, n, *, images=1):
+    """Return tables of groups with `hits` of `n` positives called positive; one finding, scores 0 and 1."""
+    y, s, names, subjects = [], [], [], []
+    for name, found, of in zip("ABCDEFGH", hits, n, strict=False):
+        s += [1.0] * found + [0.0] * (of - found)
+        y += [1.0] * of
+        names += [name] * of
+        subjects += [f"{name}{k // images:03d}" for k in range(of)]
+    ids = [f"i{k:04d}" for k in range(len(y))]
+    make = lambda values: pd.DataFrame({"image_id": ids, "f": values})  # noqa: E731
+    return make(s), make(y), pd.DataFrame({"image_id": ids, "subject_id": subjects, "g": names})
 
 
-def test_a_simultaneous_interval_has_the_normal_width_for_many_patients_and_student_s_for_few():
-    draws = np.random.default_rng(0).normal(0.2, 0.05, size=(40_000, 1))
-    for patients, quantile in (
-        (10**9, norm.ppf(0.975)),
-        (27, student.ppf(0.975, df=26)),
-        (12, student.ppf(0.975, df=11)),
-    ):
-        low, high = contrasts.simultaneous(np.array([0.2]), draws, np.array([0.0]), np.array([patients]))
-        assert (high - low)[0] / 2 == pytest.approx(quantile * 0.05, rel=0.025)
-    _, high = contrasts.simultaneous(np.array([0.2]), draws, np.array([0.5]), np.array([10**9]))
-    assert high[0] - 0.2 == pytest.approx(norm.ppf(0.975) * 0.05, rel=0.025), "the floor alone changes no coverage"
+def audit_rates(hits, n, **options):
+    tables = rates_of(hits, n, images=options.pop("images", 1))
+    return disaggregate(*tables, findings=["f"], thresholds={"f": 0.5}, metric_names=["tpr"], **options)
+
+
+def test_forty_of_forty_against_380_of_400_is_no_difference():
+    found = row(audit_rates([40, 380], [40, 400]), MEAN, "A", "tpr")
+    assert fisher_exact([[40, 0], [380, 20]]).pvalue == pytest.approx(0.24, abs=0.01)
+    assert found["difference"] == pytest.approx(0.05)
+    assert not found["flagged"]
+    assert found["difference_low"] < -0.02
+    assert found["difference_high"] == pytest.approx(0.05 + (0.95 - 0.9241) + 0.001, abs=0.005)
+
+
+@pytest.mark.parametrize(("hits", "n"), [([0, 0], [60, 60]), ([60, 60], [60, 60]), ([0, 60], [60, 60])])
+def test_no_interval_has_width_zero_whatever_the_resamples_repeat(hits, n):
+    table = audit_rates(hits, n)
+    cells = table[(table["attribute"] == "g") & (table["status"] == "ok")]
+    assert len(cells) == 4
+    for low, high in (("low", "high"), ("difference_low", "difference_high"), ("pointwise_low", "pointwise_high")):
+        assert (cells[high] - cells[low] > 0.03).all(), low
+    assert cells["flagged"].all() == (hits == [0, 60])
+
+
+def test_a_rate_near_one_has_wilson_s_interval_with_students_quantile():
+    found = row(audit_rates([39, 200], [40, 400]), "f", "A", "tpr")
+    p, n, z = 39 / 40, 40, student.ppf(0.975, df=39)
+    # One patient of 40 was missed: a tenth of what would be believed of the resamples, which say the same.
+    low, high = binomtest(39, 40).proportion_ci(2 * norm.cdf(z) - 1, method="wilson")
+    assert [found["low"], found["high"]] == pytest.approx([low, high], abs=0.004)
+    assert p < found["high"] < 1
+    assert n == found["n_pos"]
+
+
+def test_images_of_one_patient_widen_an_interval_at_the_end_of_the_scale():
+    alone, together = (row(audit_rates([60, 200], [60, 400], images=k), "f", "A", "tpr") for k in (1, 3))
+    for found, patients in ((alone, 60), (together, 20)):
+        z = student.ppf(0.975, df=patients - 1)
+        assert [found["low"], found["high"]] == pytest.approx([patients / (patients + z**2), 1.0])
+
+
+def test_a_perfect_auroc_of_forty_and_forty_is_not_certain():
+    y = np.arange(80) % 2
+    ids = [f"i{k:03d}" for k in range(80)]
+    make = lambda values: pd.DataFrame({"image_id": ids, "f": values})  # noqa: E731
+    groups = pd.DataFrame({"image_id": ids, "subject_id": ids})
+    table = disaggregate(make(y + np.linspace(0, 0.1, 80)), make(y.astype(float)), groups, findings=["f"])
+    found = row(table, "f", "overall", "auroc")
+    assert found["value"] == found["high"] == 1.0
+    # The exact chance that 40 + 40 normal scores of an AUROC of .97 are all in order is about 0.05.
+    assert 0.93 < found["low"] < 0.98
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tpr", [0.9, 0.95, 0.98])
+@pytest.mark.parametrize("n", [30, 60, 150])
+def test_intervals_of_rates_near_one_cover_as_often_as_they_say(tpr, n):
+    rng, covered = np.random.default_rng(n), []
+    hits = rng.binomial(n, tpr, 200)
+    for found in sorted(set(hits.tolist())):
+        cell = row(audit_rates([found, 200], [n, 400], n_replicates=400), "f", "A", "tpr")
+        covered.append(((cell["low"] <= tpr <= cell["high"]), int((hits == found).sum())))
+    assert sum(inside * times for inside, times in covered) / 200 >= 0.93
 
 
 @pytest.mark.parametrize(

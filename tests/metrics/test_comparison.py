@@ -116,15 +116,23 @@ def test_a_finding_that_is_not_evaluable_says_so_and_is_in_no_family():
     assert np.isnan(only.difference).all()
 
 
-def test_a_finding_in_one_patient_is_sparse_and_has_neither_interval_nor_p_value():
+def test_a_finding_in_one_patient_has_neither_interval_nor_p_value():
     labels, first, second, weights = sample(5)
     labels[:, 0] = weights.unit == 3
     findings, mean = compare_auroc(labels, first, second, weights)
     assert not np.isnan(findings.difference[0])
     assert findings.undefined[0] == (weights.counts[:, 3] == 0).sum() > 0
-    assert findings.reason[0] == mean.reason[0] == f"sparse: undefined in {findings.undefined[0]} of 120 replicates"
+    assert findings.reason[0] == mean.reason[0] == "no interval: 1 patient (wanted 10)"
     assert np.isnan([findings.low[0], findings.p[0], findings.p_holm[0], findings.simultaneous_low[0]]).all()
     assert np.isnan(bootstrap_p(np.array([0.1] * 50 + [np.nan])))
+
+
+def test_a_difference_that_too_many_resamples_leave_undefined_has_a_reason():
+    draws = np.full((100, 1), 0.7)
+    draws[:2] = np.nan
+    found = paired_differences(np.array([0.7]), np.array([0.6]), draws, draws - 0.1)
+    assert found.reason == ("sparse: undefined in 2 of 100 replicates",)
+    assert np.isnan([found.low[0], found.p[0]]).all()
 
 
 def test_the_bootstrap_and_delong_give_the_same_error_of_one_difference():

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, matthews_corrcoef, roc_curve
 
-from metrics.threshold_rules import max_f1_threshold, max_mcc_threshold
+from metrics.rates import decide
+from metrics.threshold_rules import max_f1_threshold, max_mcc_threshold, threshold_at_fpr, threshold_at_tpr
 
 
 def sample(n, seed, shift=1.0):
@@ -68,3 +69,37 @@ def test_thresholds_of_one_class_are_nan(y):
     y, s = np.array(y, dtype=int), np.linspace(0, 1, len(y))
     assert np.isnan(max_f1_threshold(y, s))
     assert np.isnan(max_mcc_threshold(y, s))
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    # Negatives score 1, 3, 5, 7: the rate is 1/4 from 7 to above 5, 2/4 from 5 to above 3, and so on.
+    [(0.0, 8), (0.2, 8), (0.25, 6), (0.49, 6), (0.5, 4), (0.75, 2), (1.0, 1)],
+)
+def test_the_threshold_at_a_false_positive_rate_is_the_lowest_that_keeps_to_it(target, expected):
+    y, s = np.array([0, 1, 0, 1, 0, 1, 0, 1]), np.array([1, 2, 3, 4, 5, 6, 7, 8])
+    t = threshold_at_fpr(y, s, target)
+    assert t == expected
+    assert (s[y == 0] >= t).mean() <= target
+    assert t == 1 or (s[y == 0] >= t - 1).mean() > target, "one step lower there are too many"
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "uint8", "int8"])
+@pytest.mark.parametrize("top", [100, 0])
+def test_where_every_threshold_has_too_many_false_positives_nothing_is_called_positive(kind, top):
+    y, s = np.array([1, 0, 0]), np.array([0, top, 0]).astype(kind)
+    t = threshold_at_fpr(y, s, 0.1)
+    assert t > float(s.max())
+    assert not decide(s, t).any()
+    assert decide(s, float(s.max())).any()
+
+
+def test_the_threshold_at_a_true_positive_rate_is_the_highest_that_reaches_it():
+    y, s = np.array([0, 1, 0, 1, 0, 1, 0, 1]), np.array([1, 2, 3, 4, 5, 6, 7, 8])
+    assert [threshold_at_tpr(y, s, target) for target in (0.0, 0.25, 0.26, 0.5, 1.0)] == [8, 8, 6, 6, 2]
+
+
+def test_unsigned_scores_have_the_thresholds_of_signed_ones():
+    y, s = np.array([0, 1, 0]), np.array([0, 200, 100], dtype=np.uint8)
+    assert [threshold_at_fpr(y, s, 0.0), threshold_at_fpr(y, s, 0.5)] == [200, 100]
+    assert threshold_at_tpr(y, s, 1.0) == 200

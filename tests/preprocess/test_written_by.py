@@ -70,6 +70,14 @@ def test_another_table_is_refused_and_the_same_one_with_more_images_is_not(mimic
     assert own_table(tmp_path, out_dir=tmp_path / "out").n_packed == 1
 
 
+def test_a_mapping_file_that_now_names_other_columns_is_refused(tmp_path):
+    (tmp_path / "map.yaml").write_text("report: report\n")
+    own_table(tmp_path, out_dir=tmp_path / "out", csv_mapping=tmp_path / "map.yaml")
+    (tmp_path / "map.yaml").write_text("report: path\n")
+    with pytest.raises(ValueError, match=r"other settings: columns.report report, now path; name another"):
+        own_table(tmp_path, out_dir=tmp_path / "out", csv_mapping=tmp_path / "map.yaml")
+
+
 def test_files_of_which_nothing_is_known_are_not_replaced(mimic, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/cohort.csv").write_text("mine\n")

@@ -19,7 +19,14 @@ OPACITY = 0.65
 BOX_COLOUR = (0, 229, 255)
 FILM_GREY = "#3a3a3a"
 """Grey under the colours of the scale"""
-STYLE: Any = {"font.size": 11, "text.color": "#1c2430", "axes.edgecolor": "#667085", "axes.labelcolor": "#1c2430"}
+STYLE: Any = {
+    "font.size": 11,
+    "text.color": "#1c2430",
+    "axes.edgecolor": "#667085",
+    "axes.labelcolor": "#1c2430",
+    # Findings and image ids come from files: a dollar sign in them begins no formula.
+    "text.parse_math": False,
+}
 
 
 def colours() -> ListedColormap:

@@ -1,6 +1,7 @@
 """Headers that cannot be read become a word, never a crash."""
 
 import logging
+import os
 import struct
 import warnings
 
@@ -47,6 +48,13 @@ def test_a_file_that_is_no_dicom_and_one_that_is_missing_are_named_by_theirs(hea
     header.write_bytes(b"nothing")
     assert read(header) == ["", "", "InvalidDicomError"]
     assert read(header.with_name("none.dcm")) == ["", "", "FileNotFoundError"]
+
+
+def test_a_file_without_preamble_is_read_and_a_pipe_is_not_waited_for(header):
+    header.write_bytes(header.read_bytes()[132:])
+    assert read(header) == ["051Y", "F", ""]
+    os.mkfifo(header.with_name("pipe.dcm"))
+    assert read(header.with_name("pipe.dcm")) == ["", "", "OSError"]
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from metrics import calibration_line, patient_weights
+from metrics.calibration import logistic
+from metrics.calibration.calibrators import fit_platt, fit_temperature
 
 
 def test_planted_shift_and_slope_are_recovered(sample):
@@ -63,6 +65,41 @@ def test_a_slope_that_does_not_exist_is_nan_with_a_reason(y, s, reason):
     assert line.reason == reason
     assert np.isnan([line.slope[0], line.intercept[0]]).all()
     assert np.isnan(line.in_the_large[0]) == reason.startswith("no ")
+
+
+def all_but_separated(seed):
+    """Return labels and scores of which one pair overlaps a little: some resamples have a slope, a very steep one."""
+    rng = np.random.default_rng(seed)
+    y = np.sort((rng.random(40) < 0.5).astype(int))
+    s = np.where(y == 1, 1 - 10.0 ** -rng.uniform(1, 8, 40), 10.0 ** -rng.uniform(1, 8, 40))
+    s[np.flatnonzero(y == 0)[-1]], s[np.flatnonzero(y == 1)[0]] = 0.4 + 1e-9, 0.4
+    return y, s, patient_weights(np.arange(40), 20, rng)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_scores_that_all_but_separate_the_classes_are_fitted_or_nan_and_never_an_error(seed):
+    y, s, weights = all_but_separated(seed)
+    line, x = calibration_line(y, s, weights), logit(s)
+    for b, counts in enumerate(weights.counts):
+        w = counts[weights.unit]
+        if not np.isnan(line.in_the_large[b]):
+            assert w @ (y - expit(line.in_the_large[b] + x)) == pytest.approx(0, abs=1e-4)
+        if not np.isnan(line.slope[b]):
+            # The two equations of the likelihood, which no other line solves.
+            left = y - expit(line.intercept[b] + line.slope[b] * x)
+            assert [w @ left, w @ (left * x)] == pytest.approx([0, 0], abs=1e-3)
+
+
+def test_a_fit_that_is_not_reached_is_nan_with_a_reason_and_not_an_error(monkeypatch, sample):
+    monkeypatch.setattr(logistic, "MAX_STEPS", 1)
+    y, s, weights = sample(10, slope=0.5, shift=1.0)
+    line = calibration_line(y, s, weights)
+    assert line.reason == "no convergence in 1 steps: do the classes overlap, and are the columns scaled?"
+    assert np.isnan([line.in_the_large, line.intercept, line.slope]).all()
+    for fit in (fit_platt, fit_temperature):
+        calibrator = fit(y, logit(s), np.arange(len(y)))
+        assert calibrator.reason == line.reason
+        assert calibrator.to_json()["reason"] == line.reason
 
 
 def test_a_replicate_without_a_class_is_nan_and_the_others_are_not(sample):

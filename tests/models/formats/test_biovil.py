@@ -73,6 +73,11 @@ def films():
     return torch.randint(0, 256, (2, 600, 600), dtype=torch.uint8, generator=generator)
 
 
+def test_the_logit_scale_that_the_files_lack_is_noted(published, capsys):
+    models.load(published[1])
+    assert "its files hold no logit scale; taken is open_clip's initial one, 14.3\n" in capsys.readouterr().err
+
+
 def test_features_are_the_mean_of_projected_places_of_the_films_middle(published, films, tmp_path):
     kind, folder, state, network = published
     bundle = models.load(folder)

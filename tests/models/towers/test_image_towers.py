@@ -115,10 +115,24 @@ def test_a_dinov2_folder_is_an_image_tower_with_its_own_statistics(rad_dino, cli
     torch.testing.assert_close(models.encode_images(bundle, films), expected, atol=1e-5, rtol=0)
 
 
-def test_without_a_processors_statistics_imagenets_count(rad_dino):
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [("num_attention_heads", 12, 6), ("hidden_act", "relu", "gelu"), ("layer_norm_eps", 1e-5, 1e-6)],
+)
+def test_a_dinov2_whose_weights_do_not_show_that_it_is_another_network_is_refused(option, value, expected, rad_dino):
+    path = rad_dino[0] / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {option: value}))
+    with pytest.raises(ValueError, match=rf"{option} is {value}; timm's vit_small_patch14_dinov2 has {expected}"):
+        image_towers.find_image_tower(str(rad_dino[0]), image_size=None)
+
+
+def test_without_a_processors_statistics_imagenets_count_and_are_noted(rad_dino, capsys):
     (rad_dino[0] / "preprocessor_config.json").unlink()
     tower = image_towers.find_image_tower(str(rad_dino[0]), image_size=None)
     assert tower.mean == pytest.approx((255 * (0.485 + 0.456 + 0.406) / 3,))
+    assert "does not state image_mean and image_std in preprocessor_config.json: taken are ImageNet's" in (
+        capsys.readouterr().err
+    )
 
 
 def test_without_pretrained_weights_the_joint_space_may_have_any_width(films):

@@ -149,6 +149,17 @@ def test_float32_copies_read_as_the_same_grey_levels(store, tmp_path):
     assert not verify(VerifyConfig(cxr_filepath=tmp_path / "float.h5")).damaged
 
 
+def test_a_file_is_replaced_by_a_copy_on_request_only(store, tmp_path):
+    (tmp_path / "copy.h5").write_text("mine")
+    with pytest.raises(
+        ValueError, match=r"--out: wanted a new file, found .*copy.h5; name another, or replace it with"
+    ):
+        export(ExportConfig(cxr_filepath=store, out=tmp_path / "copy.h5"))
+    assert (tmp_path / "copy.h5").read_text() == "mine"
+    export(ExportConfig(cxr_filepath=store, out=tmp_path / "copy.h5", compression="none", overwrite=True))
+    assert len(open_images(tmp_path / "copy.h5")) == 9
+
+
 def test_the_store_itself_is_never_overwritten(store):
     with pytest.raises(ValueError, match="wanted another file than the store itself"):
         export(ExportConfig(cxr_filepath=store, out=store))

@@ -101,6 +101,17 @@ def test_burnt_in_marks_do_not_take_the_grey_levels_of_a_twelve_bit_film(tmp_pat
     np.testing.assert_array_equal(read_image(tmp_path / "film.png", sixteen_bit="high_byte"), marked // 256)
 
 
+def test_marks_and_borders_of_several_levels_above_a_gap_are_clipped(tmp_path):
+    film = twelve_bit_film()
+    marked = film.copy()
+    marked[:, :40] = 65_535
+    marked[:, 40:60] = 65_000
+    marked[:30, 60:] = 60_000
+    expected = film // 16
+    expected[:, :60] = expected[:30] = 255
+    np.testing.assert_array_equal(to_eight_bits(marked), expected)
+
+
 def test_soft_edged_marks_are_clipped_too_and_bright_bone_is_not(tmp_path):
     film = twelve_bit_film()
     marked = film.copy()
