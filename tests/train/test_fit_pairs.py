@@ -143,7 +143,7 @@ def test_a_run_writes_its_folder(finished):
     environment = json.loads((summary.folder / "environment.json").read_text())
     assert environment["n_pairs"] == 200
     assert torch.__version__.startswith(environment["versions"]["torch"])
-    assert models.fingerprint(models.load(summary.folder)) == models.fingerprint(bundle)
+    assert models.fingerprint(models.load(summary.checkpoint)) == models.fingerprint(bundle)
     assert list((summary.folder / "tensorboard").iterdir())
 
 
