@@ -34,6 +34,7 @@ def main(config: PhantomConfig) -> "Archive":
         n_patients=config.n_patients,
         seed=config.seed,
         image_size=config.image_size,
+        views=config.views,
         workers=config.workers,
     )
     counts = f"{archive.n_patients} patients, {archive.n_studies} studies, {archive.n_images} films"

@@ -6,6 +6,7 @@ python run_demo.py --out_dir runs/underdiagnosis --scenario underdiagnosis --con
 
 import sys
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from common.programs import Job, start
@@ -19,8 +20,9 @@ def main(config: DemoConfig) -> dict[str, Any]:
     from preprocess_train_data import main as preprocess  # noqa: PLC0415
     from run_train import main as train  # noqa: PLC0415
     from run_zero_shot import main as score  # noqa: PLC0415
-    from train import supervised_predictions  # noqa: PLC0415
     from wiring.demo_report import simulated_run  # noqa: PLC0415
+    from wiring.side_by_side import beside  # noqa: PLC0415
+    from wiring.supervised_ceiling import ceiling_predictions  # noqa: PLC0415
 
     stages = plan(config)
     training, scoring = stages.training, stages.scoring
@@ -33,18 +35,16 @@ def main(config: DemoConfig) -> dict[str, Any]:
         with meter.stage("preprocess"):
             packed = preprocess(stages.packing).flow.to_frame()
 
-        # The model that learns from reports, scored by prompts.
-        with meter.stage("train"):
-            if train(training).was_interrupted:
-                raise InterruptedError("training was interrupted, so the demo stops")
-        with meter.stage("zero_shot"):
-            results = score(scoring)
-
-        # The same tower trained on labels, for as long: what prompts could reach.
-        with meter.stage("supervised"):
-            ids = results.predictions["image_id"].tolist()
-            supervised = supervised_predictions(training, findings=results.findings, image_ids=ids)
-            ceiling = results.judge(supervised, n_replicates=config.n_replicates, seed=config.seed)
+        # The model that learns from reports, scored by prompts. Beside it, in a process of its own, the same tower
+        # learns from labels, for as many passes: what prompts could reach.
+        with beside(partial(ceiling_predictions, training, scoring)) as supervised:
+            with meter.stage("train"):
+                if train(training).was_interrupted:
+                    raise InterruptedError("training was interrupted, so the demo stops")
+            with meter.stage("zero_shot"):
+                results = score(scoring)
+            with meter.stage("supervised"):
+                ceiling = results.judge(supervised(), n_replicates=config.n_replicates, seed=config.seed)
 
         # The same model trained on reports of other films: what a leak alone would reach.
         if config.control:

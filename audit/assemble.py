@@ -89,7 +89,7 @@ def simulated_headlines(
         shuffled: the scores after training on shuffled reports; None: there was no such training.
         sensitivity: of `report_sensitivity`.
     """
-    note = "Same image tower, films and time, trained on labels read from the reports."
+    note = "Same image tower, films and passes, trained on labels read from the reports."
     cards = [Headline(label="Supervised", value=_auroc_text(mean_auroc(ceiling)), note=note)]
     if shuffled is not None:
         note = "The same training on shuffled reports: near 0.5 unless something leaks."

@@ -167,7 +167,7 @@ def summarise(out_dir: Path, run: SimulatedRun, meter: Meter) -> dict[str, Any]:
     aurocs = {name: value for name, value in summary.items() if name.endswith("mean_auroc")}
     shown = {name: "not evaluable" if value is None else f"{value:.3f}" for name, value in aurocs.items()}
     print(f"\nmean zero-shot AUROC {shown['mean_auroc']} over {summary['n_findings']} findings; trained without labels")
-    print(f"supervised, same image tower, films and time: {shown['supervised_mean_auroc']}")
+    print(f"supervised, same image tower, films and passes: {shown['supervised_mean_auroc']}")
     if run.shuffled is not None:
         print(f"after training on shuffled reports: {shown['shuffled_mean_auroc']} (chance is 0.5)")
     print(f"{summary['seconds']:.0f} s, at most {summary['peak_rss_mb']:,} MB\nreport: {summary['report']}")

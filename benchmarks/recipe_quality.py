@@ -1,8 +1,8 @@
-"""How well the demo's recipe and others learn: held-out zero-shot AUROC, several seeds, equal minutes.
+"""How well the demo's recipe and others learn: held-out zero-shot AUROC, several seeds, equal passes.
 
 python benchmarks/recipe_quality.py --seeds 1 2 3            # the recipe, labels, CheXzero's recipe, shuffled reports
 python benchmarks/recipe_quality.py --seeds 1 2 3 --compare duplicates      # equal normal reports, two losses
-python benchmarks/recipe_quality.py --seeds 1 --epochs 90 95                # passes, where the machine is not quiet
+python benchmarks/recipe_quality.py --seeds 1 --epochs 90 95                # passes over the pairs, and for labels
 python benchmarks/recipe_quality.py --seeds 1 2 3 --minutes 30 --patience 8    # long runs, scored at their best step
 python benchmarks/recipe_quality.py --merge runs/a.json runs/b.json         # one table of what several calls measured
 
@@ -12,9 +12,8 @@ One setting or several at a time, against the recipe:
   --seeds 100 --compare nothing --vary augment.shift=0.08,augment.rotation_degrees=10
 
 Each seed draws its own archive, weights and order of images. Choose a setting on some seeds, report on others.
-Differences are paired by seed; their interval is Student's over the seeds (none for a single one). Equal minutes are
-fair on a quiet machine only. Elsewhere count passes, and give labels more of them, by the ratio of step times that
-benchmarks/step_ablation.py prints. `texts=NAME` trains on other reports, see other_reports.py.
+Differences are paired by seed; their interval is Student's over the seeds (none for a single one). Equal minutes
+(--minutes) are fair on a quiet machine only. `texts=NAME` trains on other reports, see other_reports.py.
 """
 
 import ast
@@ -35,12 +34,13 @@ from scipy.stats import sem, t
 from simulated_archive import prepared, train_and_score
 
 from audit.assemble import mean_auroc
-from cohort import open_images, read_cohort
+from cohort import read_cohort
 from metrics import MEAN
-from train import TrainConfig, supervised_predictions
+from train import TrainConfig
 from train.presets import chexzero
 from wiring.demo_plan import DemoConfig, Plan
-from zero_shot import ZeroShotConfig, choose_labels, load_prompts, metrics_table, select_images
+from wiring.supervised_ceiling import ceiling_predictions
+from zero_shot import ZeroShotConfig, choose_labels, load_prompts, metrics_table
 
 OURS, SUPERVISED, REFERENCE, SHUFFLED = "ours", "supervised", "reference", "shuffled"
 PLAIN, DUPLICATE_AWARE = "plain", "duplicate_aware"
@@ -88,11 +88,11 @@ def measure(
     runs: dict[str, dict[str, Any]],
     *,
     with_labels: bool,
-    passes: tuple[int, ...],
+    lengths: Sequence[Mapping[str, Any]],
     patience: int | None = None,
 ) -> dict[str, Any]:
-    """Return run -> AUROC, mean and by finding; `passes` of the runs and of the classifier replace minutes."""
-    for_pairs, for_labels = ({"max_minutes": None, "epochs": n} for n in passes) if passes else ({}, {})
+    """Return run -> AUROC, mean and by finding; `lengths` are settings of the runs, and of the classifier."""
+    for_pairs, for_labels = lengths
 
     tables, found = {}, {}
     for name, settings in runs.items():
@@ -119,13 +119,12 @@ def measure(
 
 def judge_supervised(training: TrainConfig, scoring: ZeroShotConfig) -> pd.DataFrame:
     """Return the figures of a classifier trained on report labels, on the images and findings scored by prompts."""
+    predictions = ceiling_predictions(training, scoring)
+    cohort = read_cohort(scoring.cohort_filepath).set_index("image_id", drop=False)
+    chosen = cohort.loc[predictions["image_id"]].reset_index(drop=True)
     findings = load_prompts(scoring.prompts).findings
-    with open_images(scoring.cxr_filepath) as store:
-        chosen, *_ = select_images(
-            read_cohort(scoring.cohort_filepath), store, split=scoring.split, views=scoring.views
-        )
     return metrics_table(
-        supervised_predictions(training, findings=findings, image_ids=chosen["image_id"].tolist()),
+        predictions,
         choose_labels(chosen, findings, truth_filepath=scoring.truth_filepath),
         chosen["subject_id"].tolist(),
         findings=findings,
@@ -196,8 +195,10 @@ def main() -> None:
     arguments.add_argument("--vary", action="append", default=[], metavar="NAME=VALUE[,...]", help="one more variation")
     arguments.add_argument("--without", nargs="+", default=[], metavar="RUN", help="leave out, such as shuffled")
     arguments.add_argument("--n_patients", type=int, default=DemoConfig().n_patients)
-    arguments.add_argument("--minutes", type=float, default=DemoConfig().train_minutes)
-    arguments.add_argument("--epochs", type=int, nargs=2, default=(), metavar=("PAIRS", "LABELS"))
+    arguments.add_argument(
+        "--epochs", type=int, nargs=2, default=[DemoConfig().epochs] * 2, metavar=("PAIRS", "LABELS")
+    )
+    arguments.add_argument("--minutes", type=float, help="in place of passes: minutes of training")
     arguments.add_argument(
         "--patience",
         type=int,
@@ -209,7 +210,7 @@ def main() -> None:
     )
     options = arguments.parse_args()
 
-    length = f"{options.epochs[0]} passes" if options.epochs else f"{options.minutes:g} minutes"
+    length = f"{options.epochs[0]} passes" if options.minutes is None else f"{options.minutes:g} minutes"
     title = f"Mean zero-shot AUROC, {options.n_patients} patients, {length}"
 
     if options.merge:
@@ -225,20 +226,22 @@ def measure_all(options: Namespace) -> dict[str, dict[str, Any]]:
     runs = {name: settings for name, settings in runs.items() if name not in options.without}
     with_labels = options.compare == "recipes" and SUPERVISED not in options.without
 
+    in_minutes = {"max_minutes": options.minutes}
+    lengths = [{"epochs": n} if options.minutes is None else in_minutes for n in options.epochs]
+
     by_seed = {}
     for seed in options.seeds:
         config = DemoConfig(
             out_dir=options.work_dir / f"seed_{seed}",
             seed=seed,
             n_patients=options.n_patients,
-            train_minutes=options.minutes,
         )
         by_seed[str(seed)] = measure(
             prepared(config),
             config,
             runs,
             with_labels=with_labels,
-            passes=tuple(options.epochs),
+            lengths=lengths,
             patience=options.patience,
         )
     return by_seed

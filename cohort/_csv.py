@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from common.plain_values import plain_ids
+
+_JOINED_BY = ("subject_id", "study_id")
+
 
 def read_strings(
     path: Path | str, *, columns: Sequence[str] = (), only: Sequence[str] | bool = False, what: str
@@ -12,7 +16,8 @@ def read_strings(
     """Return a `.csv` or `.csv.gz` with every field as the string that stands in it.
 
     Nothing is taken for missing: "NA", "None" and "null" are words that people write in reports, and an id such as
-    "007" is no number.
+    "007" is no number. Only the ids of patients and studies lose what a spreadsheet adds (`plain_values.plain_ids`), so
+    that "10000032.0" of one table meets "10000032" of another.
 
     Args:
         path: The file.
@@ -36,6 +41,10 @@ def read_strings(
         raise ValueError(f"{what}: {path} is empty; wanted a CSV with a header line") from error
     except (pd.errors.ParserError, UnicodeDecodeError, EOFError, OSError) as error:
         raise ValueError(f"{what}: {path} cannot be read as UTF-8 CSV ({error}); write it again") from error
+
+    for name in _JOINED_BY:
+        if name in frame:
+            frame[name] = plain_ids(frame[name])
 
     missing = [name for name in columns if name not in frame.columns]
     if missing:

@@ -8,11 +8,14 @@ import pandas as pd
 from cohort._csv import read_strings, refuse_repeated, some
 from cohort.names import COLUMNS, FINDINGS, SOURCES, VIEWS
 from common.atomic import write_whole
+from common.plain_values import comparable_ids
 
 __all__ = ["COLUMNS", "FINDINGS", "read_cohort", "validate", "write_cohort"]
 
 NUMERIC = ("age_years", *FINDINGS, "h5_row")
 MAX_AGE_YEARS = 120.0
+MANY_IMAGES = 100
+"""An archive of this size has more than one patient"""
 
 
 def read_cohort(path: Path | str) -> pd.DataFrame:
@@ -88,7 +91,7 @@ def listed(frame: pd.DataFrame, *, dataset: str, source: str) -> pd.DataFrame:
     "listed".
 
     Raises:
-        ValueError: `validate` objects.
+        ValueError: `validate` objects, or an archive of `MANY_IMAGES` or more has one patient.
     """
     reasons = frame["status_reason"] if "status_reason" in frame else pd.Series("", index=frame.index)
     status = reasons.eq("").map({True: "listed", False: "excluded"})
@@ -96,6 +99,7 @@ def listed(frame: pd.DataFrame, *, dataset: str, source: str) -> pd.DataFrame:
     frame = frame.assign(dataset=dataset, source=source, status=status, status_reason=reasons, split=split)
     frame["h5_row"] = pd.array([pd.NA] * len(frame), dtype="Int64")
     validate(frame)
+    _refuse_one_patient(frame)
     return _in_order(frame)
 
 
@@ -105,9 +109,19 @@ def _refuse(frame: pd.DataFrame, wrong: pd.Series, what: str) -> None:
         raise ValueError(f"the cohort table: {len(ids)} of {len(frame)} images have {what}: {some(ids)}")
 
 
+def _refuse_one_patient(frame: pd.DataFrame) -> None:
+    patients = frame["subject_id"].unique()
+    if len(frame) >= MANY_IMAGES and len(patients) == 1:
+        raise ValueError(
+            f"the cohort table: wanted the patient of each image as subject_id, found {patients[0]!r} for all "
+            f"{len(frame)} images; is it the name of a folder or a split? Splits and intervals go by patient"
+        )
+
+
 def _refuse_split_patients(frame: pd.DataFrame) -> None:
     assigned = frame.loc[frame["split"].ne(""), ["subject_id", "split"]].drop_duplicates()
-    torn = assigned.loc[assigned["subject_id"].duplicated(), "subject_id"].unique()
+    assigned = assigned.assign(patient=comparable_ids(assigned["subject_id"])).drop_duplicates(["patient", "split"])
+    torn = assigned.loc[assigned["patient"].duplicated(), "subject_id"].unique()
     if len(torn):
         raise ValueError(
             f"the cohort table: {len(torn)} patients are in more than one split: {some(torn)}; "

@@ -3,7 +3,8 @@
 Three things are looked at, for every image of the evaluation:
 
 1. what is known of the archives (`cohort/tables/exposure/archives.csv`): RSNA and SIIM are parts of ChestX-ray14;
-2. ids, within a family of archives that share them: the image itself, or another one of the same patient;
+2. ids, within a family of archives that share them: the image itself, or another one of the same patient. They are
+   compared by `plain_values.comparable_ids`; if patients are named in different ways on both sides, nothing is known;
 3. the pictures, if both sides are given as hashes (`image_hashes`): the same film under another name.
 
 The reason of a clean image names what was compared, and says so if the pictures were not. An archive that is an unknown
@@ -24,6 +25,7 @@ from jaxtyping import Bool, Float32, UInt8, UInt64
 
 from cohort._csv import read_strings
 from cohort.value_tables import TABLES
+from common.plain_values import comparable_ids, forms_of, plain_word
 
 Stamp = Literal["clean", "exposed", "unknown"]
 
@@ -235,7 +237,7 @@ def _by_archive(
         pictures: Whether the pictures are compared too.
         where: What the training images were used for, in words.
     """
-    archives = _archives()
+    archives, dataset, other = _archives(), plain_word(dataset).casefold(), plain_word(other).casefold()
     everything = np.ones(len(images), dtype=bool)
 
     # An archive without a line in the table: only ids of the very same archive can be compared.
@@ -270,9 +272,16 @@ def _by_id(
 ) -> Iterator[tuple[_Rows, Stamp, str]]:
     """Yield the evidence of ids of one kind: the image itself, or another one of the same patient."""
     named = mine.ne("").to_numpy()
-    yield named & mine.isin(theirs).to_numpy(), "exposed", f"the image is {where}"
-    patients = images["subject_id"].ne("").to_numpy() & images["subject_id"].isin(training["subject_id"]).to_numpy()
+    is_same = comparable_ids(mine).isin(comparable_ids(theirs[theirs.ne("")]))
+    yield named & is_same.to_numpy(), "exposed", f"the image is {where}"
+
+    here, there = comparable_ids(images["subject_id"]), comparable_ids(training["subject_id"])
+    patients = here.ne("").to_numpy() & here.isin(there).to_numpy()
     yield named & patients, "exposed", f"another image of the patient is {where}"
+    ours, others = here[mine.ne("") & here.ne("")], there[theirs.ne("") & there.ne("")]
+    if len(ours) and len(others) and forms_of(ours).isdisjoint(forms_of(others)):
+        names = f"{ours.iloc[0]!r} here, {others.iloc[0]!r} there"
+        yield named, "unknown", f"patients of the same archive are named otherwise in training: {names}"
 
 
 def _shared_ids(images: pd.DataFrame, listed: _ArchiveRow) -> "pd.Series[str]":

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cohort._csv import some
+from common.plain_values import one_spelling
 
 UNKNOWN = "unknown"
 OUTSIDE = "outside"
@@ -112,7 +113,7 @@ def _assign_factor(frame: pd.DataFrame, factor: Factor) -> pd.Series:
         raise ValueError(f"groups: the cohort table has no column {factor.column!r}; found {some(frame.columns, 30)}")
     values = frame[factor.column]
     if not factor.edges:
-        names = values.astype("object").where(values.notna(), "").astype(str).str.strip()
+        names = one_spelling(values.astype("object").where(values.notna(), "").astype(str))
         return names.mask(names.eq(""), UNKNOWN)
     ages = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     place = np.searchsorted(np.asarray(factor.edges), ages, side="right") - 1

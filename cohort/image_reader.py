@@ -28,6 +28,15 @@ class ImageReader(Protocol):
         ...
 
 
+@runtime_checkable
+class HasChecksums(Protocol):
+    """Images whose checksums tell which of them need not be read."""
+
+    def may_be_constant(self, rows: Int[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
+        """Return False for images that have more than one grey level."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ArrayImages:
     """Images in memory as an `ImageReader`."""
@@ -50,7 +59,17 @@ def as_reader(images: "ImageReader | UInt8[np.ndarray, 'n h w']") -> ImageReader
 
 
 def constant_images(images: ImageReader, rows: Int[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
-    """Return which images have a single grey level, as a failed decode leaves them. Reads all of `rows`."""
+    """Return which images have a single grey level, as a failed decode leaves them.
+
+    Reads all of `rows`, or from a store with checksums only those whose checksum is that of such an image.
+    """
+    suspects = images.may_be_constant(rows) if isinstance(images, HasChecksums) else np.ones(len(rows), dtype=bool)
+    found = np.zeros(len(rows), dtype=bool)
+    found[suspects] = _constant_by_pixels(images, rows[suspects])
+    return found
+
+
+def _constant_by_pixels(images: ImageReader, rows: Int[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
     found = np.zeros(len(rows), dtype=bool)
     is_main = os.environ.get("RANK", "0") == "0"
     for begin in progress(range(0, len(rows), _AT_ONCE), desc="looking at images", unit="block", disable=not is_main):

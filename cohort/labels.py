@@ -7,6 +7,7 @@ import pandas as pd
 
 from cohort._csv import read_strings, refuse_repeated, some
 from cohort.names import FINDINGS
+from common.plain_values import plain_words
 
 POLICIES: tuple[str, ...] = ("U-keep", "U-zeros", "U-ones", "U-ignore", "U-mixed")
 """What becomes of -1: kept, 0, 1, missing, or 1 for Edema and Atelectasis and 0 for the others."""
@@ -52,7 +53,7 @@ def to_labels(texts: pd.Series, *, what: str) -> pd.Series:
     Raises:
         ValueError: Any other text; the first ones are named with `what`.
     """
-    blank = texts.str.strip().isin(["", "nan", "NaN"])
+    blank = plain_words(texts).eq("")
     numbers = pd.to_numeric(texts.where(~blank), errors="coerce").astype("float64")
     wrong = texts[~blank & ~numbers.isin([1.0, 0.0, -1.0])].unique()
     if len(wrong):
@@ -60,12 +61,15 @@ def to_labels(texts: pd.Series, *, what: str) -> pd.Series:
     return numbers
 
 
-def apply_uncertainty(frame: pd.DataFrame, policy: str, *, blank_is_zero: bool = False) -> pd.DataFrame:
+def apply_uncertainty(
+    frame: pd.DataFrame, policy: str, *, findings: Sequence[str] = FINDINGS, blank_is_zero: bool = False
+) -> pd.DataFrame:
     """Return a copy in which uncertain labels (-1) follow a named policy.
 
     Args:
-        frame: Has one or more of the 14 findings as columns; other columns stay as they are.
+        frame: Has one or more of the findings as columns; other columns stay as they are.
         policy: One of `POLICIES`.
+        findings: Columns of labels, of any name.
         blank_is_zero: Take findings that a report does not mention for absent, as much published work does.
 
     Raises:
@@ -77,7 +81,7 @@ def apply_uncertainty(frame: pd.DataFrame, policy: str, *, blank_is_zero: bool =
     if policy not in POLICIES:
         raise ValueError(f"uncertainty policy: wanted one of {some(POLICIES)}, found {policy!r}")
     decided = frame.copy()
-    for finding in [name for name in FINDINGS if name in frame]:
+    for finding in [name for name in findings if name in frame]:
         ones = policy == "U-ones" or (policy == "U-mixed" and finding in MIXED_TO_ONE)
         value = {"U-keep": -1.0, "U-ignore": float("nan")}.get(policy, 1.0 if ones else 0.0)
         labels = frame[finding].astype("float64")

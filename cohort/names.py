@@ -18,10 +18,10 @@ FINDINGS: tuple[str, ...] = (
 )
 """The 14 CheXpert labels by their exact names, in the order of CheXzero's notebook and predictions."""
 
-VIEWS: tuple[str, ...] = ("PA", "AP", "AP_SUPINE", "LATERAL", "OTHER", "UNKNOWN")
-"""Every archive's projections are translated to these."""
+VIEWS: tuple[str, ...] = ("PA", "AP", "AP_SUPINE", "FRONTAL", "LATERAL", "OTHER", "UNKNOWN")
+"""Every archive's projections are translated to these; FRONTAL is PA or AP, and it is not known which."""
 
-FRONTAL_VIEWS: tuple[str, ...] = ("PA", "AP", "AP_SUPINE")
+FRONTAL_VIEWS: tuple[str, ...] = ("PA", "AP", "AP_SUPINE", "FRONTAL")
 """What "frontal" means wherever it is written."""
 
 SOURCES: tuple[str, ...] = ("real", "synthetic", "phantom")

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from common.plain_values import comparable_ids
+
 
 def split_by_patient(
     subject_ids: Sequence[str] | pd.Series, *, fractions: Mapping[str, float], seed: int
@@ -31,6 +33,9 @@ def split_by_patient(
     subjects = pd.Series(subject_ids, dtype=str)
     if (subjects.isna() | subjects.str.strip().eq("")).any():
         raise ValueError("split by patient: some images have no subject_id; leave them out first, and count them")
+    # "13" and "13.0" are one patient, who goes by the first spelling.
+    keys = comparable_ids(subjects)
+    subjects = keys.map(dict(zip(keys[::-1], subjects[::-1], strict=True))).astype(str)
     patients = np.sort(subjects.unique().astype(str))
     shuffled = np.random.default_rng(seed).permutation(patients)
     ends = np.rint(np.cumsum(list(fractions.values())) * len(patients)).astype(int)

@@ -20,7 +20,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from jaxtyping import Int, UInt8, UInt32
+from jaxtyping import Bool, Int, UInt8, UInt32
 
 from cohort._csv import refuse_repeated, some
 
@@ -69,7 +69,7 @@ class ImageStore:
             with h5py.File(self.path, "r") as file:
                 self._describe(file)
         except OSError as error:
-            if "lock" in str(error):
+            if "unable to lock" in str(error):
                 raise ValueError(
                     f"the image store: {self.path} cannot be locked ({error}); {LOCKING_ADVICE}"
                 ) from error
@@ -200,6 +200,13 @@ class ImageStore:
         levels = block if block.dtype == np.uint8 else self._grey_levels(block)
         self._refuse_damaged(levels, wanted)
         return levels
+
+    def may_be_constant(self, rows: Int[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
+        """Return False for rows that have more than one grey level, by their checksums; without these, True for all."""
+        if self._checksums is None:
+            return np.ones(len(rows), dtype=bool)
+        of_constant = [zlib.crc32(bytes([level]) * self.resolution**2) for level in range(256)]
+        return np.isin(self._checksums[rows], of_constant)
 
     def _refuse_damaged(self, levels: UInt8[np.ndarray, "n r r"], rows: Int[np.ndarray, "n"]) -> None:
         """Compare rows with their checksums, each once in a process."""

@@ -11,13 +11,14 @@ from pathlib import Path
 import pandas as pd
 
 from cohort._csv import read_strings, refuse_repeated, some
+from common.plain_values import plain_word
 
 TABLES = Path(__file__).parent / "tables"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueTable:
-    """Raw words to groups; case and surrounding blanks do not matter."""
+    """Raw words to groups; case and blanks do not matter, and what stands for a missing value is the word ""."""
 
     name: str
     """For messages and for the record, e.g. "race_mimic_v2.csv"."""
@@ -28,6 +29,10 @@ class ValueTable:
         """Return the group of every word; a word that the table does not know becomes `unlisted`."""
         found = {word: self.groups.get(_key(word), unlisted) for word in raw.unique()}
         return raw.map(found).astype(str)
+
+    def knows(self, word: str) -> bool:
+        """Return whether the table has this word."""
+        return _key(word) in self.groups
 
     def unlisted(self, raw: pd.Series) -> pd.Series:
         """Return how often each word occurs that the table does not know, most frequent first."""
@@ -55,4 +60,4 @@ def read_value_table(name: Path | str) -> ValueTable:
 
 
 def _key(word: str) -> str:
-    return word.strip().casefold()
+    return plain_word(word).casefold()

@@ -27,6 +27,8 @@ class PhantomConfig:
     """Disparities to plant; null: none, the negative control"""
     image_size: int = 512
     """Longest side of the films, pixels"""
+    views: Literal["all", "frontal"] = "all"
+    """Films of each study; frontal: no lateral ones"""
     workers: int | None = None
     """Processes that draw; without it, one per core"""
 

@@ -78,11 +78,11 @@ def _mimic_layout(config: PreprocessConfig) -> MimicLayout:
             suffix=suffix,
         )
 
-    if layout.reports_dir is None:
+    if layout.reports_dir is None and config.require_text:
         raise FileNotFoundError(
             "--radiology_reports_path: wanted the reports of MIMIC-CXR (p10/p10000032/s50414267.txt and the like), "
             f"found none beside the images in {layout.images_dir}; they are a download of their own, whose folder "
-            "files this flag names"
+            "files this flag names; --no_require_text packs the images without them, for scoring"
         )
     return layout
 

@@ -28,10 +28,12 @@ from preprocess.text.report_files import (
     TextRule,
     caption_rule,
     chexzero_rule,
-    official_rule,
+    note_fallbacks,
+    report_rule,
     text_of_report,
     texts_of_files,
 )
+from preprocess.text.sections import split_any_layout, split_sections
 from preprocess.text.text_statistics import text_statistics
 from preprocess.written_by import Settings, deciding_settings, record, refuse_other_settings
 
@@ -123,6 +125,7 @@ def _choose_texts(selection: Selection, config: PreprocessConfig) -> dict[str, S
         texts = [by_file[path] for path in kept["report_path"]]
         filenames = [Path(path).name for path in kept["report_path"]]
 
+    note_fallbacks(kept, texts, wanted=config.section, flow=selection.flow)
     selection.kept = kept.assign(
         filename=filenames, text=[text.text for text in texts], section_used=[text.section_used for text in texts]
     )
@@ -139,9 +142,10 @@ def _choose_texts(selection: Selection, config: PreprocessConfig) -> dict[str, S
 
 def _text_rule(config: PreprocessConfig) -> TextRule:
     if config.text_rule == "chexzero":
-        return chexzero_rule(keep_no_impression=config.compat == "chexzero")
+        return chexzero_rule(keep_no_impression=config.compat == "chexzero", captions=config.texts == "column")
     edits = TextEdits(prior_references=config.prior_references, deidentification_marks=config.deidentification_marks)
-    return (caption_rule if config.texts == "column" else official_rule)(config.section, edits)
+    split = split_sections if config.text_rule == "official" else split_any_layout
+    return (caption_rule if config.texts == "column" else report_rule)(config.section, edits, split=split)
 
 
 def _find_files(selection: Selection, listed: pd.DataFrame, config: PreprocessConfig) -> None:

@@ -111,11 +111,13 @@ class PreprocessConfig:
     it"""
     views: Literal["frontal", "all"] = "frontal"
     """Views to pack; frontal: PA, AP and AP supine; all: lateral and unknown views as well"""
-    text_rule: Literal["official", "chexzero"] = "official"
-    """Rule for sections of reports; official: that of MIMIC-CXR; chexzero: its word scan after "IMPRESSION:\""""
+    text_rule: Literal["any_layout", "official", "chexzero"] = "any_layout"
+    """Rule for sections of reports; any_layout: headings however they are typed, all impressions joined; official: that
+    of MIMIC-CXR's own section files, for which only its layout has headings and the last impression counts; chexzero:
+    its word scan after "IMPRESSION:\""""
     section: Literal["impression", "findings", "both"] = "impression"
-    """Preferred section under the official rule. If it is missing: impression, findings, last paragraph, in this order;
-    the section used is recorded per image"""
+    """Preferred section, except under the chexzero rule. If it is missing: impression, findings, last paragraph, in
+    this order; the section used is recorded per image"""
     prior_references: Literal["keep", "phrases", "sentences"] = "keep"
     """References to earlier studies, which a single image cannot show; phrases: remove the reference, and the sentence
     only if nothing true would be left; sentences: remove every sentence that has one. English only"""

@@ -16,6 +16,7 @@ from models import Bundle, pick_device
 from models.depths import layer_depths
 from train.clock import Clock
 from train.distributed import World, join_world
+from train.hardware import cpu_threads
 from train.input.batches import PairBatches, batches_from
 from train.input.pairs import Pairs
 from train.optimise import Step, make_optimizer, make_scaler, optimise
@@ -60,7 +61,8 @@ def fit(
     """
     if config.shuffle_reports:
         pairs = pairs.shuffled(np.random.default_rng(config.seed))
-    with join_world(pick_device(config.device)) as world, end_requests() as request:
+    device = pick_device(config.device)
+    with join_world(device) as world, end_requests() as request, cpu_threads(config, device) as threads:
         # data, model and optimiser, at the start or as the last checkpoint left them
         batches = PairBatches(pairs, bundle, config, world)
         learner = start_learner(bundle, config)
@@ -75,7 +77,7 @@ def fit(
         # the first process writes, the others follow its steps
         if not world.is_main:
             return _follow(run, request)
-        notes = [*batches.notes, *notes_of(bundle, config, world), *notes]
+        notes = [*filter(None, [threads]), *batches.notes, *notes_of(bundle, config, world), *notes]
         for note in notes:
             tqdm.write(f"note: {note}")
 

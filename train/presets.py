@@ -14,12 +14,11 @@ def default() -> TrainConfig:
 def phantom() -> TrainConfig:
     """Return the recipe of the demo: a small convolutional tower and a one-layer text tower from random weights.
 
-    Command: `python run_train.py --preset phantom`. Hardware: 2 CPU cores, 3 minutes. Result: mean zero-shot AUROC
-    0.87 to 0.90 over 13 findings on cores with AMX, 0.82 without, where it makes half the steps (docs/benchmarks.md).
+    Command: `python run_train.py --preset phantom`. Hardware: 1 CPU core, 5 minutes with AMX, 10 without. Result: see
+    docs/benchmarks.md.
 
-    Longer: `--max_minutes 30 --patience 8`, then score `runs/NAME`: its best checkpoint is taken, because the last
-    step of so long a run is worse. Result: 0.91 to 0.92, in the mean of three seeds 0.98 of the same tower with labels
-    (126 passes, what 30 minutes without AMX make).
+    Longer: `--epochs 126 --patience 8`, then score `runs/NAME`: its best checkpoint is taken, because the last step of
+    so long a run is worse. Result: 0.91 to 0.92, in the mean of three seeds 0.98 of the same tower with labels.
     """
     return TrainConfig(
         model="phantom-tiny",
@@ -30,7 +29,7 @@ def phantom() -> TrainConfig:
         lr=7e-4,
         text_rate=2.0,
         augment=Augmentation(rotation_degrees=5.0, shift=0.04, scale=0.06, brightness=0.15, contrast=0.15),
-        max_minutes=3.0,
+        epochs=24,
         eval_interval=300,
     )
 

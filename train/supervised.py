@@ -20,7 +20,7 @@ from models.depths import layer_depths
 from models.network_input import Preprocessing
 from train.clock import Clock
 from train.distributed import World
-from train.hardware import arrange_memory, attention, autocast, image_tokens
+from train.hardware import arrange_memory, attention, autocast, cpu_threads, image_tokens
 from train.input.augment import draw_changes
 from train.input.order import AUGMENTATION, EpochOrder, seed_of
 from train.input.pairs import load_pairs
@@ -126,7 +126,7 @@ def fit_supervised(
         scaler=gradients_of.scaler,
         world=World(),
     )
-    with progress_line(clock, desc="supervised") as bar:
+    with cpu_threads(config, pick_device(config.device)), progress_line(clock, desc="supervised") as bar:
         for _ in steps:
             bar.update(int(clock.done) - bar.n)
 

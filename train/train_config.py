@@ -14,6 +14,7 @@ AT_LEAST = {
     "accum_freq": 1,
     "views_per_study": 1,
     "max_bad_steps": 1,
+    "threads": 1,
 }
 ABOVE_ZERO = (
     "lr",
@@ -196,6 +197,9 @@ class TrainConfig:
     whole batch's, all negatives included"""
     workers: int = 0
     """Processes that read batches ahead; 0: the training process reads, fast enough for our own stores on a CPU"""
+    threads: int | None = None
+    """Threads on a CPU; without it, one per idle core. Two threads on two cores wait for each other as soon as another
+    program runs; the same number gives the same weights, bit by bit"""
     epochs: int = 4
     """Passes over the pairs; ignored with --max_minutes"""
     max_minutes: float | None = None
@@ -263,8 +267,9 @@ class TrainConfig:
 
     def _refuse_out_of_range(self) -> None:
         for name, least in AT_LEAST.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"--{name}: wanted {least} or more, found {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"--{name}: wanted {least} or more, found {value}")
 
         for name in ABOVE_ZERO:
             value = getattr(self, name)

@@ -38,7 +38,7 @@ def notebook_paths() -> NotebookPaths:
     """Return the paths of archive, images and model: those of a finished demo, otherwise of a folder of its own.
 
     What is missing there is made, in minutes. The environment variables CXRSCOPE_RUN (folder), CXRSCOPE_PATIENTS,
-    CXRSCOPE_IMAGE_SIZE (pixels) and CXRSCOPE_TRAIN_MINUTES change the defaults.
+    CXRSCOPE_IMAGE_SIZE (pixels) and CXRSCOPE_EPOCHS change the defaults.
     """
     run = Path(os.environ["CXRSCOPE_RUN"]) if "CXRSCOPE_RUN" in os.environ else DEMO if _is_finished(DEMO) else OWN
     demo = plan(
@@ -46,7 +46,7 @@ def notebook_paths() -> NotebookPaths:
             out_dir=run,
             n_patients=int(os.environ.get("CXRSCOPE_PATIENTS", "1200")),
             image_size=int(os.environ.get("CXRSCOPE_IMAGE_SIZE", "256")),
-            train_minutes=float(os.environ.get("CXRSCOPE_TRAIN_MINUTES", "2")),
+            epochs=int(os.environ.get("CXRSCOPE_EPOCHS", "16")),
         )
     )
     archive, packing, training = demo.archive, demo.packing, demo.training
@@ -58,6 +58,7 @@ def notebook_paths() -> NotebookPaths:
             n_patients=archive.n_patients,
             seed=archive.seed,
             image_size=archive.image_size,
+            views=archive.views,
             workers=archive.workers,
         )
         preprocess(packing)

@@ -204,7 +204,8 @@ def decide_labels(
         blank_is_zero: see `choose_labels`.
     """
     labelled_rows, labelled_columns = labels.notna().any(axis=1), labels.notna().any(axis=0)
-    resolved = apply_uncertainty(labels, uncertainty_policy, blank_is_zero=blank_is_zero)
+    names = list(labels.columns)
+    resolved = apply_uncertainty(labels, uncertainty_policy, findings=names, blank_is_zero=blank_is_zero)
 
     # a blank means absent only where somebody labelled the image, and the finding
     resolved = resolved.where(labelled_rows, np.nan, axis=0).loc[:, list(findings)]

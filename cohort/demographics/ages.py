@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 
 from cohort.cohort_table import MAX_AGE_YEARS
+from common.plain_values import plain_words
 
 TOP_CODE_FROM = 90.0
 """MIMIC-IV replaces every anchor age above 89 by 91."""
+EARLIER_THAN_TOP_CODE = "top-coded at the anchor, film of an earlier year"
 
 _YEARS_PER_UNIT = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 _DICOM_AGE = re.compile(r"(\d{1,3})([YMWD])")
@@ -29,7 +31,8 @@ def age_at_study(anchor_age: pd.Series, anchor_year: pd.Series, study_date: pd.S
 
     Returns:
         `age_years` float64; `age_reason`, "" or why the age is missing; `age_top_coded`, "yes" where the patient was
-        90 or older at the anchor, so that the age is only known to be high.
+        90 or older at the anchor, so that the age is only known to be high. In an earlier year such a patient may have
+        been 85 or 95, so that the age is missing.
 
     Source:
         Johnson et al., MIMIC-IV, Sci Data 2023;10:1, on anchor_age and anchor_year.
@@ -38,8 +41,13 @@ def age_at_study(anchor_age: pd.Series, anchor_year: pd.Series, study_date: pd.S
     study_year = _number(study_date.where(study_date.str.fullmatch(r"\d{8}"), "")) // 10_000
     age = anchor + study_year - _number(anchor_year)
     no_patient = anchor_age.eq("")
-    frame = _with_reasons(age, missing=np.where(no_patient, "no MIMIC-IV patient", "unparsable date or anchor"))
-    frame["age_top_coded"] = np.where(anchor >= TOP_CODE_FROM, "yes", "")
+    top_coded = anchor >= TOP_CODE_FROM
+    before_anchor = top_coded & (study_year < _number(anchor_year))
+    missing = np.select(
+        [no_patient, before_anchor], ["no MIMIC-IV patient", EARLIER_THAN_TOP_CODE], default="unparsable date or anchor"
+    )
+    frame = _with_reasons(age.mask(before_anchor), missing=missing)
+    frame["age_top_coded"] = np.where(top_coded, "yes", "")
     return frame
 
 
@@ -50,7 +58,7 @@ def parse_ages(texts: pd.Series) -> pd.DataFrame:
         `age_years` float64 and `age_reason`: "" or why the age is missing ("not given", "unparsable", "negative",
         "over 120").
     """
-    stripped = texts.str.strip()
+    stripped = plain_words(texts)
     age = stripped.map({text: _years(text) for text in stripped.unique()}).astype("float64")
     return _with_reasons(age, missing=np.where(stripped.eq(""), "not given", "unparsable"))
 

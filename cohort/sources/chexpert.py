@@ -2,8 +2,9 @@
 
 Counts    train.csv 223,414 images, labels by software; valid.csv 234 images of 200 studies (patients 64541 to 64740),
           labels by radiologists; CHEXPERT DEMO.xlsx 65,401 patients
-Files     CheXpert-v1.0/ or the small copy CheXpert-v1.0-small/ with train.csv, valid.csv, train/, valid/; in or above
-          it CHEXPERT DEMO.xlsx, a download of its own; train_cheXbert.csv if another labeller is asked for
+Files     "CheXpert-v1.0 batch 1 (validate & csv)" to "batch 4 (train 3)", side by side as Stanford distributes them;
+          or CheXpert-v1.0/ or the small copy CheXpert-v1.0-small/ with train.csv, valid.csv, train/, valid/; in or
+          above it CHEXPERT DEMO.xlsx, a download of its own; train_cheXbert.csv if another labeller is asked for
 Licence   Stanford University Dataset Research Use Agreement; no redistribution
 Cite      Irvin et al., arXiv 1901.07031; the demographics: Gichoya et al., Lancet Digit Health 2022
 Access    https://stanfordmlgroup.github.io/competitions/chexpert/ and https://stanfordaimi.azurewebsites.net/
@@ -11,6 +12,9 @@ Labels    1 positive, 0 negative, -1 uncertain, blank not mentioned, per study, 
 Ages      `Age` of the CSV, which belongs to the study; 0 stands for missing. Insurance is not recorded
 """
 
+import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +43,7 @@ ARCHIVE = ArchiveFiles(
 SPLITS = {"train": "train", "valid": "validate"}
 """First folder of an image's path to our split."""
 
+_PATIENT = re.compile(r"patient\d+")
 _COLUMNS = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA")
 
 
@@ -64,7 +69,8 @@ def read_chexpert(
     folder = archive_root(root, ARCHIVE)
     train = needed_table(folder, "train.csv" if labeller == "chexpert" else "train_cheXbert.csv", archive=ARCHIVE)
     tables = [path for path in (train, table_below(train.parent, "valid.csv", depth=0)) if path is not None]
-    frame = pd.concat([_read_table(path, images_below=train.parent) for path in tables], ignore_index=True)
+    patients = _folders_of_patients(train.parent)
+    frame = pd.concat([_read_table(path, train.parent, patients) for path in tables], ignore_index=True)
     flow = Flow()
     flow.start(frame, f"listed in {' and '.join(path.name for path in tables)}")
     frame = one_row_per_image(frame, flow)
@@ -113,11 +119,29 @@ def ages_without_zero(texts: pd.Series) -> pd.Series:
     return texts.mask(texts.str.strip().isin(["0", "0.0"]), "")
 
 
-def _read_table(path: Path, *, images_below: Path) -> pd.DataFrame:
+def _folders_of_patients(beside: Path) -> dict[str, str]:
+    """Return the folder above each patient's, for one folder of the archive or the four that Stanford distributes.
+
+    The tables lie in "CheXpert-v1.0 batch 1 (validate & csv)", the training images in its siblings "CheXpert-v1.0 batch
+    2 (train 1)" and so on, without a folder "train". Patients' numbers do not repeat between train and valid.
+    """
+    siblings = sorted(path for path in beside.absolute().parent.iterdir() if path.name.lower().startswith("chexpert"))
+    found: dict[str, str] = {}
+    for folder in (beside, *siblings):
+        for place in (folder, *(folder / split for split in SPLITS)):
+            if place.is_dir():
+                names = (entry.name for entry in os.scandir(place) if _PATIENT.fullmatch(entry.name))
+                found = {**dict.fromkeys(names, str(place)), **found}
+    return found
+
+
+def _read_table(path: Path, folder: Path, patients: Mapping[str, str]) -> pd.DataFrame:
+    """Return a table's images; `folder` is that of the tables, `patients` the folder above each patient's."""
     table = read_strings(path, columns=[*_COLUMNS, *FINDINGS], what=ARCHIVE.name)
     ids = ids_of(table["Path"])
     # The first folder of the path is the archive's name, which a copy may not keep.
-    below = table["Path"].str.split("/", n=1).str[1]
-    frame = ids.assign(split=ids["split_official"].map(SPLITS).fillna("test"), path=f"{images_below}/" + below)
+    above = ids["subject_id"].map(patients).fillna(f"{folder}/" + ids["split_official"])
+    below = table["Path"].str.extract(r"(patient\d+/.*)$")[0]
+    frame = ids.assign(split=ids["split_official"].map(SPLITS).fillna("test"), path=above + "/" + below)
     labels = {finding: to_labels(table[finding], what=f"{path}, {finding}") for finding in FINDINGS}
     return frame.assign(**labels, **{name: table[name] for name in _COLUMNS[1:]})

@@ -26,7 +26,8 @@ from cohort.sources.chexpert import SPLITS, ages_without_zero, ids_of, view_word
 from cohort.sources.chexpert_demographics import add_race_and_ethnicity
 from cohort.sources.composed_report import compose
 from cohort.sources.repeated import one_row_per_image, one_row_per_key
-from cohort.sources.words import NOT_SAID, add_ages, add_sex, add_views, without
+from cohort.sources.words import add_ages, add_sex, add_views, without
+from common.plain_values import NOT_SAID, one_spelling
 
 ARCHIVE = ArchiveFiles(
     name="CheXpert Plus",
@@ -110,7 +111,7 @@ def _add_insurance(frame: pd.DataFrame, table: pd.DataFrame, flow: Flow) -> pd.D
     if "insurance_type" not in table:
         return without(frame, "insurance", flow=flow, why="the table has no column insurance_type")
     words = table["insurance_type"].str.strip()
-    insurance = words.mask(words.str.lower().isin(NOT_SAID), "")
+    insurance = one_spelling(words.mask(words.str.lower().isin(NOT_SAID), ""))
     flow.note(frame, "insurance unknown", rows=int(insurance.eq("").sum()))
     return frame.assign(insurance=insurance, raw_insurance=words)
 

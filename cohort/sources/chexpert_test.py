@@ -34,17 +34,19 @@ _FIRST_VIEW = "view1"
 def read_chexpert_test(root: Path | str, *, check_files: bool = True) -> tuple[pd.DataFrame, Flow]:
     """Return the cohort table of `**/*view1*.jpg` below `folder`, sorted by path, and its flow.
 
-    `image_id` is the path below `folder` without suffix, `study_id` its folder ("patient64741/study1"), which is how
-    the published ground truth names a study. Whether a frontal view is PA or AP is not known from the file.
+    `image_id` is "patient64741/study1/view1_frontal", whatever folder above the patients is named, and `study_id` its
+    first two parts, which is how the published ground truth names a study. Whether a frontal view is PA or AP is not
+    known from the file.
 
     Args:
-        root: The folder of the patients.
+        root: The folder of the patients, or one above.
         check_files: Refuse another number of first views than 500. No table lists the images, so only their number
             shows that some are missing.
 
     Raises:
         FileNotFoundError: No such folder, or no JPEG of a first view in it.
-        ValueError: `check_files` and not 500 images, or a ground truth that cannot be read.
+        ValueError: `check_files` and not 500 images, an image outside a patient's and a study's folder, or a ground
+            truth that cannot be read.
 
     Source: rajpurkarlab/CheXzero@5c341db, run_preprocess.py and data_process.py.
     """
@@ -61,19 +63,28 @@ def read_chexpert_test(root: Path | str, *, check_files: bool = True) -> tuple[p
     everything = _table(folder, images)
     flow = Flow()
     flow.start(everything, f"JPEG files below {folder}")
-    frame = flow.keep(everything, everything["path"].str.contains(_FIRST_VIEW), "not the first view of its study")
+    frame = flow.keep(everything, everything["image_id"].str.contains(_FIRST_VIEW), "not the first view of its study")
     frame = _add_labels(frame, folder, flow)
     return listed(frame, dataset=ARCHIVE.dataset, source=source_of(folder)), flow
 
 
 def _table(folder: Path, images: list[Path]) -> pd.DataFrame:
+    paths = pd.Series([image.as_posix() for image in images])
+    parts = paths.str.extract(r"(?:^|/)(patient\d+)/(study\d+)/(?:.*/)?([^/]+)\.[A-Za-z]+$")
+    strange = paths[parts[0].isna()]
+    if len(strange):
+        raise ValueError(
+            f"{ARCHIVE.name}: wanted paths such as patient64741/study1/view1_frontal.jpg below {folder}, "
+            f"found {strange.iloc[0]!r}"
+        )
+    study = parts[0] + "/" + parts[1]
     frame = pd.DataFrame(
         {
-            "image_id": [image.with_suffix("").as_posix() for image in images],
-            "subject_id": [image.parts[0] for image in images],
-            "study_id": [image.parent.as_posix() for image in images],
+            "image_id": study + "/" + parts[2],
+            "subject_id": parts[0],
+            "study_id": study,
             "path": [str(folder / image) for image in images],
-            "view": ["UNKNOWN" if "frontal" in image.name else "LATERAL" for image in images],
+            "view": ["FRONTAL" if "frontal" in image.name else "LATERAL" for image in images],
             "split": "test",
             "age_years": np.nan,
         }

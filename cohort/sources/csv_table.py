@@ -11,11 +11,13 @@ from cohort.demographics.race import CONFLICT, race_by_patient
 from cohort.flow import Flow
 from cohort.labels import to_labels
 from cohort.names import FINDINGS
-from cohort.sources.mapping import ColumnMapping
+from cohort.sources.mapping import TRANSLATED, ColumnMapping
 from cohort.sources.repeated import one_row_per_image
-from cohort.sources.words import NOT_SAID, add_ages, translated
+from cohort.sources.words import add_ages, add_views, translated
+from common.plain_values import NOT_SAID, one_spelling, plain_ids, plain_words
 
 REQUIRED = ("image_id", "path", "subject_id")
+IDS = ("image_id", "subject_id", "study_id")
 OPTIONAL = ("study_id", "view", "age_years", "sex", "race", "insurance", "split", "report", "text_kind", "licence")
 DEFAULT_MAPPING = ColumnMapping()
 """Every column has the cohort's own name."""
@@ -77,16 +79,26 @@ def _refuse_missing(raw: pd.DataFrame, mapping: ColumnMapping, path: Path | str)
         )
 
 
+def _plain(texts: pd.Series, name: str) -> "pd.Series[str]":
+    """Return one column in plain words; a report and a path keep their blanks."""
+    if name in IDS:
+        return plain_ids(texts)
+    if name == "report":
+        return texts.str.strip()  # "NA" in a report is for the text rule to judge
+    words = plain_words(texts)
+    return texts.str.strip().where(words.ne(""), "") if name == "path" else words
+
+
 def _rename(raw: pd.DataFrame, mapping: ColumnMapping) -> pd.DataFrame:
     """Return a table with the cohort's names, blanks stripped, and the unused columns as `raw_NAME`."""
     sources = {name: getattr(mapping, name) for name in (*REQUIRED, *OPTIONAL)}
-    frame = pd.DataFrame({name: raw[column].str.strip() for name, column in sources.items() if column in raw})
+    frame = pd.DataFrame({name: _plain(raw[column], name) for name, column in sources.items() if column in raw})
     absent = [name for name in OPTIONAL if name not in frame and name not in EXTRA]
     frame = frame.assign(**dict.fromkeys(absent, ""))
     # An examination that nobody named is the image's own: two images must not seem to share one.
     frame["study_id"] = frame["study_id"].mask(frame["study_id"].eq(""), frame["image_id"])
     for name in ("view", "sex", "race", "insurance"):
-        frame[f"raw_{name}"] = frame[name]
+        frame[f"raw_{name}"] = raw[sources[name]].str.strip() if sources[name] in raw else ""
     used = {*sources.values(), *mapping.labels.values(), *FINDINGS}
     for column in [name for name in raw if name not in used]:
         name = f"raw_{column}"
@@ -117,9 +129,11 @@ def _keep_existing(frame: pd.DataFrame, flow: Flow, *, csv_path: Path | str) -> 
 
 def _add_demographics(frame: pd.DataFrame, mapping: ColumnMapping, flow: Flow) -> pd.DataFrame:
     frame = add_ages(frame, frame["age_years"], flow)
-    for name in ("view", "sex", "race", "insurance", "split"):
-        frame[name] = _first_translation(frame[name], mapping, name)
-    frame["view"] = translated(frame, frame["view"], what="view", table="view.csv", flow=flow, unlisted="OTHER")
+    for name in TRANSLATED:
+        words = frame[f"raw_{name}"] if f"raw_{name}" in frame else frame[name]
+        frame[name] = one_spelling(_first_translation(words, mapping, name))
+    raw_view = frame["raw_view"]
+    frame = add_views(frame, frame["view"], flow).assign(raw_view=raw_view)
     frame["sex"] = translated(frame, frame["sex"], what="sex", table="sex.csv", flow=flow)
     if mapping.race_table:
         frame["race"] = translated(frame, frame["race"], what="race", table=mapping.race_table, flow=flow)

@@ -78,6 +78,18 @@ def own_columns(own: pd.DataFrame) -> pd.DataFrame:
     return own.astype("Int8").add_prefix(OWN)
 
 
+def add_own_labels(frame: pd.DataFrame, own: pd.DataFrame, table: str) -> pd.DataFrame:
+    """Return the images with the 14 findings, and the archive's labels as `own_LABEL`.
+
+    Args:
+        frame: The images, (n,).
+        own: See `add_findings`.
+        table: Name of the table in `cohort/tables/labels/`.
+    """
+    found = add_findings(frame, own, read_label_map(table))
+    return pd.concat([found, own_columns(own)], axis=1)
+
+
 def listed_labels(lists: pd.Series, names: Sequence[str]) -> pd.DataFrame:
     """Return one column per name: 1 where the row's list holds it, 0 where not, NaN where the row has no list.
 

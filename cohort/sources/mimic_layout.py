@@ -8,6 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from cohort.sources.archive_files import MARK_OF_SIMULATION, source_of
+
 HOW_TO_GET_MIMIC = """\
 No chest X-ray archive was found below {root}/.
 
@@ -100,7 +102,7 @@ def find_mimic(root: Path | str = "data", *, suffix: Suffix = "jpg") -> MimicLay
         tables = tables or [(folder, table) for folder in folders if (table := _records_in(folder))]
     if not tables:
         return None
-    simulated = [folder for folder in (*root.resolve().parents, *folders) if (folder / "scenario.json").is_file()]
+    simulated = [folder for folder in (*root.resolve().parents, *folders) if (folder / MARK_OF_SIMULATION).is_file()]
     folder, metadata = min(tables, key=lambda found: (bool(_owner(found[0], simulated)), _newest_first(found[0])))
     owner = _owner(folder, simulated)
     mine = [other for other in folders if _owner(other, simulated) == owner]
@@ -149,8 +151,7 @@ def layout_at(
             f"MIMIC-CXR{'' if suffix == 'dcm' else '-JPG'}; for images without it use --dataset_type csv"
         )
     hospital = [] if mimiciv_path is None else _hospital(_folder(mimiciv_path, "mimiciv_path"))
-    simulated = any((parent / "scenario.json").is_file() for parent in metadata.resolve().parents)
-    layout = _complete(metadata, [images, *hospital], source="phantom" if simulated else "real", suffix=suffix)
+    layout = _complete(metadata, [images, *hospital], source=source_of(metadata.parent), suffix=suffix)
     if radiology_reports_path is None:
         return layout
     return replace(layout, reports_dir=_reports(_folder(radiology_reports_path, "radiology_reports_path")))

@@ -32,7 +32,7 @@ from cohort.sources.archive_files import (
     source_of,
     table_below,
 )
-from cohort.sources.label_map import add_findings, listed_labels, own_columns, read_label_map
+from cohort.sources.label_map import add_own_labels, listed_labels
 from cohort.sources.repeated import one_row_per_image
 from cohort.sources.words import add_ages, add_sex, add_views, whole_number, without
 
@@ -137,5 +137,4 @@ def _add_labels(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     if strange:
         raise ValueError(f"{ARCHIVE.name}: {path}: wanted the labels {list(LABELS)}, found {strange} too")
     own = listed_labels(lists, LABELS)
-    frame = add_findings(frame, own, read_label_map("nih.csv"))
-    return pd.concat([frame, own_columns(own)], axis=1)
+    return add_own_labels(frame, own, "nih.csv")

@@ -31,7 +31,7 @@ from cohort.sources.archive_files import (
     table_below,
 )
 from cohort.sources.dicom_headers import note_unreadable, read_headers
-from cohort.sources.label_map import add_findings, own_columns, read_label_map
+from cohort.sources.label_map import add_own_labels
 from cohort.sources.repeated import DISAGREE
 from cohort.sources.words import add_ages, add_sex, add_views, whole_number, without
 
@@ -78,8 +78,8 @@ def read_rsna(root: Path | str, *, check_files: bool = True) -> tuple[pd.DataFra
     frame = without(frame.assign(split=""), "race", "insurance", flow=flow)
     own = pd.DataFrame({name: frame["class"].eq(name).astype("float64") for name in CLASSES})
     own = own.where(frame["status_reason"].eq(""))
-    frame = add_findings(frame.drop(columns="class"), own, read_label_map("rsna.csv"))
-    return listed(pd.concat([frame, own_columns(own)], axis=1), dataset=ARCHIVE.dataset, source=source_of(folder)), flow
+    frame = add_own_labels(frame.drop(columns="class"), own, "rsna.csv")
+    return listed(frame, dataset=ARCHIVE.dataset, source=source_of(folder)), flow
 
 
 def add_header_fields(frame: pd.DataFrame, flow: Flow) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from cohort._csv import read_strings, some
 from cohort.cohort_table import listed
 from cohort.flow import Flow
 from cohort.sources.archive_files import ArchiveFiles, add_paths, archive_root, image_files, needed_table, source_of
-from cohort.sources.label_map import add_findings, own_columns, read_label_map
+from cohort.sources.label_map import add_own_labels
 from cohort.sources.repeated import DISAGREE
 from cohort.sources.rsna import add_header_fields
 from cohort.sources.words import without
@@ -62,8 +62,8 @@ def read_siim(root: Path | str, *, check_files: bool = True) -> tuple[pd.DataFra
     frame = without(frame.assign(split=""), "race", "insurance", flow=flow)
     own = pd.DataFrame({"Pneumothorax": frame["outlines"].ne("0").astype("float64")})
     own = own.where(frame["status_reason"].eq(""))
-    frame = add_findings(frame, own, read_label_map("siim.csv"))
-    return listed(pd.concat([frame, own_columns(own)], axis=1), dataset=ARCHIVE.dataset, source=source_of(folder)), flow
+    frame = add_own_labels(frame, own, "siim.csv")
+    return listed(frame, dataset=ARCHIVE.dataset, source=source_of(folder)), flow
 
 
 def _read_outlines(path: Path) -> pd.DataFrame:

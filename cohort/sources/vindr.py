@@ -36,7 +36,7 @@ from cohort.sources.archive_files import (
     table_below,
 )
 from cohort.sources.dicom_headers import note_unreadable, read_headers
-from cohort.sources.label_map import add_findings, own_columns, read_label_map
+from cohort.sources.label_map import add_own_labels
 from cohort.sources.repeated import DISAGREE, REPEATS, disagreeing, one_row_per_image
 from cohort.sources.words import add_ages, add_sex, without
 
@@ -153,8 +153,7 @@ def _read(root: Path | str, edition: _Edition, *, check: bool) -> tuple[pd.DataF
     frame = add_paths(frame, frame["image_id"], files, root=folder, archive=edition.archive, flow=flow, check=check)
     frame = _add_demographics(frame.assign(view="PA", raw_view=""), flow)
     own = frame[list(edition.labels)]
-    frame = add_findings(frame.drop(columns=list(edition.labels)), own, read_label_map(edition.table))
-    frame = pd.concat([frame, own_columns(own)], axis=1)
+    frame = add_own_labels(frame.drop(columns=list(edition.labels)), own, edition.table)
     return listed(frame, dataset=edition.archive.dataset, source=source_of(folder)), flow
 
 

@@ -1,13 +1,48 @@
 """An archive's words for view, sex, race and age as the cohort's, with everything that is lost on the way counted."""
 
+import re
+
 import pandas as pd
 
 from cohort.demographics.ages import parse_ages
 from cohort.flow import Flow
 from cohort.value_tables import read_value_table
+from common.plain_values import plain_ids
 
-NOT_SAID = frozenset({"unknown", "not reported", "not stated", "declined", "n/a", "na", "nan", "none", "null", "?"})
-"""Words for a race or insurance that is not known, in lower case."""
+_BESIDE_THE_VIEW = frozenset(
+    {
+        *(
+            "view",
+            "views",
+            "projection",
+            "radiograph",
+            "film",
+            "chest",
+            "xray",
+            "x",
+            "ray",
+            "xr",
+            "cxr",
+            "cr",
+            "dx",
+            "dr",
+        ),
+        *(
+            "portable",
+            "mobile",
+            "bedside",
+            "erect",
+            "upright",
+            "standing",
+            "sitting",
+            "semi",
+            "semierect",
+            "single",
+            "one",
+        ),
+    }
+)
+"""Words that stand beside a view and do not change it."""
 
 
 def translated(
@@ -31,8 +66,18 @@ def translated(
 
 def add_views(frame: pd.DataFrame, raw: pd.Series, flow: Flow) -> pd.DataFrame:
     """Return the images with `view`, one of `cohort.VIEWS`, and the archive's word as `raw_view`."""
-    view = translated(frame, raw, what="view", table="view.csv", flow=flow, unlisted="OTHER")
+    bare = raw.map({word: _bare_view(word) for word in raw.unique()}).astype(str)
+    view = translated(frame, bare, what="view", table="view.csv", flow=flow, unlisted="OTHER")
     return frame.assign(raw_view=raw, view=view)
+
+
+def _bare_view(word: str) -> str:
+    """Return a view without the words beside it, "AP" for "AP portable"; a word of nothing else stays as it is."""
+    known = read_value_table("view.csv")
+    if known.knows(word):
+        return word
+    rest = " ".join(one for one in re.split(r"[^A-Za-z]+", word) if one and one.lower() not in _BESIDE_THE_VIEW)
+    return rest if known.knows(rest) and rest else word
 
 
 def add_sex(frame: pd.DataFrame, raw: pd.Series, flow: Flow) -> pd.DataFrame:
@@ -58,5 +103,4 @@ def without(frame: pd.DataFrame, *names: str, flow: Flow, why: str = "not record
 
 def whole_number(texts: pd.Series) -> pd.Series:
     """Return numbers without what spreadsheets add: "00000013" and "13.0" give "13"; other texts stay as they are."""
-    plain = texts.str.strip().str.replace(r"^(\d+)\.0+$", r"\1", regex=True)
-    return plain.str.replace(r"^0+(?=\d)", "", regex=True)
+    return plain_ids(texts).str.replace(r"^0+(?=\d)", "", regex=True)

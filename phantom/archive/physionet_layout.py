@@ -5,9 +5,9 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -80,6 +80,7 @@ def write_archive(
     n_patients: int,
     seed: int,
     image_size: int,
+    views: Literal["all", "frontal"] = "all",
     workers: int | None = None,
     draw: Draw = draw_film,
 ) -> Archive:
@@ -94,6 +95,7 @@ def write_archive(
         n_patients: Number of patients, 1 or more.
         seed: Seed of the random numbers, 0 or more.
         image_size: Longest side of the films in pixels, 32 to 4096.
+        views: "frontal" leaves the lateral films out; patients and reports stay the same.
         workers: Number of processes that draw; None: one per CPU core.
         draw: Draws one film.
 
@@ -106,8 +108,10 @@ def write_archive(
         raise ValueError(f"workers must be 1 or more, or left out for one per CPU core; found {workers}")
 
     root = Path(out_dir)
-    parameters = _parameters(scenario, n_patients, seed, image_size)
+    parameters = _parameters(scenario, n_patients, seed, image_size, views)
     patients = simulate(scenario, n_patients=n_patients, seed=seed)
+    if views == "frontal":
+        patients = tuple(_without_lateral(patient) for patient in patients)
     archive = Archive(
         root=root,
         n_patients=n_patients,
@@ -131,12 +135,22 @@ def write_archive(
     return archive
 
 
-def _parameters(scenario: Scenario, n_patients: int, seed: int, image_size: int) -> dict[str, Any]:
+def _without_lateral(patient: Patient) -> Patient:
+    """Return the patient as imaged from the front only."""
+    studies = [
+        replace(study, images=tuple(image for image in study.images if image.view != "LATERAL"))
+        for study in patient.studies
+    ]
+    return replace(patient, studies=tuple(studies))
+
+
+def _parameters(scenario: Scenario, n_patients: int, seed: int, image_size: int, views: str) -> dict[str, Any]:
     return {
         "version": VERSION,
         "seed": seed,
         "n_patients": n_patients,
         "image_size": image_size,
+        "views": views,
         "scenario": scenario.to_json(),
     }
 

@@ -105,7 +105,7 @@ def _open_to_write(path: Path, mode: str) -> h5py.File:
     try:
         return h5py.File(path, mode)
     except OSError as error:
-        advice = f"; {LOCKING_ADVICE}" if "lock" in str(error) else ""
+        advice = f"; {LOCKING_ADVICE}" if "unable to lock" in str(error) else ""
         raise JobFailedError(f"{path} cannot be written ({error}){advice}") from error
 
 

@@ -1,18 +1,35 @@
 """Report files to the text of each study, or the reason why a study has none."""
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
+from cohort.flow import Flow
 from common.progress import progress
 from preprocess.text.edits import NO_EDITS, NOTHING, EditCounts, TextEdits
 from preprocess.text.impressions import NO_IMPRESSION, chexzero_impression
-from preprocess.text.sections import ABSENT, NONE, Choice, Wanted, choose_caption, choose_text, split_sections
+from preprocess.text.sections import (
+    ABSENT,
+    NONE,
+    Choice,
+    Splitter,
+    Wanted,
+    choose_caption,
+    choose_text,
+    split_any_layout,
+    split_sections,
+)
 
 TextRule = Callable[[str], Choice]
 """From a report to the text that is kept of it."""
 
 NO_USABLE_TEXT = "report has no usable text"
+
+LOUD_SHARE = 0.05
+"""Share of texts from another section than the one asked for, 0 to 1, above which the flow warns."""
 
 _GIT_LFS_POINTER = "version https://git-lfs.github.com/spec/"
 
@@ -76,25 +93,40 @@ def _refuse_pipe(path: Path) -> None:
         raise UnusableReportError("report file cannot be read", f"{path} is not a file")
 
 
-def official_rule(wanted: Wanted, edits: TextEdits = NO_EDITS) -> TextRule:
+def report_rule(wanted: Wanted, edits: TextEdits = NO_EDITS, *, split: Splitter = split_any_layout) -> TextRule:
     """Return the rule of `sections.choose_text`."""
-    return lambda report: choose_text(split_sections(report), wanted, edits)
+    return lambda report: choose_text(split(report), wanted, edits)
 
 
-def caption_rule(wanted: Wanted, edits: TextEdits = NO_EDITS) -> TextRule:
+def official_rule(wanted: Wanted, edits: TextEdits = NO_EDITS) -> TextRule:
+    """Return the rule of MIMIC-CXR's own section files."""
+    return report_rule(wanted, edits, split=split_sections)
+
+
+def caption_rule(wanted: Wanted, edits: TextEdits = NO_EDITS, *, split: Splitter = split_any_layout) -> TextRule:
     """Return the rule of `sections.choose_caption`, for tables whose texts may be reports or captions."""
-    return lambda report: choose_caption(report, wanted, edits)
+    return lambda report: choose_caption(report, wanted, edits, split=split)
 
 
-def chexzero_rule(*, keep_no_impression: bool) -> TextRule:
-    """Return CheXzero's rule; its caption for a report without impression is kept as text only if asked for."""
+def chexzero_rule(*, keep_no_impression: bool, captions: bool = False) -> TextRule:
+    """Return CheXzero's rule, whose caption for a report without impression is "NO IMPRESSION".
+
+    Args:
+        keep_no_impression: Take that caption for a text, as CheXzero does; the fallback then says what it is.
+        captions: The texts are those of a table, which CheXzero never reads: one without its word `IMPRESSION:` is
+            read by `choose_caption`.
+    """
 
     def rule(report: str) -> Choice:
         text = chexzero_impression(report)
-        usable = keep_no_impression or text not in {"", NO_IMPRESSION}
-        if not usable:
-            return Choice(text="", section_used=NONE, fallback=f"impression: {ABSENT}")
-        return Choice(text=text, section_used="chexzero")
+        if captions and text == NO_IMPRESSION:
+            choice = choose_caption(report)
+            if choice.section_used != NONE:
+                return choice
+        absent = f"impression: {ABSENT}" if text in {"", NO_IMPRESSION} else ""
+        if absent and not keep_no_impression:
+            return Choice(text="", section_used=NONE, fallback=absent)
+        return Choice(text=text, section_used="chexzero", fallback=absent)
 
     return rule
 
@@ -123,3 +155,24 @@ def texts_of_files(paths: Iterable[str], rule: TextRule) -> dict[str, StudyText]
     """Return the text of every distinct report file; several images of a study share one."""
     distinct = sorted(set(paths))
     return {path: text_of_file(path, rule) for path in progress(distinct, unit="report", desc="reports")}
+
+
+def note_fallbacks(images: pd.DataFrame, texts: Sequence[StudyText], *, wanted: Wanted, flow: Flow) -> None:
+    """Count in the flow how many images have another text than the section that was asked for, by what it is.
+
+    Above `LOUD_SHARE` of the images a line says so in words: a whole report as caption has the patient's age, sex and
+    the clinical question in it.
+
+    Args:
+        images: Those whose texts they are, (n,).
+        texts: Their texts, (n,).
+        wanted: The section that was asked for.
+        flow: Receives the counts.
+    """
+    fallbacks = Counter((one.section_used, one.fallback) for one in texts if one.text and one.fallback)
+    for (used, why), count in fallbacks.most_common():
+        flow.note(images, f"text is the {used}, not the {wanted} asked for ({why})", rows=count)
+    n_other = fallbacks.total()
+    if n_other > LOUD_SHARE * len(texts):
+        share = n_other / len(texts)
+        flow.note(images, f"WARNING: {share:.0%} of the texts are not the {wanted}; look at them", rows=n_other)

@@ -1,33 +1,40 @@
-"""Radiology reports cut into sections, by the rule behind MIMIC-CXR's own section files.
+"""Radiology reports cut into sections, and the text that a study contributes.
 
-A heading is a line that starts with one blank, then capitals, then a colon. Its spelling is looked up in
-`section_headings.json`, which has for every section the ways in which people write (and mistype) it.
+Two rules cut a report. `split_any_layout`, the default, finds headings however they are typed (`headings`).
+`split_sections` is the rule behind MIMIC-CXR's own section files: a heading is a line that starts with one blank, then
+capitals, then a colon.
 
-Source: MIT-LCP/mimic-cxr (folder txt): the rule and the vocabulary of headings; the code is our own.
+Source of the second rule: MIT-LCP/mimic-cxr (folder txt): the rule and the vocabulary of headings; the code is our own.
 """
 
-import json
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from common.plain_values import NOT_SAID
 from preprocess.text.deidentification import blank_marks
 from preprocess.text.edits import NO_EDITS, NOTHING, EditCounts, TextEdits, edit_text
+from preprocess.text.headings import PRELIMINARY, READINGS, find_headings
+from preprocess.text.section_names import normalise_heading, spellings
 
 Wanted = Literal["impression", "findings", "both"]
 
 FULL_REPORT = "full report"
 LAST_PARAGRAPH = "last_paragraph"
+PREAMBLE = "preamble"
 NONE = "none"
 
 _HEADING = re.compile(r"\n ([A-Z ()/,-]+):\s")
 _PARAGRAPH_BREAK = "\n \n"
-_READINGS = ("impression", "findings")
+_BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 
 # In the official files a report without any of the first three has usually been typed under COMPARISON.
 _OFFICIAL_ORDER = ("impression", "findings", LAST_PARAGRAPH, "comparison")
+
+_OF_A_REPORT = frozenset({*spellings().values(), "impression", "findings"}) - {PREAMBLE, "comment", "date"}
+_NAME_OF_SECTION = re.compile(r"\b(?:impression|findings|indication|comparison)\b", re.IGNORECASE)
+_BELOW_THE_TEXT = frozenset({"signature", "notification", "date"})
 
 _FALLBACKS: dict[str, tuple[str, ...]] = {
     "impression": ("impression", "findings", LAST_PARAGRAPH),
@@ -41,15 +48,17 @@ _PREFERRED: dict[str, tuple[str, ...]] = {
 }
 
 ABSENT = "absent"
+NO_HEADING = "no heading"
+NAMES_A_SECTION = "no heading, though the text names a section"
 NO_WORDS = "no words"
 ONLY_MARKS = "only de-identification marks"
 POINTS_ELSEWHERE = "points elsewhere"
 ONLY_PRIORS = "only references to prior studies"
 """Why a section cannot be used; a heading with nothing below it counts as absent, as for the official parser."""
 
-_PLACEHOLDERS = frozenset(
-    {"n/a", "na", "none", "nil", "as above", "see above", "as below", "see below", "see findings", "see findings above"}
-)
+_PLACEHOLDERS = NOT_SAID | {
+    *("nil", "as above", "see above", "as below", "see below", "see findings", "see findings above", "not given")
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +71,9 @@ class Section:
     """First character of `text` in the report; 3 too few for a last paragraph, as the official parser reckons."""
     text: str
     """Everything up to the next heading, line breaks included."""
+
+
+Splitter = Callable[[str], list[Section]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +99,8 @@ def split_sections(report: str) -> list[Section]:
 
     Source: MIT-LCP/mimic-cxr, txt/section_parser.py, section_text.
     """
-    sections = [section for section in _by_headings(report) if section.name not in _READINGS or section.text.strip()]
-    if any(section.name in _READINGS for section in sections):
+    sections = [section for section in _by_headings(report) if section.name not in READINGS or section.text.strip()]
+    if any(section.name in READINGS for section in sections):
         return sections
     head, blank_line, rest = sections[-1].text.partition(_PARAGRAPH_BREAK)
     if not blank_line:
@@ -97,22 +109,33 @@ def split_sections(report: str) -> list[Section]:
     return [*sections[:-1], replace(sections[-1], text=head), last]
 
 
-def normalise_heading(heading: str) -> str:
-    """Return the section that a heading opens: "CLINICAL HISTORY" gives "history", "CHEST, PA AND LATERAL" "findings".
+def split_any_layout(report: str) -> list[Section]:
+    r"""Return the sections of a report that may be typed in any way, as `split_sections` does for MIMIC-CXR's.
 
-    A known spelling decides; else a section's word within the heading; else a word that describes the view, under
-    which findings are written; else the heading itself, in lower case.
+    Several impressions, or several sections of findings, become one: in order, joined by a newline, equal ones once. A
+    preliminary impression counts only if there is no other. The last paragraph is looked for above the signature.
 
-    Source: MIT-LCP/mimic-cxr, txt/section_parser.py, normalize_section_names.
+    >>> [section.name for section in split_any_layout("Indication: 60M\nImpression: No acute disease.")]
+    ['preamble', 'indication', 'impression']
     """
-    heading = heading.lower().strip()
-    vocabulary = _vocabulary()
-    if heading in vocabulary.spellings:
-        return vocabulary.spellings[heading]
-    contained = next((word for word in vocabulary.contained_words if word in heading), None)
-    if contained is not None:
-        return contained
-    return "findings" if any(word in heading for word in vocabulary.view_words) else heading
+    headings = [(heading.name, heading.start, heading.end) for heading in find_headings(report)]
+    sections = _between(report, headings)
+    has_final = any(section.name == "impression" and section.text.strip() for section in sections)
+    if not has_final:
+        sections = [replace(one, name="impression") if one.name == PRELIMINARY else one for one in sections]
+
+    sections = [section for section in sections if section.name not in READINGS or section.text.strip()]
+    if any(section.name in READINGS for section in sections):
+        return _joined(sections)
+
+    # Nobody signs above the text, so a paragraph of the text stands above the signature.
+    place = max((i for i, section in enumerate(sections) if section.name not in _BELOW_THE_TEXT), default=0)
+    blank_line = _BLANK_LINE.search(sections[place].text)
+    if not blank_line:
+        return sections
+    head, rest = sections[place].text[: blank_line.start()], sections[place].text[blank_line.end() :]
+    last = Section(name=LAST_PARAGRAPH, start=sections[place].start + blank_line.end(), text=rest)
+    return [*sections[:place], replace(sections[place], text=head), *sections[place + 1 :], last]
 
 
 def section_text(sections: list[Section], name: str) -> str | None:
@@ -153,15 +176,21 @@ def choose_text(sections: list[Section], wanted: Wanted = "impression", edits: T
     return Choice(text=judged[used].text, section_used=used, fallback=fallback, removed=judged[used].removed)
 
 
-def choose_caption(text: str, wanted: Wanted = "impression", edits: TextEdits = NO_EDITS) -> Choice:
-    """Return `choose_text` of a report, or the whole text if it has no headings: a caption, a note, one sentence."""
-    sections = split_sections(text)
-    if any(section.name == "preamble" for section in sections):
+def choose_caption(
+    text: str, wanted: Wanted = "impression", edits: TextEdits = NO_EDITS, *, split: Splitter = split_any_layout
+) -> Choice:
+    """Return `choose_text` of a report, or the whole text if it has no headings: a caption, a note, one sentence.
+
+    A whole text has the fallback "no heading", which is a warning if it is a report after all.
+    """
+    sections = split(text)
+    if any(section.name in _OF_A_REPORT for section in sections):
         return choose_text(sections, wanted, edits)
     whole = _judge(text, edits)
     if whole.fault:
         return Choice(text="", section_used=NONE, fallback=f"{FULL_REPORT}: {whole.fault}")
-    return Choice(text=whole.text, section_used=FULL_REPORT, removed=whole.removed)
+    fallback = NAMES_A_SECTION if _NAME_OF_SECTION.search(text) else NO_HEADING
+    return Choice(text=whole.text, section_used=FULL_REPORT, fallback=fallback, removed=whole.removed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,38 +200,45 @@ class _Candidate:
     removed: EditCounts = NOTHING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Vocabulary:
-    spellings: dict[str, str]
-    contained_words: tuple[str, ...]
-    view_words: tuple[str, ...]
-
-
-@cache
-def _vocabulary() -> _Vocabulary:
-    file = Path(__file__).with_name("section_headings.json")
-    table: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    spellings = {spelling: section for section, variants in table["spellings"].items() for spelling in variants}
-    return _Vocabulary(
-        spellings=spellings,
-        contained_words=tuple(table["contained_words"]),
-        view_words=tuple(table["view_words"]),
-    )
-
-
 def _by_headings(report: str) -> list[Section]:
-    headings = list(_HEADING.finditer(report))
+    found = list(_HEADING.finditer(report))
+    sections = _between(report, [(normalise_heading(one[1]), one.start(), one.end()) for one in found])
+    # The official parser counts the newline and blank of the first heading as part of what stands above it.
+    return [replace(sections[0], text=report[: found[0].start(1)]), *sections[1:]] if found else sections
+
+
+def _between(report: str, headings: Sequence[tuple[str, int, int]]) -> list[Section]:
+    """Return the sections that headings open, each given by its section's name, its start and its end."""
     if not headings:
         return [Section(name=FULL_REPORT, start=0, text=report)]
-    preamble = Section(name="preamble", start=0, text=report[: headings[0].start(1)])
-    ends = [*(heading.start() for heading in headings[1:]), len(report)]
+    ends = [*(start for _, start, _ in headings[1:]), len(report)]
+    opened = zip(headings, ends, strict=True)
     return [
-        preamble,
-        *(
-            Section(name=normalise_heading(heading[1]), start=heading.end(), text=report[heading.end() : end])
-            for heading, end in zip(headings, ends, strict=True)
-        ),
+        Section(name=PREAMBLE, start=0, text=report[: headings[0][1]]),
+        *(Section(name=name, start=end, text=report[end:next_start]) for (name, _, end), next_start in opened),
     ]
+
+
+def _joined(sections: list[Section]) -> list[Section]:
+    """Return sections with all findings, and all impressions, in the place of the first of them."""
+    parts: dict[str, dict[str, str]] = {name: {} for name in READINGS}
+    for section in sections:
+        if section.name in READINGS:
+            parts[section.name].setdefault(" ".join(section.text.lower().split()), section.text)
+
+    # "CHEST, TWO VIEWS: ___" above the findings says nothing; alone it stays, so that its fault is named.
+    for texts in parts.values():
+        says_nothing = [key for key in texts if _fault(key)]
+        for key in says_nothing[: len(texts) - 1]:
+            del texts[key]
+
+    kept = []
+    for section in sections:
+        if section.name not in READINGS:
+            kept.append(section)
+        elif texts := parts.pop(section.name, {}):
+            kept.append(replace(section, text="\n".join(texts.values())))
+    return kept
 
 
 def _judge(text: str | None, edits: TextEdits) -> _Candidate:

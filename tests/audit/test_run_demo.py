@@ -14,7 +14,7 @@ from wiring.demo_plan import DemoConfig
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory, one_thread):
     root = tmp_path_factory.mktemp("demo") / "run"
-    config = DemoConfig(out_dir=root, n_patients=60, image_size=96, train_minutes=0.02, n_replicates=60)
+    config = DemoConfig(out_dir=root, n_patients=60, image_size=96, epochs=1, n_replicates=60)
     return root, run_demo.main(config)
 
 
@@ -67,7 +67,7 @@ def test_only_held_out_patients_are_scored_and_against_the_truth_of_the_films(de
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["--n_patients", "10"], "wanted 50 or more"), (["--train_minutes", "0"], "wanted more than 0, found 0.0")],
+    [(["--n_patients", "10"], "wanted 50 or more"), (["--epochs", "0"], "wanted 1 or more, found 0")],
 )
 def test_a_demo_that_cannot_be_is_refused_before_anything_is_written(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.setattr(sys, "argv", ["run_demo.py", "--out_dir", str(tmp_path / "demo"), *arguments])
@@ -78,9 +78,7 @@ def test_a_demo_that_cannot_be_is_refused_before_anything_is_written(tmp_path, m
 
 @pytest.mark.slow
 def test_the_control_repeats_training_and_scoring_on_shuffled_reports(tmp_path):
-    config = DemoConfig(
-        out_dir=tmp_path, n_patients=60, image_size=96, train_minutes=0.02, n_replicates=60, control=True
-    )
+    config = DemoConfig(out_dir=tmp_path, n_patients=60, image_size=96, epochs=1, n_replicates=60, control=True)
     summary = run_demo.main(config)
     assert "shuffled_mean_auroc" in summary
     stages = summary["seconds_by_stage"]

@@ -27,6 +27,19 @@ def a_cohort(n: int = 3) -> pd.DataFrame:
     return listed(frame, dataset="test", source="real")
 
 
+def test_a_patient_in_two_splits_is_refused_however_its_id_is_written():
+    frame = a_cohort().assign(subject_id=["13", "p13", "14"], split=["train", "test", "test"])
+    with pytest.raises(ValueError, match=r"1 patients are in more than one split: 'p13'"):
+        validate(frame)
+
+
+def test_hundreds_of_images_of_one_patient_are_refused_and_a_few_are_not():
+    few, many = a_cohort(99), a_cohort(100)
+    listed(few.assign(subject_id="test"), dataset="test", source="real")
+    with pytest.raises(ValueError, match=r"wanted the patient of each image as subject_id, found 'test' for all 100"):
+        listed(many.assign(subject_id="test"), dataset="test", source="real")
+
+
 @pytest.mark.parametrize("name", ["cohort.csv", "cohort.csv.gz"])
 def test_a_cohort_comes_back_as_it_was_written(tmp_path, name):
     frame = a_cohort()

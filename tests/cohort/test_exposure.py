@@ -55,6 +55,30 @@ def test_a_split_by_patient_is_clean_and_a_split_by_image_is_not(images):
     assert found.counts == {"another image of the patient is in training (nih)": 1}
 
 
+def mimic(*subject_ids: str, dataset="mimic-cxr-jpg", prefix="a") -> pd.DataFrame:
+    images = [f"{prefix}{row}-bde0afdd" for row in range(len(subject_ids))]
+    return pd.DataFrame({"dataset": dataset, "image_id": images, "subject_id": subject_ids})
+
+
+@pytest.mark.parametrize("written", ["10335852.0", "p10335852", " 10335852", "P10335852", "subject_10335852"])
+def test_a_patient_is_recognised_however_its_id_is_written(written):
+    found = stamp(mimic("10335852", "10000032"), mimic(written, dataset="MIMIC-CXR-JPG", prefix="b"))
+    assert found.images["stamp"].tolist() == ["exposed", "clean"]
+    assert found.images["reason"][0].startswith("another image of the patient is in training")
+
+
+def test_patients_that_are_named_in_another_way_are_unknown_and_not_clean():
+    found = stamp(mimic("10335852", "10000032"), mimic("case-a", "case-b", prefix="b"))
+    assert found.stamp == "unknown"
+    reason = "patients of the same archive are named otherwise in training: '10335852' here, 'case-a' there"
+    assert found.counts == {reason: 2}
+
+
+def test_an_image_is_recognised_with_the_ending_of_its_file():
+    trained = mimic("1").assign(image_id="a0-bde0afdd.jpg", subject_id="7")
+    assert stamp(mimic("10335852"), trained).counts == {"the image is in training (mimic-cxr-jpg)": 1}
+
+
 def test_rsna_is_recognised_in_nih_image_by_image(images):
     nih, rsna = images("nih"), images("rsna")
     train = nih[nih["split"] == "train"]

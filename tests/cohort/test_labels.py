@@ -70,6 +70,13 @@ def test_each_policy_does_to_uncertain_labels_what_its_name_says(policy, edema, 
     assert filled["Edema"].iloc[2] == edema[2] or np.isnan(edema[2])
 
 
+def test_a_finding_of_one_s_own_follows_the_same_policy():
+    frame = pd.DataFrame({"Silicosis": [1.0, -1.0, nan], "age_years": -1.0})
+    decided = apply_uncertainty(frame, "U-ones", findings=["Silicosis"], blank_is_zero=True)
+    np.testing.assert_array_equal(decided["Silicosis"], [1, 1, 0])
+    np.testing.assert_array_equal(decided["age_years"], -1.0)
+
+
 def test_ignored_labels_stay_missing_where_blanks_become_zero():
     decided = apply_uncertainty(pd.DataFrame({"Edema": [-1.0, nan]}), "U-ignore", blank_is_zero=True)
     np.testing.assert_array_equal(decided["Edema"], [nan, 0.0])

@@ -46,3 +46,12 @@ def test_too_few_patients_and_blank_patients_are_refused():
         split_by_patient(["a", "b"], fractions=SHARES, seed=0)
     with pytest.raises(ValueError, match="have no subject_id"):
         split_by_patient(["a", ""], fractions=SHARES, seed=0)
+
+
+def test_two_spellings_of_one_patient_fall_on_one_side():
+    ids = [spelling.format(number) for number in range(100, 200) for spelling in ("{}", "{}.0", "p{}")]
+    split = split_by_patient(ids, fractions={"train": 0.5, "test": 0.5}, seed=0)
+    assert (split.to_numpy().reshape(100, 3) == split.to_numpy()[::3, None]).all()
+    assert split.value_counts().to_dict() == {"train": 150, "test": 150}
+    plain = split_by_patient(ids[::3], fractions={"train": 0.5, "test": 0.5}, seed=0)
+    assert plain.tolist() == split.tolist()[::3], "the split of plain ids is as it was"

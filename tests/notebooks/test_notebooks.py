@@ -11,7 +11,7 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 SMALL = {
     "CXRSCOPE_PATIENTS": "60",
     "CXRSCOPE_IMAGE_SIZE": "112",
-    "CXRSCOPE_TRAIN_MINUTES": "0.05",
+    "CXRSCOPE_EPOCHS": "1",
     "CXRSCOPE_REPLICATES": "60",
     # Several threads over a few small films only wait for each other where cores are shared.
     "OMP_NUM_THREADS": "1",

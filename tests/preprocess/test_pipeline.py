@@ -1,5 +1,6 @@
 import csv
 import gzip
+import shutil
 from pathlib import Path
 
 import h5py
@@ -204,6 +205,17 @@ def test_compat_writes_the_reference_s_files_row_for_row(mimic, tmp_path):
     lines = [f"{path.parent.name}.txt,{expected[path.parent.name[1:]]}" for path in paths]
     assert summary.outputs.texts.read_text() == "\n".join(["filename,impression", *lines, ""])
     assert summary.outputs.paths.read_text() == "\n".join(["Path", *map(str, paths), ""])
+
+
+@pytest.mark.parametrize("layout", ["no folder of reports", "images alone, named by flag"])
+def test_mimic_without_reports_is_packed_for_scoring(mimic, tmp_path, layout):
+    shutil.rmtree(mimic.root / "mimic-cxr")
+    named = {} if layout == "no folder of reports" else {"chest_x_ray_path": mimic.root / "mimic-cxr-jpg/2.1.0/files"}
+    summary = pack(mimic, tmp_path / "out", require_text=False, **named)
+    assert summary.n_packed == 9
+    texts = read_texts(summary.outputs.texts)
+    assert texts["text"].tolist() == [""] * 9
+    assert len(open_images(summary.outputs.images)) == 9
 
 
 def test_the_word_scan_without_compat_leaves_out_reports_without_impression(mimic, tmp_path):

@@ -7,7 +7,7 @@ from torch.nn.attention import SDPBackend
 
 import models
 from train import TrainConfig
-from train.hardware import SHORT, arrange_memory, attention, autocast, image_tokens
+from train.hardware import SHORT, arrange_memory, attention, autocast, cpu_threads, idle_cores, image_tokens
 
 CPU = torch.device("cpu")
 
@@ -66,3 +66,22 @@ def test_bfloat16_is_for_wide_towers_with_hardware_for_it_and_float16_for_who_as
     assert dtype(TrainConfig(precision="fp32"), 512) == torch.float32
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": False})
     assert dtype(TrainConfig(), 512) == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("busy_percent", "cores", "free"), [(0, 2, 2), (10, 2, 2), (50, 2, 1), (100, 2, 1), (40, 16, 10)]
+)
+def test_idle_cores_are_what_other_programs_leave_and_never_none(monkeypatch, busy_percent, cores, free):
+    monkeypatch.setattr("train.hardware.psutil.cpu_percent", lambda interval: busy_percent)
+    assert idle_cores(at_most=cores) == free
+
+
+def test_a_run_computes_with_the_threads_it_names_and_leaves_torch_as_it_was():
+    usual = torch.get_num_threads()
+    with cpu_threads(TrainConfig(threads=3), CPU) as note:
+        assert torch.get_num_threads() == 3
+        assert note == "3 threads (--threads)"
+    assert torch.get_num_threads() == usual
+    with cpu_threads(TrainConfig(threads=3), torch.device("cuda")) as note:
+        assert torch.get_num_threads() == usual
+        assert note is None

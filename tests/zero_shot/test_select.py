@@ -118,3 +118,17 @@ def test_truth_files_that_lack_columns_or_images_are_refused_by_name(tmp_path):
 def test_a_finding_that_the_cohort_does_not_know_asks_for_a_truth_file():
     with pytest.raises(ValueError, match="no labels for Scoliosis: give --truth_filepath"):
         choose_labels(frame(), ["Edema", "Scoliosis"])
+
+
+def test_a_finding_of_one_s_own_in_a_truth_file_follows_the_policy(tmp_path):
+    (tmp_path / "truth.csv").write_text("image_id,Silicosis\na,1\nb,-1\nc,\n")
+    chosen = pd.DataFrame({"image_id": ["a", "b", "c"]})
+    labels = choose_labels(
+        chosen,
+        ["Silicosis"],
+        truth_filepath=tmp_path / "truth.csv",
+        uncertainty_policy="U-ones",
+        blank_is_zero=True,
+    )
+    # an image that nobody labelled stays blank
+    np.testing.assert_array_equal(labels["Silicosis"], [1, 1, np.nan])

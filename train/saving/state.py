@@ -26,7 +26,7 @@ MAY_DIFFER = frozenset(
     }
 )
 """Options that do not change the steps. Files may have moved, because the pairs themselves are compared."""
-CHANGES_ROUNDING = frozenset({"device", "compile", "gradient_checkpointing", "accum_freq"})
+CHANGES_ROUNDING = frozenset({"device", "compile", "gradient_checkpointing", "accum_freq", "threads"})
 """Options that compute the same step in another way: a resumed run may change them, but is then not bit-identical."""
 MAY_GROW = frozenset({"epochs", "max_minutes"})
 """A resumed run may be longer; its learning rate then follows the longer schedule."""

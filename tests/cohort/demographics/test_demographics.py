@@ -10,6 +10,8 @@ from cohort.demographics import insurance
 from cohort.demographics.ages import age_at_study, parse_ages
 from cohort.demographics.insurance import insurance_by_study, study_time
 from cohort.demographics.race import CONFLICT, race_by_patient, raw_by_patient
+from cohort.flow import Flow
+from cohort.sources.words import add_views
 from cohort.value_tables import TABLES, read_value_table
 
 
@@ -25,7 +27,8 @@ def ages_of(anchor_age, anchor_year, study_date):
         ("52", "2180", "21831231", 55, "", ""),
         ("52", "2180", "21760101", 48, "", ""),
         ("91", "2130", "21320101", 93, "", "yes"),
-        ("91", "2130", "21250101", 86, "", "yes"),
+        ("91", "2130", "21250101", None, "top-coded at the anchor, film of an earlier year", "yes"),
+        ("91", "2130", "21300101", 91, "", "yes"),
         ("89", "2130", "21330101", 92, "", ""),
         ("0", "2150", "21500101", 0, "", ""),
         ("18", "2180", "21600101", None, "negative", ""),
@@ -56,7 +59,7 @@ def test_age_at_study_moves_with_the_years_since_the_anchor(anchor_age, anchor_y
         ("414", None, "over 120"),
         ("-3", None, "negative"),
         ("inf", None, "unparsable"),
-        ("nan", None, "unparsable"),
+        ("nan", None, "not given"),
         ("sixty", None, "unparsable"),
     ],
 )
@@ -194,7 +197,7 @@ def test_views_and_sexes_are_translated_and_the_unlisted_are_counted():
     views = read_value_table("view.csv")
     raw = pd.Series(["PA", "ap supine", "LL", "AP LLD", "", "frontal", "SKYLINE", "SKYLINE"])
     assert views.translate(raw, unlisted="OTHER").tolist() == [
-        *("PA", "AP_SUPINE", "LATERAL", "OTHER", "UNKNOWN", "UNKNOWN", "OTHER", "OTHER")
+        *("PA", "AP_SUPINE", "LATERAL", "OTHER", "UNKNOWN", "FRONTAL", "OTHER", "OTHER")
     ]
     assert views.unlisted(raw).to_dict() == {"SKYLINE": 2}
     sexes = read_value_table("sex.csv").translate(pd.Series(["Female", "w", "m", "", "x"]))
@@ -219,4 +222,28 @@ def test_ages_and_anchors_agree_with_plain_arithmetic():
     for row, (a, y, s) in enumerate(zip(anchor, year, study, strict=True)):
         expected = a + s - y
         got = read["age_years"].iloc[row]
-        assert got == expected if 0 <= expected <= 120 else np.isnan(got)
+        is_known = 0 <= expected <= 120 and not (a >= 90 and s < y)
+        assert got == expected if is_known else np.isnan(got)
+
+
+@pytest.mark.parametrize(
+    ("raw", "view"),
+    [
+        ("Frontal", "FRONTAL"),
+        ("frontal view", "FRONTAL"),
+        ("PA view", "PA"),
+        ("Chest PA (erect)", "PA"),
+        ("AP portable", "AP"),
+        ("portable_AP", "AP"),
+        ("AP portable supine", "AP_SUPINE"),
+        ("Postero-anterior", "PA"),
+        ("Lateral view", "LATERAL"),
+        ("nan", "UNKNOWN"),
+        ("Portable", "OTHER"),
+        ("PA and lateral", "OTHER"),
+    ],
+)
+def test_words_beside_a_view_do_not_change_it(raw, view):
+    frame = pd.DataFrame({"subject_id": ["1"], "study_id": ["1"]})
+    found = add_views(frame, pd.Series([raw]), Flow())
+    assert found[["view", "raw_view"]].loc[0].tolist() == [view, raw]

@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -174,3 +175,36 @@ def test_the_test_set_is_joined_by_names_whatever_the_order(copied, lines_of, no
     (root / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"wanted \*/\*/view1_\*\.jpg below"):
         read_chexpert_test(root / "empty")
+
+
+@pytest.mark.parametrize("with_train_folder", [False, True])
+@pytest.mark.parametrize("named", ["", "CheXpert-v1.0 batch 1 (validate & csv)"])
+def test_the_four_folders_that_stanford_distributes_are_one_archive(copied, with_train_folder, named):
+    root = copied("chexpert")
+    whole, _ = read_chexpert(root)
+    small, first = root / "CheXpert-v1.0-small", root / "CheXpert-v1.0 batch 1 (validate & csv)"
+    patients = sorted((small / "train").iterdir())
+    for number, patient in enumerate(patients):
+        below = "train" if with_train_folder else ""
+        folder = root / f"CheXpert-v1.0 batch {2 + number % 3} (train {1 + number % 3})" / below
+        folder.mkdir(parents=True, exist_ok=True)
+        patient.rename(folder / patient.name)
+    (small / "train").rmdir()
+    small.rename(first)
+    frame, _ = read_chexpert(root / named)
+    assert frame["image_id"].tolist() == whole["image_id"].tolist()
+    assert set(frame["split"]) == {"train", "validate"}
+    assert frame["path"].map(os.path.isfile).all()
+
+
+def test_a_patient_of_the_test_set_is_read_from_its_folder_and_not_from_the_folder_named(copied):
+    root = copied("chexpert-test")
+    expected, _ = read_chexpert_test(root / "CheXpert-v1.0/test", check_files=False)
+    for above in (root / "CheXpert-v1.0", root):
+        frame, _ = read_chexpert_test(above, check_files=False)
+        ids = ["image_id", "subject_id", "study_id"]
+        assert frame[ids].to_numpy().tolist() == expected[ids].to_numpy().tolist()
+        assert frame["subject_id"].str.fullmatch(r"patient\d+").all()
+    (root / "CheXpert-v1.0/test/view1_loose.jpg").touch()
+    with pytest.raises(ValueError, match=r"wanted paths such as patient64741/study1/view1_frontal.jpg .* 'view1_loose"):
+        read_chexpert_test(root / "CheXpert-v1.0/test", check_files=False)

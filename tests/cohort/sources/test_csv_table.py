@@ -223,3 +223,23 @@ def test_real_images_of_three_archives_are_one_cohort(real, tmp_path):
     assert reasons(flow)["finding 'COVID-19' is not in finding_names: no labels"] == 30
     assert frame["report"].ne("").sum() == 146
     assert pd.Series(frame["path"]).str.startswith(str(real)).all()
+
+
+def test_words_of_a_missing_value_and_of_one_group_are_read_alike_in_every_column(folder):
+    (folder / "images.csv").write_text(
+        "image_id,path,subject_id,view,sex,race,insurance,age_years,report\n"
+        "i1,a.png,13.0,PA view,F,White,Private,nan,nan\n"
+        "i2,b.png,13,AP portable,NULL,WHITE ,private,NaT,Clear.\n"
+        "i3,c.png,p2,Frontal,male, ,NaN,60,x\n"
+        "i4,c.png,nan,PA,F,White,,60,x\n"
+        "nan,c.png,p4,PA,F,White,,60,x\n"
+    )
+    frame, flow = read_table(folder / "images.csv", mapping=ColumnMapping(), image_root=folder)
+    assert frame["subject_id"].tolist() == ["13", "13", "p2"]
+    assert frame["view"].tolist() == ["PA", "AP", "FRONTAL"]
+    assert frame["sex"].tolist() == ["F", "", "M"]
+    assert frame["race"].tolist() == ["White", "White", ""]
+    assert frame["insurance"].tolist() == ["Private", "Private", ""]
+    assert frame["age_reason"].tolist() == ["not given", "not given", ""]
+    assert frame["raw_race"].tolist() == ["White", "WHITE", ""]
+    assert (reasons(flow)["no image id"], reasons(flow)["no patient id"]) == (1, 1)

@@ -305,3 +305,13 @@ def test_named_folders_that_hold_something_else_are_refused(tmp_path, archive):
         layout_at(files, radiology_reports_path=empty)
     with pytest.raises(FileNotFoundError, match=r"mimiciv_path: wanted hosp/patients\.csv\.gz"):
         layout_at(files, mimiciv_path=empty)
+
+
+def test_patients_meet_though_a_spreadsheet_made_their_ids_fractions(tmp_path, archive):
+    root = archive(tmp_path)
+    expected, _ = cohort_of(root)
+    for name in ("patients.csv.gz", "admissions.csv.gz"):
+        edit(next(root.rglob(name)), "10000032,", "10000032.0,")
+    found, _ = cohort_of(root)
+    pd.testing.assert_frame_equal(found, expected)
+    assert found.loc["a1", ["sex", "race"]].tolist() == ["F", "White"]

@@ -311,6 +311,17 @@ def test_the_same_seed_gives_the_same_bytes_with_one_worker_and_with_two(tmp_pat
     assert not set(digests(tmp_path / "one").items()) & set(digests(tmp_path / "other").items())
 
 
+def test_without_lateral_films_the_same_patients_have_the_same_frontal_films(tmp_path):
+    make(tmp_path / "all", phantom.default, 12)
+    make(tmp_path / "frontal", phantom.default, 12, views="frontal")
+    everything, frontal = Tables(tmp_path / "all").truth, Tables(tmp_path / "frontal").truth
+    assert "LATERAL" in set(everything["view"])
+    pd.testing.assert_frame_equal(frontal, everything[everything["view"] != "LATERAL"].reset_index(drop=True))
+    films = {path.name: path.read_bytes() for path in (tmp_path / "frontal").rglob("*.jpg")}
+    drawn = {path.name: path.read_bytes() for path in (tmp_path / "all").rglob("*.jpg")}
+    assert films == {name: film for name, film in drawn.items() if Path(name).stem in set(frontal["image_id"])}
+
+
 def test_compressed_tables_carry_no_time_stamp(usual):
     for path in usual.root.rglob("*.gz"):
         assert path.read_bytes()[4:8] == b"\0\0\0\0"

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image as Picture
 
 from cohort import open_images
+from cohort.image_reader import constant_images
 from preprocess.packing import export as export_module
 from preprocess.packing.block import JobFailedError, PackSpec
 from preprocess.packing.export import ExportConfig, export
@@ -117,6 +118,20 @@ def test_a_store_of_an_earlier_version_without_checksums_is_read(store, tmp_path
     export(ExportConfig(cxr_filepath=store, out=tmp_path / "copy.h5", compression="none"))
     with h5py.File(tmp_path / "copy.h5") as file:
         assert file["crc32"][:].tolist() == [zlib.crc32(row) for row in file["cxr"][:]]
+
+
+def test_films_of_one_grey_level_are_found_by_checksum_without_reading_the_others(tmp_path, monkeypatch):
+    images = []
+    for number, pixels in enumerate([np.arange(400) % 256, np.full(400, 9), np.arange(400) % 7, np.zeros(400)]):
+        Picture.fromarray(pixels.reshape(20, 20).astype(np.uint8)).save(tmp_path / f"{number}.png")
+        images.append(ImageToPack.of_file(f"image-{number}", tmp_path / f"{number}.png"))
+    with pack_images(tmp_path / "cxr.h5", images, spec=PackSpec(resolution=20)):
+        pass
+    opened, read = open_images(tmp_path / "cxr.h5"), []
+    pixels_of = opened.read
+    monkeypatch.setattr(opened, "read", lambda rows: (read.extend(rows), pixels_of(rows))[1])
+    assert constant_images(opened, np.array([3, 0, 1, 2])).tolist() == [True, False, True, False]
+    assert read == [3, 1]
 
 
 @pytest.mark.parametrize("compression", ["zstd", "gzip"])

@@ -1,8 +1,10 @@
 import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from cohort import Flow
 from preprocess.text.edits import EditCounts, TextEdits
 from preprocess.text.report_files import (
     NO_USABLE_TEXT,
@@ -10,6 +12,7 @@ from preprocess.text.report_files import (
     UnusableReportError,
     caption_rule,
     chexzero_rule,
+    note_fallbacks,
     official_rule,
     read_report,
     text_of_file,
@@ -107,6 +110,43 @@ def test_the_word_scan_says_that_there_is_no_impression():
     study = text_of_report("FINDINGS: Clear.", chexzero_rule(keep_no_impression=False))
     assert (study.reason, study.fallback) == (NO_USABLE_TEXT, "impression: absent")
     assert text_of_report("FINDINGS: Clear.", chexzero_rule(keep_no_impression=True)).text == "NO IMPRESSION"
+
+
+def test_the_caption_no_impression_is_counted_as_a_fallback():
+    study = text_of_report("FINDINGS: Clear.", chexzero_rule(keep_no_impression=True))
+    assert (study.text, study.fallback) == ("NO IMPRESSION", "impression: absent")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A film.", "A film."),
+        ("Impression: Clear.", "Clear."),
+        ("a IMPRESSION: Clear.", "Clear."),
+        ("", "NO IMPRESSION"),
+    ],
+)
+def test_under_chexzero_s_rule_a_table_s_captions_are_still_captions(text, expected):
+    assert text_of_report(text, chexzero_rule(keep_no_impression=True, captions=True)).text == expected
+
+
+def test_the_flow_warns_when_more_than_a_few_per_cent_have_another_text():
+    rule = caption_rule("impression")
+    reports = ["Impression: a"] * 18 + ["Findings: b", "A caption."]
+    images = pd.DataFrame({"subject_id": "1", "study_id": "1", "image_id": range(20)})
+
+    def noted(n: int) -> list[str]:
+        flow = Flow()
+        texts = [text_of_report(report, rule) for report in reports[:n]]
+        note_fallbacks(images[:n], texts, wanted="impression", flow=flow)
+        return [f"{step.rows} {step.reason}" for step in flow.steps]
+
+    assert noted(18) == []
+    assert noted(20) == [
+        "1 text is the findings, not the impression asked for (impression: absent)",
+        "1 text is the full report, not the impression asked for (no heading)",
+        "2 WARNING: 10% of the texts are not the impression; look at them",
+    ]
 
 
 def test_a_pipe_in_place_of_a_report_is_refused_and_not_waited_for(tmp_path):

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from preprocess.text.edits import EditCounts, TextEdits
 from preprocess.text.impressions import chexzero_impression
 from preprocess.text.report_files import read_report
+from preprocess.text.section_names import normalise_heading
 from preprocess.text.sections import (
     choose_caption,
     choose_text,
-    normalise_heading,
     official_conclusion,
     section_text,
     split_sections,
@@ -148,6 +148,17 @@ def test_the_last_paragraph_comes_after_both_sections_and_before_none():
     choice = choose_text(split_sections(" \n INDICATION: Cough.\n \n The lungs\n are clear.\n"))
     assert choice.section_used == "last_paragraph"
     assert choice.fallback == "impression: absent; findings: absent"
+
+
+def test_a_text_taken_whole_is_a_fallback_and_says_whether_it_names_a_section():
+    assert choose_caption("Chest film of a child.").fallback == "no heading"
+    named = choose_caption("60M. The impression is pneumonia.")
+    assert (named.section_used, named.fallback) == ("full report", "no heading, though the text names a section")
+
+
+@pytest.mark.parametrize("word", ["nan", "NaN", "null", "NaT", "None", "<NA>", "unknown", "n/a."])
+def test_what_programs_write_for_a_missing_text_is_no_caption(word):
+    assert choose_caption(word).section_used == "none"
 
 
 def test_a_caption_that_cannot_be_used_says_why():
