@@ -37,7 +37,7 @@ class Support:
     rows: float
     """Independent rows that they are worth if images of a patient have nothing in common: the most"""
     rare: float
-    """Patients with the rarer outcome"""
+    """Patients among whom the rarer outcome is spread; fewer than have it if a few of them have most of it"""
 
     def trust(self, z: float = NORMAL) -> float:
         """Return how far the spread of the resamples is believed, from 0 to 1, for limits at the normal quantile z.
@@ -67,7 +67,8 @@ def rate_support(outcomes: Real[np.ndarray, "n c"], unit: Int[np.ndarray, "n"]) 
     """Return the support of the mean of c rates over the same patients; of one rate with c = 1.
 
     `effective` is Kish's number of patients, (Σ w)² / Σ w² with w the weight of a patient in the mean: their number if
-    all have equally many images, and fewer if a few patients have most of the images.
+    all have equally many images, and fewer if a few patients have most of the images. `rare` is the same with w a
+    patient's part of the rarer outcome: of 25 patients with a false alarm, five can have most of them.
 
     Args:
         outcomes: 1 or 0 for an image in the denominator of a rate, NaN for one outside it. A rate without any image is
@@ -82,14 +83,15 @@ def rate_support(outcomes: Real[np.ndarray, "n c"], unit: Int[np.ndarray, "n"]) 
         return Support(patients=0, effective=0.0, rows=0.0, rare=0.0)
 
     counts = inside.sum(axis=0)  # (c,)
-    weights = np.bincount(unit, (inside / counts).sum(axis=1))  # (p,)
-    hits = np.bincount(unit, (outcomes == 1).any(axis=1)) > 0
-    misses = np.bincount(unit, (outcomes == 0).any(axis=1)) > 0
+    # Each patient's part of the mean: of all its images, and of those with either outcome. (p,)
+    weights, hits, misses = (
+        np.bincount(unit, (chosen / counts).sum(axis=1)) for chosen in (inside, outcomes == 1, outcomes == 0)
+    )
     return Support(
         patients=int((weights > 0).sum()),
         effective=_kish(weights),
         rows=float(len(counts) ** 2 / (1 / counts).sum()),
-        rare=float(min(hits.sum(), misses.sum())),
+        rare=min(_kish(hits), _kish(misses)),
     )
 
 

@@ -20,7 +20,8 @@ from metrics.evidence import (
     mean_of,
     not_evaluable,
 )
-from metrics.resampling import interval_if_drawn
+from metrics.resampling import interval_if_drawn, patient_numbers
+from metrics.share_intervals import auroc_support, share_interval
 from zero_shot.images import refuse_repeated
 
 COUNTS = ("n", "n_pos", "n_neg", "patients", "patients_pos")
@@ -94,7 +95,8 @@ def metrics_table(
     rows = []
     for c, finding in enumerate(findings):
         of_finding = {name: (estimates[c], replicates[:, c]) for name, (estimates, replicates) in figures.items()}
-        rows.append(_row(finding, labels[:, c], subjects, of_finding, rule=rule))
+        row = _row(finding, labels[:, c], subjects, of_finding, rule=rule)
+        rows.append(row | _ends_kept(row, labels[:, c], scores[:, c], figures["auroc"][1][:, c], subjects))
     rows.append(_mean_row(rows, figures))
 
     own = [column for name in measured for column in _columns(name)]
@@ -120,6 +122,22 @@ def _figure(name: str, estimate: float, replicates: Float[np.ndarray, "r"]) -> t
     """Return a metric's columns, and why its interval is withheld."""
     low, high, _, sparse = interval_if_drawn(replicates)
     return dict(zip(_columns(name), (float(estimate), low, high), strict=True)), sparse
+
+
+def _ends_kept(
+    row: Mapping[str, Any],
+    labels: Float[np.ndarray, "n"],
+    scores: Float[np.ndarray, "n"],
+    replicates: Float[np.ndarray, "r"],
+    subjects: np.ndarray,
+) -> dict[str, float]:
+    """Return the interval of an AUROC whose resamples repeat each other, near 1; nothing if there is no interval."""
+    if np.isnan(row.get("low", np.nan)):
+        return {}
+    unit, _ = patient_numbers(subjects)
+    support = auroc_support(labels[:, None], scores[:, None], unit)
+    interval = share_interval(row["auroc"], replicates, support, min_patients=0)
+    return {"low": interval.low, "high": interval.high}
 
 
 def _refuse_nan(predictions: pd.DataFrame, findings: Sequence[str]) -> None:

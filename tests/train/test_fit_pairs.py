@@ -143,7 +143,7 @@ def test_a_run_writes_its_folder(finished):
     environment = json.loads((summary.folder / "environment.json").read_text())
     assert environment["n_pairs"] == 200
     assert torch.__version__.startswith(environment["versions"]["torch"])
-    assert models.fingerprint(models.load(summary.folder)) == models.fingerprint(bundle)
+    assert models.fingerprint(models.load(summary.checkpoint)) == models.fingerprint(bundle)
     assert list((summary.folder / "tensorboard").iterdir())
 
 
@@ -367,7 +367,13 @@ def test_a_validation_that_fails_on_an_image_is_counted_and_the_run_ends_with_it
 def test_a_run_of_few_steps_says_that_it_is_under_trained(pairs, tmp_path, monkeypatch, needed, is_told):
     monkeypatch.setattr("train.saving.recorder.FEW_STEPS", needed)
     summary = fit(models.build("toy", seed=0), pairs, config(tmp_path, epochs=1))
-    assert ("note: under-trained: 5 steps are few, wanted 6 or more: raise --epochs" in str(summary)) is is_told
+    wanted = (
+        f"note: under-trained: wanted {needed} steps or more and a whole pass over the pairs, found 5 steps and 1.0"
+    )
+    assert (wanted in str(summary)) is is_told
+    # a whole epoch of 5 steps does not fit into this time
+    short = config(tmp_path, max_minutes=1e-9, overwrite=True)
+    assert "found 1 steps and 0.2 passes" in str(fit(models.build("toy", seed=0), pairs, short))
 
 
 def test_the_moving_average_is_what_is_validated_and_saved(pairs, tmp_path):

@@ -146,10 +146,11 @@ class Recorder:
         notes = []
         if self._failed_validations:
             notes.append(f"{self._failed_validations} validations failed; their reasons are printed above")
-        if stopped_by is None and self._clock.step < FEW_STEPS:
+        if stopped_by is None and (self._clock.step < FEW_STEPS or self._clock.epoch < 1):
             notes.append(
-                f"under-trained: {self._clock.step:,} steps are few, wanted {FEW_STEPS:,} or more: raise --epochs or "
-                f"--max_minutes, or lower --batch_size {self._config.batch_size}"
+                f"under-trained: wanted {FEW_STEPS:,} steps or more and a whole pass over the pairs, found "
+                f"{self._clock.step:,} steps and {self._clock.epoch:.1f} passes: raise --epochs or --max_minutes, or "
+                f"lower --batch_size {self._config.batch_size}"
             )
         return tuple(notes)
 

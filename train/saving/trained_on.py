@@ -66,5 +66,7 @@ def _own_images(pairs: Pairs, config: TrainConfig) -> tuple[pd.DataFrame, list[s
 
 
 def _hashes(images: ImageReader, rows: np.ndarray) -> UInt64[np.ndarray, "n 8"]:
-    parts = np.array_split(rows, max(1, -(-len(rows) // AT_ONCE)))
+    if len(rows) == 0:
+        return np.empty((0, 8), dtype=np.uint64)
+    parts = np.array_split(rows, -(-len(rows) // AT_ONCE))
     return np.concatenate([image_hashes(images.read(part)) for part in parts])
