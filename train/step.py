@@ -46,7 +46,7 @@ def prepare(bundle: Bundle, config: TrainConfig) -> None:
     if config.form == "sigmoid":
         found = getattr(model, "logit_bias", None)
         if found is not None and config.init_bias != INIT_BIAS:
-            raise ValueError(f"--init_bias: wanted a model without a logit bias, found {float(found):.2f}")
+            raise ValueError(f"--init_bias: wanted a model without a logit bias, found {found.item():.2f}")
         if found is None:
             model.logit_bias = nn.Parameter(torch.full_like(model.logit_scale, config.init_bias))
 

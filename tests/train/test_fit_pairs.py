@@ -105,7 +105,7 @@ def test_shuffled_reports_cannot_be_learnt_and_the_run_says_that_they_are(pairs,
     summary = fit(models.build("toy", seed=0), pairs, config(tmp_path, epochs=6, shuffle_reports=True))
     assert summary.loss > 1.5 * true.loss
     notes = json.loads((summary.folder / "environment.json").read_text())["notes"]
-    assert notes == ["texts are shuffled"]
+    assert "texts are shuffled" in notes
 
 
 def test_infonce_on_whole_reports_runs_and_its_loss_falls(pairs, tmp_path):
@@ -188,7 +188,7 @@ def test_validation_sees_evaluation_mode_and_training_goes_on_afterwards(finishe
 
 
 def test_the_learned_bias_is_saved_with_the_model(finished):
-    loaded = models.load(finished[0].folder)
+    loaded = models.load(finished[0].checkpoint)
     assert loaded.model.logit_bias.item() == finished[1].model.logit_bias.item() != -5.0
 
 

@@ -80,7 +80,7 @@ def test_two_processes_train_the_weights_that_one_does_and_write_once(pairs, tmp
 
     alone, _ = train(tmp_path / "one")
     found = on_two_processes(lambda _: {k: v.numpy() for k, v in train(tmp_path / "two")[0].items()})
-    saved = models.load(tmp_path / "two").model.state_dict()
+    saved = models.load(tmp_path / "two" / "latest").model.state_dict()
     for name, weights in alone.items():
         np.testing.assert_allclose(found[0][name], weights, atol=1e-6)
         np.testing.assert_array_equal(found[0][name], found[1][name])

@@ -78,7 +78,7 @@ def state(folder):
 
 def assert_same_run(folder, wanted):
     """Weights, average, moments and every logged number, bit by bit."""
-    assert models.fingerprint(models.load(folder)) == models.fingerprint(models.load(wanted))
+    assert models.fingerprint(models.load(folder / "latest")) == models.fingerprint(models.load(wanted / "latest"))
     one, other = state(folder), state(wanted)
     assert one["weights"].keys() == other["weights"].keys()
     assert all(torch.equal(one["weights"][name], other["weights"][name]) for name in one["weights"])
@@ -124,7 +124,9 @@ def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint_to_go_on_from(pa
     assert signal.getsignal(getattr(signal, name)) == before
     finished, _ = train(pairs, config(tmp_path, resume=True), constant)
     assert finished.stopped_by is None
-    assert models.fingerprint(models.load(tmp_path)) == models.fingerprint(models.load(straight[0].folder))
+    assert models.fingerprint(models.load(tmp_path / "latest")) == models.fingerprint(
+        models.load(straight[0].checkpoint)
+    )
 
 
 @pytest.mark.resume

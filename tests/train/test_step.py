@@ -49,7 +49,9 @@ def test_the_sigmoid_form_gains_a_bias_and_the_softmax_form_has_none():
 
 def test_a_bias_that_the_model_brings_is_kept():
     bundle = start(settings(init_bias=-3.0))
-    prepare(bundle, settings(init_bias=-9.0))
+    with pytest.raises(ValueError, match=r"--init_bias: wanted a model without a logit bias, found -3\.00"):
+        prepare(bundle, settings(init_bias=-9.0))
+    prepare(bundle, settings())
     assert bundle.model.logit_bias.item() == -3.0
 
 
