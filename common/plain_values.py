@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-MISSING = frozenset({"", "nan", "nat", "null", "none", "<na>", "na", "n/a", "#n/a", "-", "--", "?"})
+MISSING = frozenset({"", "nan", "nat", "null", "none", "<na>", "na", "n/a", "n.a.", "n.a", "#n/a", "-", "--", "?"})
 """What programs write for a value that is not there, in lower case."""
 NOT_SAID = MISSING | {"unknown", "not reported", "not stated", "not specified", "not available", "declined", "missing"}
 """Words for a race, a sex or an insurance that is not known, in lower case."""

@@ -1,5 +1,5 @@
 """The files behind a table of images: which exist, which are missing, which lie elsewhere, and which are unlisted."""
-# ruff: noqa: PTH100, PTH114, PTH118, PTH120, PTH122, PTH208  (hundreds of thousands of paths, which are compared as strings)
+# ruff: noqa: PTH100, PTH118, PTH120, PTH122, PTH208  (hundreds of thousands of paths, which are compared as strings)
 
 import os
 import stat
