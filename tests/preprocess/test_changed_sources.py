@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -120,6 +121,7 @@ def test_two_folders_that_took_each_other_s_names_are_read_again(archive):
         (archive / folder).mkdir()
         write(archive / folder / "a.bmp", level)
         os.utime(archive / folder / "a.bmp", (1e9, 1e9))
+        time.sleep(0.05)  # The clock of a file system ticks every few milliseconds.
     pack(archive, {"first": "old/a.bmp"})
     (archive / "old").rename(archive / "older")
     (archive / "new").rename(archive / "old")
