@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, Shaped
 
+from common.plain_values import one_spelling
+
 OVERALL = "overall"
 UNKNOWN = "unknown"
 
@@ -44,7 +46,8 @@ def join_tables(
     Args:
         predictions: image_id and one finite score column per finding.
         truth: image_id and one column per finding: 1, 0, or blank where the image carries no label.
-        groups: image_id, subject_id, and one column of group names per attribute; blank becomes "unknown".
+        groups: image_id, subject_id, and one column of group names per attribute; blank becomes "unknown", and
+            names that differ only in case are one group.
         findings: the columns to audit.
 
     Raises:
@@ -134,7 +137,8 @@ def _everybody(n: int) -> Attribute:
 def _attribute(column: "pd.Series[str]") -> Attribute:
     if column.name == OVERALL:
         raise ValueError(f"groups: {OVERALL!r} is the name of the row over everybody; rename this attribute")
-    names = column.astype(object).where(column.notna(), UNKNOWN).astype(str).to_numpy(dtype=str)
+    words = one_spelling(column.astype(object).where(column.notna(), "").astype(str))
+    names = words.mask(words.eq("") | words.str.casefold().eq(UNKNOWN), UNKNOWN).to_numpy(dtype=str)
     ordered = tuple(sorted({str(name) for name in names}, key=_natural_order))
     codes = np.array([ordered.index(str(name)) for name in names], dtype=np.int64)
     return Attribute(name=str(column.name), groups=ordered, codes=codes)

@@ -4,7 +4,8 @@ Three things are looked at, for every image of the evaluation:
 
 1. what is known of the archives (`cohort/tables/exposure/archives.csv`): RSNA and SIIM are parts of ChestX-ray14;
 2. ids, within a family of archives that share them: the image itself, or another one of the same patient. They are
-   compared by `plain_values.comparable_ids`; if patients are named in different ways on both sides, nothing is known;
+   compared by `plain_values.comparable_ids`; if some patients of the training are named in a way that none here is,
+   nothing is known of the others;
 3. the pictures, if both sides are given as hashes (`image_hashes`): the same film under another name.
 
 The reason of a clean image names what was compared, and says so if the pictures were not. An archive that is an unknown
@@ -25,7 +26,7 @@ from jaxtyping import Bool, Float32, UInt8, UInt64
 
 from cohort._csv import read_strings
 from cohort.value_tables import TABLES
-from common.plain_values import comparable_ids, forms_of, plain_word
+from common.plain_values import comparable_ids, form_of, forms_of, plain_word
 
 Stamp = Literal["clean", "exposed", "unknown"]
 
@@ -279,8 +280,10 @@ def _by_id(
     patients = here.ne("").to_numpy() & here.isin(there).to_numpy()
     yield named & patients, "exposed", f"another image of the patient is {where}"
     ours, others = here[mine.ne("") & here.ne("")], there[theirs.ne("") & there.ne("")]
-    if len(ours) and len(others) and forms_of(ours).isdisjoint(forms_of(others)):
-        names = f"{ours.iloc[0]!r} here, {others.iloc[0]!r} there"
+    # One patient in a form that no image here has may be any of those here.
+    strange = others[~others.map(form_of).isin(forms_of(ours))] if len(ours) else others[:0]
+    if len(strange):
+        names = f"{ours.iloc[0]!r} here, {strange.iloc[0]!r} there"
         yield named, "unknown", f"patients of the same archive are named otherwise in training: {names}"
 
 

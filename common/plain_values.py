@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-MISSING = frozenset({"", "nan", "nat", "null", "none", "<na>", "na", "n/a", "#n/a", "-", "--", "?"})
+MISSING = frozenset({"", "nan", "nat", "null", "none", "<na>", "na", "n/a", "n.a.", "n.a", "#n/a", "-", "--", "?"})
 """What programs write for a value that is not there, in lower case."""
 NOT_SAID = MISSING | {"unknown", "not reported", "not stated", "not specified", "not available", "declined", "missing"}
 """Words for a race, a sex or an insurance that is not known, in lower case."""
@@ -53,7 +53,12 @@ def comparable_ids(texts: pd.Series) -> "pd.Series[str]":
 
 def forms_of(ids: pd.Series) -> set[str]:
     """Return how comparable ids are written: "0" for a number, "a-0" for letters, a dash and a number."""
-    return {_form(one) for one in ids.unique() if one}
+    return {form_of(one) for one in ids.unique() if one}
+
+
+def form_of(one: str) -> str:
+    """Return `forms_of` one comparable id."""
+    return _PART.sub(lambda part: "0" if part[0].isdigit() else "h" if any(map(str.isdigit, part[0])) else "a", one)
 
 
 def plain_word(text: str) -> str:
@@ -66,7 +71,3 @@ def _comparable(one: str) -> str:
     plain = _FILE_ENDING.sub("", one.casefold())
     number = _ID.fullmatch(plain)
     return number[1].lstrip("0") or "0" if number else plain
-
-
-def _form(one: str) -> str:
-    return _PART.sub(lambda part: "0" if part[0].isdigit() else "h" if any(map(str.isdigit, part[0])) else "a", one)

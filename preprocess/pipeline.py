@@ -151,7 +151,9 @@ def _text_rule(config: PreprocessConfig) -> TextRule:
 def _find_files(selection: Selection, listed: pd.DataFrame, config: PreprocessConfig) -> None:
     states = look_up(selection.kept["path"].tolist(), follow_links=config.follow_links)
     selection.kept = selection.kept.assign(
-        n_bytes=[state.n_bytes for state in states], modified_ns=[state.modified_ns for state in states]
+        n_bytes=[state.n_bytes for state in states],
+        modified_ns=[state.modified_ns for state in states],
+        changed_ns=[state.changed_ns for state in states],
     )
     selection.leave_out([state.reason for state in states], rule=MISSING)
     if config.dataset_type == "chexpert-test":  # Its list are the files themselves.

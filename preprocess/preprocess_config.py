@@ -1,6 +1,6 @@
 """The settings of preprocess_train_data.py and of its jobs verify and export, with their headings in `-h`."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -45,6 +45,18 @@ class Outputs:
     """Some rows with their texts, to look at."""
     text_statistics: Path
     """What the texts are like: sections, lengths, languages; not written for images without texts."""
+
+
+_FLAGS = {
+    "images": "cxr_out_path",
+    "paths": "csv_out_path",
+    "texts": "mimic_impressions_path",
+    "cohort": "cohort_out_path",
+    "flow": "flow_out_path",
+    "contact_sheet": "contact_sheet_path",
+    "text_statistics": "text_statistics_path",
+}
+"""The flag of each of `Outputs`"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +167,7 @@ class PreprocessConfig:
         if self.contact_sheet_images < 0:
             raise ValueError(f"--contact_sheet_images: wanted 0 or more, found {self.contact_sheet_images}")
         self._refuse_unfit_inputs()
+        self._refuse_files_that_meet()
         edits = (self.prior_references, self.deidentification_marks)
         if "chexzero" in {self.compat, self.text_rule} and edits != ("keep", "keep"):
             raise ValueError(
@@ -177,6 +190,27 @@ class PreprocessConfig:
             raise ValueError(
                 f"--dataset_type {self.dataset_type}: wanted --chest_x_ray_path together with {extra}, found none"
             )
+
+    def _refuse_files_that_meet(self) -> None:
+        """Refuse two outputs in one file, and an output in place of the user's own table."""
+        flags: dict[Path, str] = {}
+        for name in ("csv_path", "csv_mapping"):
+            if (table := getattr(self, name)) is not None:
+                flags[table.resolve()] = name
+
+        for name, path in asdict(self.outputs).items():
+            if path not in self.written:
+                continue
+            flag, other = _FLAGS[name], flags.get(path.resolve())
+            if other in {"csv_path", "csv_mapping"}:
+                raise ValueError(
+                    f"--{other}: wanted outputs beside the table, found {path} among them; name another --{flag}"
+                )
+            if other:
+                raise ValueError(
+                    f"--{flag}: wanted a file for each output, found {path} for --{other} too; name another"
+                )
+            flags[path.resolve()] = flag
 
     @property
     def texts(self) -> Texts:

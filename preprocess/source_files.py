@@ -1,7 +1,8 @@
 """The files behind a table of images: which exist, which are missing, which lie elsewhere, and which are unlisted."""
-# ruff: noqa: PTH100, PTH114, PTH118, PTH120, PTH122, PTH208  (hundreds of thousands of paths, which are compared as strings)
+# ruff: noqa: PTH100, PTH118, PTH120, PTH122, PTH208  (hundreds of thousands of paths, which are compared as strings)
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +23,9 @@ class FileState(NamedTuple):
     n_bytes: int
     """Size of the file, or of the file that a link leads to"""
     modified_ns: int
-    """Time of its last change, nanoseconds since 1970"""
+    """Modification time of its content, nanoseconds since 1970"""
+    changed_ns: int
+    """Time at which the file system last noted any change of the file or link; programs cannot set it"""
     reason: str
     """Why the file cannot be used; empty if it can"""
 
@@ -42,16 +45,18 @@ def look_up(paths: Sequence[str], *, follow_links: bool) -> list[FileState]:
 
     def state(path: str) -> FileState:
         try:
-            link = os.path.islink(path)
-            found = Path(path).stat()
+            itself, found = Path(path).lstat(), Path(path).stat()
         except (FileNotFoundError, NotADirectoryError):
-            return FileState(0, 0, MISSING)
+            return FileState(0, 0, 0, MISSING)
         except OSError:
-            return FileState(0, 0, CANNOT_BE_READ)
+            return FileState(0, 0, 0, CANNOT_BE_READ)
         folder, name = os.path.split(path)
-        real = os.path.realpath(path) if link else os.path.join(real_folder(folder), name)
+        real = os.path.realpath(path) if stat.S_ISLNK(itself.st_mode) else os.path.join(real_folder(folder), name)
         inside = os.path.commonpath([root, real]) == root
-        return FileState(found.st_size, found.st_mtime_ns, "" if inside or follow_links else LEADS_OUT)
+        reason = "" if inside or follow_links else LEADS_OUT
+        # A link that leads elsewhere now was made anew.
+        changed_ns = max(itself.st_ctime_ns, found.st_ctime_ns)
+        return FileState(found.st_size, found.st_mtime_ns, changed_ns, reason)
 
     return [state(path) for path in paths]
 

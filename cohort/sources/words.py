@@ -76,7 +76,8 @@ def _bare_view(word: str) -> str:
     known = read_value_table("view.csv")
     if known.knows(word):
         return word
-    rest = " ".join(one for one in re.split(r"[^A-Za-z]+", word) if one and one.lower() not in _BESIDE_THE_VIEW)
+    undotted = word.replace(".", "")
+    rest = " ".join(one for one in re.split(r"[^A-Za-z]+", undotted) if one and one.lower() not in _BESIDE_THE_VIEW)
     return rest if known.knows(rest) and rest else word
 
 

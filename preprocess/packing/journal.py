@@ -29,13 +29,15 @@ class ImageToPack(NamedTuple):
     n_bytes: int
     """Size of the file"""
     modified_ns: int
-    """Time of the file's last change, nanoseconds since 1970"""
+    """Modification time of the file's content, nanoseconds since 1970"""
+    changed_ns: int
+    """Time at which the file system last noted any change of the file: a restored modification time does not hide it"""
 
     @classmethod
     def of_file(cls, image_id: str, path: Path) -> "ImageToPack":
         """Return the image of a file that is there."""
         found = path.stat()
-        return cls(image_id, str(path.absolute()), found.st_size, found.st_mtime_ns)
+        return cls(image_id, str(path.absolute()), found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ class Entry:
     """See `ImageToPack`"""
     modified_ns: int = 0
     """See `ImageToPack`"""
+    changed_ns: int = 0
+    """See `ImageToPack`"""
     sha256: str = ""
     """Of the row's grey levels, one byte each, in hexadecimal; empty when the image has no row."""
     flags: tuple[str, ...] = ()
@@ -62,7 +66,7 @@ class Entry:
     @property
     def image(self) -> ImageToPack:
         """The image and the state of its file when it was read."""
-        return ImageToPack(self.image_id, self.path, self.n_bytes, self.modified_ns)
+        return ImageToPack(self.image_id, self.path, self.n_bytes, self.modified_ns, self.changed_ns)
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ from preprocess.packing.journal import Entry, ImageToPack, read_journal
 _LARGEST_BLOCK = 64
 _FEWEST_BLOCKS = 64
 
-_FORMAT = 2
+_FORMAT = 3
 """Of plan.json; format 1 did not know when files were changed"""
 
 

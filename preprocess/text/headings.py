@@ -5,7 +5,7 @@ MIMIC-CXR types a heading as newline, blank, capitals, colon (`sections.split_se
 
     at the start of a line      a known spelling with a colon, in any case; other words in capitals with a colon
     on a line of its own        a known spelling, without a colon
-    within a line               a known spelling with a colon, after the end of a sentence
+    within a line               a known spelling with a colon, after the end of a sentence or a written-out line break
 
 The words are data: `section_headings.json` (MIMIC-CXR's) and `heading_words.json` (all others). "LUNGS:" and "HEART:"
 name a topic inside the findings and end no section. "CLINICAL IMPRESSION:" is what the referring clinician thinks, so
@@ -27,20 +27,21 @@ PRELIMINARY = "preliminary impression"
 READINGS = ("impression", "findings")
 """Sections that describe the image."""
 
-_OPENING = r"[^\S\n]*(?:</?\w{1,8}>|[*#>\[(=\u2022-]|\d{1,2}[.)](?=\s))*[^\S\n]*"
+_OPENING = r"[^\S\n]*(?:</?\w{1,8}>|[*#>\[(=\u2022-]|__?(?=[A-Za-z])|\d{1,2}[.)](?=\s))*[^\S\n]*"
 _WORDS = r"[A-Za-z][A-Za-z ()/,&'.-]{0,60}?"
-_CLOSING = r"[^\S\n]*(?:[*\])=]|</?\w{1,8}>)*[^\S\n]*"
+_CLOSING = r"[^\S\n]*(?:[*\])=]|(?<=\w)__?(?!_)|</?\w{1,8}>)*[^\S\n]*"
 
 _AT_LINE_START = re.compile(
     rf"^(?P<opening>{_OPENING})(?P<words>{_WORDS}){_CLOSING}"
-    r"(?P<mark>[:\uff1a](?:[*]|</\w{1,8}>)*|[-\u2013\u2014]{1,2}(?=\s)|\.?[^\S\n]*$)",
+    r"(?P<mark>[:\uff1a](?:[*]|</\w{1,8}>)*|(?:;|[-\u2013\u2014]{1,2})(?=\s)|\.?[^\S\n]*$)",
     re.MULTILINE,
 )
 _WITHOUT_COLON = re.compile(
     r"^[^\S\n]*(?P<words>[A-Z]{5,14})(?:[^\S\n]{2,}|\t|[^\S\n](?=[A-Z][a-z]|\d[.)]))", re.MULTILINE
 )
+# An export may have written its line breaks out, as <br> or as a backslash and a letter.
 _AFTER_SENTENCE = re.compile(
-    r"(?:(?<=[.!?:;)\]|])[^\S\n]+|\t)[*]*"
+    r"(?:(?<=[.!?:;)\]|])[^\S\n]+|\t|(?:</?(?:br|p) ?/?>\s*|\\[nr])+)[*]*"
     r"(?P<words>[A-Za-z][A-Za-z/()-]*(?: [A-Za-z/()-]+){0,3}) ?[:\uff1a][*]*"
 )
 _WITHIN_SENTENCE = re.compile(r"(?<=\s)(?P<words>[A-Za-z/()-]+(?: [A-Za-z/()-]+){0,3}) ?[:\uff1a]")

@@ -57,7 +57,8 @@ ONLY_PRIORS = "only references to prior studies"
 """Why a section cannot be used; a heading with nothing below it counts as absent, as for the official parser."""
 
 _PLACEHOLDERS = NOT_SAID | {
-    *("nil", "as above", "see above", "as below", "see below", "see findings", "see findings above", "not given")
+    *("nil", "as above", "see above", "as below", "see below", "see findings", "see findings above", "not given"),
+    *("no report", "no report available", "report not available", "no text"),
 }
 
 

@@ -317,6 +317,14 @@ def test_unknown_is_a_group_of_its_own_and_comes_last(make_cohort):
     assert list(table.loc[table["attribute"] == "sex", "group"].unique()) == ["F", "M", "unknown"]
 
 
+def test_spellings_of_one_group_are_one_group_and_words_of_a_missing_value_are_unknown(make_cohort):
+    cohort = make_cohort()
+    spellings = np.resize(["White", "WHITE", "white ", "White", "Black", " ", "nan", "Unknown", "unknown"], 10**4)
+    groups = cohort.groups.assign(race=spellings[: len(cohort.groups)])
+    table = disaggregate(cohort.predictions, cohort.truth, groups, findings=cohort.findings, n_replicates=40)
+    assert list(table.loc[table["attribute"] == "race", "group"].unique()) == ["Black", "White", "unknown"]
+
+
 def test_thresholds_from_the_audited_rows_are_marked_and_given_ones_are_used_with_ties_positive():
     predictions, truth, groups = tiny(40, 40)
     table = disaggregate(predictions, truth, groups, findings=["f"], n_replicates=40)

@@ -74,6 +74,14 @@ def test_patients_that_are_named_in_another_way_are_unknown_and_not_clean():
     assert found.counts == {reason: 2}
 
 
+@pytest.mark.parametrize("written", ["sub-10335852", "MIMIC_10335852", "1.0335852e7", "10335852,0"])
+def test_some_patients_named_in_another_way_leave_the_others_unknown_and_not_clean(written):
+    found = stamp(mimic("10335852", "10000032", "10000099"), mimic("10000032", written, prefix="b"))
+    assert found.images["stamp"].tolist() == ["unknown", "exposed", "unknown"]
+    reason = f"patients of the same archive are named otherwise in training: '10335852' here, '{written.lower()}' there"
+    assert found.images["reason"][0] == reason
+
+
 def test_an_image_is_recognised_with_the_ending_of_its_file():
     trained = mimic("1").assign(image_id="a0-bde0afdd.jpg", subject_id="7")
     assert stamp(mimic("10335852"), trained).counts == {"the image is in training (mimic-cxr-jpg)": 1}

@@ -11,7 +11,7 @@ def applied(function, *texts: str) -> list[str]:
 
 
 def test_what_programs_write_for_a_missing_value_is_blank():
-    missing = ["nan", "NaN", "NULL", "null", "NaT", "None", "<NA>", "#N/A", "n/a", " ", "\u00a0", "\u200b", "-"]
+    missing = ["nan", "NaN", "NULL", "null", "NaT", "None", "<NA>", "#N/A", "n/a", "n.a.", " ", "\u00a0", "\u200b", "-"]
     assert applied(plain_words, *missing) == [""] * len(missing)
     assert applied(plain_words, " two\u00a0 words ", "Nanette", "0") == ["two words", "Nanette", "0"]
 

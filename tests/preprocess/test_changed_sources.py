@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -92,6 +93,40 @@ def test_other_pictures_of_equal_size_under_the_same_ids_are_read(archive):
     summary, levels = pack(archive, paths)
     assert summary.n_decoded == 2
     assert levels == {"first": 60, "second": 80, "third": 200}
+
+
+def test_a_link_that_now_leads_to_a_file_of_equal_size_and_time_is_read_again(archive):
+    for name in ("a.bmp", "b.bmp"):
+        os.utime(archive / name, (1e9, 1e9))
+    link = archive / "link.bmp"
+    link.symlink_to("a.bmp")
+    pack(archive, {"first": "link.bmp"})
+    link.unlink()
+    link.symlink_to("b.bmp")
+    summary, levels = pack(archive, {"first": "link.bmp"})
+    assert (summary.n_decoded, levels) == (1, {"first": 120})
+
+
+def test_a_file_replaced_under_its_old_modification_time_is_read_again(archive):
+    pack(archive, {"first": "a.bmp"})
+    before = (archive / "a.bmp").stat()
+    write(archive / "a.bmp", 60)
+    os.utime(archive / "a.bmp", ns=(before.st_atime_ns, before.st_mtime_ns))
+    summary, levels = pack(archive, {"first": "a.bmp"})
+    assert (summary.n_decoded, levels) == (1, {"first": 60})
+
+
+def test_two_folders_that_took_each_other_s_names_are_read_again(archive):
+    for folder, level in (("old", 60), ("new", 80)):
+        (archive / folder).mkdir()
+        write(archive / folder / "a.bmp", level)
+        os.utime(archive / folder / "a.bmp", (1e9, 1e9))
+        time.sleep(0.05)  # The clock of a file system ticks every few milliseconds.
+    pack(archive, {"first": "old/a.bmp"})
+    (archive / "old").rename(archive / "older")
+    (archive / "new").rename(archive / "old")
+    summary, levels = pack(archive, {"first": "old/a.bmp"})
+    assert (summary.n_decoded, levels) == (1, {"first": 80})
 
 
 def test_a_stopped_job_uses_no_row_of_a_file_that_was_replaced_in_the_meantime(archive, monkeypatch):

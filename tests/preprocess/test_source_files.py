@@ -13,10 +13,10 @@ def test_every_file_has_its_size_or_its_reason(tmp_path):
     here, empty = write(tmp_path / "a/x.jpg"), write(tmp_path / "b/y.jpg", b"")
     paths = [here, str(tmp_path / "a/none.jpg"), empty, f"{here}/below-a-file.jpg"]
     assert look_up(paths, follow_links=False) == [
-        FileState(5, Path(here).stat().st_mtime_ns, ""),
-        FileState(0, 0, MISSING),
-        FileState(0, Path(empty).stat().st_mtime_ns, ""),
-        FileState(0, 0, MISSING),
+        FileState(5, Path(here).stat().st_mtime_ns, Path(here).stat().st_ctime_ns, ""),
+        FileState(0, 0, 0, MISSING),
+        FileState(0, Path(empty).stat().st_mtime_ns, Path(empty).stat().st_ctime_ns, ""),
+        FileState(0, 0, 0, MISSING),
     ]
     assert look_up([], follow_links=False) == []
 

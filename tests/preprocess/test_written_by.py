@@ -70,6 +70,26 @@ def test_another_table_is_refused_and_the_same_one_with_more_images_is_not(mimic
     assert own_table(tmp_path, out_dir=tmp_path / "out").n_packed == 1
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("name", ["csv_out_path", "flow_out_path", "contact_sheet_path"])
+def test_the_users_own_table_is_never_an_output(tmp_path, name, overwrite):
+    with pytest.raises(ValueError) as caught:
+        own_table(tmp_path, out_dir=tmp_path / "out", overwrite=overwrite, **{name: tmp_path / "x" / ".." / "mine.csv"})
+    assert str(caught.value) == (
+        f"--csv_path: wanted outputs beside the table, found {tmp_path}/x/../mine.csv among them; name another --{name}"
+    )
+    assert (tmp_path / "mine.csv").read_text().startswith("image_id,path")
+
+
+def test_two_outputs_of_one_name_are_refused(tmp_path):
+    with pytest.raises(ValueError) as caught:
+        own_table(tmp_path, out_dir=tmp_path / "out", flow_out_path=tmp_path / "out" / "cohort.csv")
+    assert str(caught.value) == (
+        f"--flow_out_path: wanted a file for each output, found {tmp_path}/out/cohort.csv for --cohort_out_path too; "
+        "name another"
+    )
+
+
 def test_a_mapping_file_that_now_names_other_columns_is_refused(tmp_path):
     (tmp_path / "map.yaml").write_text("report: report\n")
     own_table(tmp_path, out_dir=tmp_path / "out", csv_mapping=tmp_path / "map.yaml")

@@ -232,6 +232,8 @@ def test_ages_and_anchors_agree_with_plain_arithmetic():
         ("Frontal", "FRONTAL"),
         ("frontal view", "FRONTAL"),
         ("PA view", "PA"),
+        ("P.A.", "PA"),
+        ("A.P. portable", "AP"),
         ("Chest PA (erect)", "PA"),
         ("AP portable", "AP"),
         ("portable_AP", "AP"),

@@ -41,6 +41,14 @@ TYPINGS = [
     "PRIOR IMPRESSION: Pneumonia.\nIMPRESSION: No acute disease.",
     "PRELIMINARY IMPRESSION: Pneumonia.\nIMPRESSION: No acute disease.",
     "IMPRESSION: No acute disease.\nADDENDUM: x\nIMPRESSION: No acute disease.",
+    "Indication; 60M\nFindings; Clear.\nImpression; No acute disease.",
+    "__INDICATION__: 60M\n__IMPRESSION__: No acute disease.",
+    "INDICATION: 60M.<br/>FINDINGS: Clear.<br>IMPRESSION: No acute disease.",
+    "INDICATION: 60M\\nFINDINGS: Clear\\r\\nIMPRESSION: No acute disease.",
+    "Ind: 60M\nImp: No acute disease.",
+    "CXR 60M chest pain. Imp: No acute disease.",
+    "Clin. Ind.: 60M\nImpr.: No acute disease.",
+    "INDICATION: 60M\nIMPRESSION: No acute disease.\nEND OF REPORT\nSigned 12/12/2012",
 ]
 
 

@@ -135,6 +135,7 @@ NO_WORDS_LAST = "last_paragraph: only de-identification marks"
         ({"impression": "a", "findings": "b"}, "both", "findings+impression", ""),
         ({"impression": "a"}, "both", "impression", "findings: absent"),
         ({"findings": "b", "impression": "n/a"}, "both", "findings", "impression: points elsewhere"),
+        ({"findings": "b", "impression": "No report."}, "impression", "findings", "impression: points elsewhere"),
         ({"indication": "___"}, "both", "none", f"impression: absent; findings: absent; {NO_WORDS_LAST}"),
         ({"findings": "1."}, "findings", "none", f"findings: no words; impression: absent; {NO_LAST}"),
     ],
