@@ -223,7 +223,7 @@ def rows_of(heading: str) -> list[list[str]]:
 def test_the_counts_in_the_document_are_those_of_the_images(walk):
     carried = NIH_NAMES | {name: [name] for name in OTHER_NAMES}
     groups = groups_of(walk)
-    everybody = [(cells[0], "overall", "overall", cells[1:5]) for cells in rows_of("Everybody")]
+    everybody = [(cells[0], "overall", "overall", cells[1:5]) for cells in rows_of("All patients")]
     by_group = [
         (cells[0], "age" if "-" in cells[1] else "sex", *cells[1:2], cells[2:6]) for cells in rows_of("By sex and age")
     ]
@@ -240,7 +240,7 @@ def test_a_dark_film_alone_says_as_much_as_the_document_reports(walk):
     store = open_images(walk.folder / "data/real/cxr.h5")
     films = dict(zip(store.image_ids, store.read(np.arange(len(store))), strict=True))
     darkness = [-float(films[image_id].mean()) for image_id in walk.nih.index]
-    said = {cells[0]: float(cells[1]) for cells in rows_of("What a dark film alone says")}
+    said = {cells[0]: float(cells[1]) for cells in rows_of("The mean grey level alone")}
     assert sorted(said) == ["Infiltration", "Pleural Effusion", "Pneumonia"]
     for finding, area in said.items():
         truth = truth_of(walk, NIH_NAMES.get(finding, [finding]))

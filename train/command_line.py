@@ -88,7 +88,7 @@ def read_command_line(arguments: Sequence[str], *, about: str = "") -> TrainComm
 def given_flags(arguments: Iterable[str]) -> set[str]:
     """Return the options that a command line names, in their spelling as fields.
 
-    >>> sorted(given_flags(["--lr", "1", "--no_antialias", "--batch-size=4", "--augment.flip", "0.5"]))
+    >>> sorted(given_flags(["--lr", "1", "--no_antialias", "--batch_size=4", "--augment.flip", "0.5"]))
     ['antialias', 'augment.flip', 'batch_size', 'lr']
     """
     known = {one.name for one in fields(TrainConfig)}

@@ -69,6 +69,9 @@ class TokenisedTexts:
         if not lost and not self.is_cut[:n].any():
             return ()
         merged = "merged" if config.duplicates == "positives" else "negatives of each other (--duplicates negatives)"
+        if not self.is_cut[:n].any():
+            return (f"{lost:,} of {n:,} distinct texts have the same tokens as another one and are {merged}",)
+
         shorter = " or compare shorter texts with --objective sentences" if config.objective == "reports" else ""
         loud = "WARNING: " if lost > MANY * n else ""
         fate = f", the others are {merged}" if lost else ""

@@ -64,7 +64,8 @@ def refuse_other_results(folder: Path, evaluation: Mapping[str, Any]) -> None:
         return
     lines = [f"  {name}: {shown(there)} there, {shown(here)} here" for name, there, here in differing(theirs, mine)]
     raise ValueError(
-        f"--out_dir {folder} holds results of another specification; {advice}. They differ in\n" + "\n".join(lines)
+        f"--out_dir {folder}: wanted results of this specification, found those of another ({advice}):\n"
+        + "\n".join(lines)
     )
 
 
@@ -95,8 +96,8 @@ def thresholds_origin(path: Path | None, spec: Mapping[str, Any]) -> tuple[str, 
     lines = [f"  {name}: {shown(there)} there, {shown(here)} here" for name, there, here in differing(fitted, mine)]
     if lines:
         raise ValueError(
-            f"--thresholds {path} were fitted on scores of another scale; fit them with these models and prompts. They "
-            "differ in\n" + "\n".join(lines)
+            f"--thresholds {path} were fitted on scores of another scale (fit them with these models and prompts):\n"
+            + "\n".join(lines)
         )
 
     archives = [" and ".join(one.get("provenance", {}).get("datasets", ())) or "?" for one in (theirs, spec)]

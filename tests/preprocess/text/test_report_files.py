@@ -149,6 +149,15 @@ def test_the_flow_warns_when_more_than_a_few_per_cent_have_another_text():
     ]
 
 
+def test_one_of_two_sections_that_were_asked_for_is_counted_without_a_warning():
+    reports = ["Findings: a\nImpression: b", "Findings: a", "Impression: b", "A caption."]
+    images = pd.DataFrame({"subject_id": "1", "study_id": "1", "image_id": range(4)})
+    flow = Flow()
+    note_fallbacks(images, [text_of_report(one, caption_rule("both")) for one in reports], wanted="both", flow=flow)
+    assert [step.rows for step in flow.steps] == [1, 1, 1, 1]
+    assert flow.steps[-1].reason == "WARNING: 25% of the texts are not findings or impression; look at them"
+
+
 def test_a_pipe_in_place_of_a_report_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "s1.txt")
     with pytest.raises(UnusableReportError, match=r"report file cannot be read: .*s1.txt is not a file"):

@@ -74,5 +74,10 @@ def test_cut_texts_that_still_differ_are_noted(bundle):
     assert note.startswith("3 of 4 distinct texts are longer than 24 tokens and are cut; 4 distinct texts remain")
 
 
+def test_texts_of_equal_tokens_are_noted_although_none_is_cut(bundle):
+    note = "1 of 3 distinct texts have the same tokens as another one and are merged"
+    assert notes_of(bundle, ["No edema.", "No edema .", "Clear."]) == (note,)
+
+
 def test_texts_that_fit_need_no_note(bundle):
     assert notes_of(bundle, ["Clear.", "Edema.", " ".join(["left"] * 22)]) == ()

@@ -49,7 +49,7 @@ def test_results_of_another_specification_are_refused_with_what_differs_and_stay
         ({"groups": ("race",)}, 'subgroups.groups.0: "sex" there, "race" here'),
         ({"checkpoints": (str(other_checkpoint),)}, "models.0.weights: "),
     ):
-        with pytest.raises(ValueError, match="holds results of another specification; give another --name") as error:
+        with pytest.raises(ValueError, match=r"found those of another \(give another --name") as error:
             run_zero_shot.main(ZeroShotConfig(**kept | change))
         assert words in str(error.value)
         assert {path: path.read_bytes() for path in options["out_dir"].glob("*.csv")} == {
