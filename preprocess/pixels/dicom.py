@@ -34,7 +34,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from preprocess.pixels.picture_quality import MARKED, WINDOW
+from preprocess.pixels.picture_quality import MARKED, POLARITY, WINDOW
 from preprocess.pixels.reading_rules import MAX_PIXELS, Pixels, UnreadableImageError, brightest_of_film
 
 DECODERS = "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg pyjpegls"
@@ -48,7 +48,7 @@ _READ = [
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PlanarConfiguration", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
-    *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence"),
+    *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence", "PresentationLUTShape"),
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PixelData"),
 ]
 _PLUGINS = {
@@ -157,6 +157,10 @@ def _grey_levels(
         raise ValueError("a transform beyond all numbers")
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         shares = 1.0 - shares
+    # The standard wants INVERSE for MONOCHROME1 and IDENTITY for MONOCHROME2; only the film tells which is wrong.
+    contrary = {"MONOCHROME1": "IDENTITY", "MONOCHROME2": "INVERSE"}[dataset.PhotometricInterpretation]
+    if dataset.get("PresentationLUTShape") == contrary:
+        odd = (*odd, POLARITY)
     levels = np.where(padding, 0, np.rint(255.0 * shares)).astype(np.uint8)
     return levels[stored.astype(np.int32) - lowest], odd
 

@@ -11,10 +11,11 @@ LATERAL = "lateral by metadata"
 MISNAMED = "file is not what its name says"
 COLOURED, TRANSPARENT = "colour made grey", "transparency dropped"
 FEW_LEVELS, MARKED, WINDOW = "few grey levels", "bright marks clipped", "DICOM window unusable"
+POLARITY = "DICOM polarity contradictory"
 
 FLAGS = (
     *(BLANK, NEAR_CONSTANT, FEW_LEVELS, INVERTED, ODD_ASPECT, LATERAL),
-    *(COLOURED, TRANSPARENT, MARKED, WINDOW, MISNAMED),
+    *(COLOURED, TRANSPARENT, MARKED, WINDOW, POLARITY, MISNAMED),
 )
 """In the order in which they are written"""
 

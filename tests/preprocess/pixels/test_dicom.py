@@ -188,6 +188,20 @@ def test_a_film_whose_window_shows_nothing_is_read_by_its_own_range_and_flagged(
     assert (film.odd, plain.odd) == ((WINDOW,), ())
 
 
+@pytest.mark.parametrize(
+    ("interpretation", "shape", "flags"),
+    [
+        ("MONOCHROME2", "INVERSE", ("DICOM polarity contradictory",)),
+        ("MONOCHROME1", "IDENTITY", ("DICOM polarity contradictory",)),
+        ("MONOCHROME1", "INVERSE", ()),
+        ("MONOCHROME2", "IDENTITY", ()),
+    ],
+)
+def test_a_film_whose_header_says_both_polarities_is_flagged(tmp_path, interpretation, shape, flags):
+    elements = {"PhotometricInterpretation": interpretation, "PresentationLUTShape": shape}
+    assert decode_image(make(tmp_path / "film.dcm", **elements)).odd == flags
+
+
 @pytest.mark.parametrize("first", [0, -9000, 60_000])
 def test_a_later_window_is_taken_if_the_first_shows_nothing(tmp_path, first):
     second = {"WindowCenter": 1800, "WindowWidth": 1200}
